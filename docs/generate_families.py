@@ -19,34 +19,32 @@ from tiny_families import DECODERS, ENCODERS, STEPS, Outcome, decoder_outcome, e
 
 OPENING = """# Families of models
 
-Written by `python docs/generate_families.py`; don't edit it. Each line is a tiny model of that family (the `model_type` in its
-`config.json`) with random weights, taken through the loop and compared with itself; the tests do the same.
+Written by `python docs/generate_families.py`; don't edit it. Each row is a tiny model of that family (the `model_type` in its
+`config.json`) with random weights, run through the whole loop and compared with itself; the tests do the same.
 
-- **train**: decoders learn answers (`sft`), encoders to classify (`classify`), with a LoRA adapter. *refused* is one line before
-  training.
-- **merge**: the adapter, put on the base anew, says what the model said when training ended, beside the weights and added into them.
-- **reload**: so do the saved weights.
-- **parity**: so do all stages of `preceptor parity`: served too, and a row by itself that was padded beside others.
-- **serve**: answers to several prompts at once have the log-probabilities that the model gives each prompt alone, without a cache;
-  classifiers give a text the same chances alone and among others.
+- **train**: decoders are trained to answer (`sft`), encoders to classify (`classify`), with a LoRA adapter. *refused* means that a
+  one-line error is given before training.
+- **merge**: with the saved adapter applied to the base again, separately and merged, the outputs are those at the end of training.
+- **reload**: so are those of the saved weights after loading them again.
+- **parity**: all stages of `preceptor verify` pass, including serving, and a row alone compared with the same row padded in a batch.
+- **serve**: answers to several prompts in one batch have the log-probabilities that the model gives each prompt alone, without a cache;
+  classifiers give a text the same probabilities alone and in a batch.
 
-What a family can't do is found by a trial on a few tokens, and not by its name, so that families that aren't listed here are told the
-same way.
+What a family can't do is found by a trial on a few tokens, not by its name, so the same is reported for families that aren't listed here.
 
-## What an adapter learns in
+## What an adapter is attached to
 
-The linear layers within a model's layers; never its head or embeddings. In a mixture of experts it learns in the experts, too, whose
-weights are stacked, by the same `rank` for each expert. While a step is
-taken, the weights of a layer's experts lie in memory a second time. The router, which chooses experts, stays as the base has it. `dora`
-leaves experts out. In a state-space mixer the adapter learns in what leads into it (`in_proj`) alone, since its kernels read the other
-weights directly. The model's manifest lists what was adapted (`adapted`), and its notes name what wasn't.
+An adapter is attached to the linear layers within a model's blocks, never to its head or embeddings. In a mixture of experts it is
+attached to the experts too, whose weights are stacked, with the same `rank` for each expert. During a step, the weights of a layer's
+experts are in memory twice. The router, which chooses experts, stays as in the base. `dora` leaves experts out. In a state-space mixer
+the adapter is attached to the input projection (`in_proj`) only, since its kernels read the other weights directly. The model's manifest
+lists the adapted modules (`adapted`), and its notes name the others.
 
 ## How a model is served
 
-Families whose layers are attention alone are drawn in one running batch, and share the beginnings of prompts. State-space models and
-hybrids are served as well, but each answer is read and drawn by itself, nothing is shared, and they can't be trained by reinforcement
-(`grpo`, `rloo`), which draws many answers at once. An encoder for which padding isn't nothing reads texts of one length together and no
-others.
+Families whose layers are attention only are served in one continuous batch, and share prompt prefixes. State-space models and hybrids
+are served as well, but each request is processed by itself, nothing is shared, and they can't be trained by reinforcement learning
+(`grpo`, `rloo`), which samples many answers at once. An encoder on which padding has an effect reads only texts of equal length together.
 """
 
 

@@ -1,4 +1,4 @@
-"""Preceptor turns human judgment into a better language model, and proves that it did.
+"""Turn human judgment into a better language model, and prove that it is better.
 
 The public names load when they are first used, so that `import preceptor` stays quick.
 """

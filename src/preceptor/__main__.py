@@ -1,4 +1,4 @@
-"""`python -m preceptor` is the `preceptor` command."""
+"""Run the `preceptor` command as `python -m preceptor`."""
 
 from __future__ import annotations
 

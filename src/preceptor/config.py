@@ -1,4 +1,4 @@
-"""`preceptor.toml`: what a project is called, where its tables are, what it pays, when it stops asking, what it demands."""
+"""`preceptor.toml`: a project's name, its database, prices, stop rule, release bounds and serving options."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from preceptor.planning import QualificationRule, StopRule
 from preceptor.registry import OptionsBase
 
 CONFIG_FILE = "preceptor.toml"
-WORKERS_VARIABLE = "PRECEPTOR_WORKERS"  # environment: how many processes of a server answer
-CUSTOMERS_PREFIX = "customers of "  # how the annotator is called that stands for those who use a program
+WORKERS_VARIABLE = "PRECEPTOR_WORKERS"  # environment: the number of processes of a server
+CUSTOMERS_PREFIX = "customers of "  # begins the name of the annotator that stands for a program's users
 
 
 PriceValue = Annotated[float, Field(ge=0)]
@@ -35,12 +35,15 @@ class CostOptions(OptionsBase):
     currency: str = "USD"
 
     def judgment_price(self, annotator: str, kind: str) -> float:
-        """Of one judgment: the person's own price, else nothing for customers, else the question kind's, else that of any judgment."""
+        """Return the price of one judgment by an annotator about a question of this kind.
+
+        It is the person's own price, else nothing for customers, else the question kind's price, else that of any judgment.
+        """
         usual = 0.0 if annotator.startswith(CUSTOMERS_PREFIX) else self.kinds.get(kind, self.judgment)
         return self.people.get(annotator, usual)
 
     def total_price(self, annotators: Iterable[str], kind: str) -> float:
-        """Of one judgment by each of these, in all."""
+        """Return the price of one judgment by each of these annotators, in total."""
         return sum(count * self.judgment_price(annotator, kind) for annotator, count in sorted(Counter(annotators).items()))
 
 
@@ -55,7 +58,7 @@ class GateOptions(OptionsBase):
 
 
 class AnnotatorOptions(OptionsBase):
-    """How people are asked."""
+    """How people are asked: leases, gold items, qualification, suggestions."""
 
     lease: float = Field(1800, gt=0, description="seconds for which an item is kept for who was handed it")
     gold: float = Field(0.05, ge=0, le=1, description="share of a person's items whose answer is known, mixed in unseen")
@@ -68,13 +71,13 @@ class AnnotatorOptions(OptionsBase):
 
 
 class TrainingLogOptions(OptionsBase):
-    """What watches a training run, besides its own log."""
+    """Where training runs are reported, besides their own log."""
 
     report_to: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = Field((), description="tensorboard, mlflow, wandb: what you have")
 
 
 class GeneralDataOptions(OptionsBase):
-    """What shows whether training makes a model forget: files, from the project's folder on."""
+    """Files that show whether training makes a model forget; paths are relative to the project's folder."""
 
     texts: tuple[str, ...] = Field((), description="general texts with answers; how probable they are before and after tells forgetting")
     replay: tuple[str, ...] = Field((), description="general texts that may be trained on again; without texts, half of them is measured")
@@ -82,7 +85,7 @@ class GeneralDataOptions(OptionsBase):
 
 
 class ServingOptions(OptionsBase):
-    """How programs are answered under /v1, and what is kept of it."""
+    """How requests under /v1 are answered, and what is kept of them."""
 
     keep_days: float = Field(30, ge=0, description="days for which prompts and answers are kept; 0 keeps nothing, and takes no feedback")
     scrub: bool = Field(True, description="personal data is masked in what is kept, before it is written")
@@ -104,7 +107,7 @@ class ServingOptions(OptionsBase):
 
 
 class RetrievalOptions(OptionsBase):
-    """How documents are read, cut and found."""
+    """How documents are read, split into chunks and found."""
 
     encoder: str = Field("minilm", description="whose vectors find by meaning: minilm, or a model's folder; empty: by words only")
     chunk: int = Field(1000, ge=100, le=8000, description="characters that a chunk has at most; an encoder reads its first 256 tokens")
@@ -113,7 +116,7 @@ class RetrievalOptions(OptionsBase):
 
 
 class PipelineOptions(OptionsBase):
-    """What `preceptor cycle` does when it isn't told otherwise."""
+    """What `preceptor pipeline run` does unless its options say otherwise."""
 
     questions: tuple[str, ...] = Field((), description="what is learnt; several of kind write are learnt together; none: the only one")
     recipe: str = Field("classify", description="how a model is trained")
@@ -144,7 +147,7 @@ class ProjectConfig(OptionsBase):
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """From a project's folder; UserError when there is none or it can't be read."""
+        """Read a project's configuration from its folder; raises UserError when there is none or it can't be read."""
         path = folder / CONFIG_FILE
         try:
             values = parse_toml(path.read_text(encoding="utf-8"))
@@ -157,12 +160,12 @@ class ProjectConfig(OptionsBase):
         return cls.parse(values, of=str(path))
 
     def save(self, folder: Path) -> None:
-        """Write the file, in the order of the fields and with what each is for."""
+        """Write preceptor.toml, in the order of the fields and with a comment on each."""
         with atomic_write(folder / CONFIG_FILE, private=True) as file:
             file.write(self.to_toml().encode())
 
     def to_toml(self) -> str:
-        """The file's text."""
+        """Return the text of preceptor.toml."""
         lines = [f"name = {to_toml(self.name)}", "", "# The tables are in preceptor.db beside this file, or in PostgreSQL:"]
         example = '# database = "postgresql+psycopg://user@host/database"'
         lines.append(f"database = {to_toml(self.database)}" if self.database else example)
@@ -177,10 +180,10 @@ class ProjectConfig(OptionsBase):
         return "\n".join(lines) + "\n"
 
     def database_url(self, folder: Path) -> str:
-        """Where the tables are: PRECEPTOR_DATABASE, or the file's `database`, or SQLite in the folder."""
+        """Return the database's URL: PRECEPTOR_DATABASE, or the file's `database`, or SQLite in the folder."""
         return os.environ.get("PRECEPTOR_DATABASE") or self.database or f"sqlite:///{folder / 'preceptor.db'}"
 
 
 def count_server_processes() -> int:
-    """How many processes answer beside each other in the server to which this one belongs."""
+    """Return the number of processes of the server to which this one belongs."""
     return max(1, int(os.environ.get(WORKERS_VARIABLE, "1")))

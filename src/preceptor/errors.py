@@ -1,16 +1,16 @@
-"""Errors that someone outside the code can fix.
+"""Errors that somebody outside the code can fix.
 
 UserError                 bad input or state; exit code 1
-├── Faults                several things of one file or folder are wrong; the first of them are named, all are counted
+├── MultipleFaults        several things are wrong in one file or folder; the first are named, all are counted
 ├── MissingPackage        an optional package that the call needs isn't installed
-├── NotFound              nothing is called so, or has this number
-├── Conflict              something with this name or id exists with other content
-├── Unavailable           the database doesn't answer, for now or for good; what was sent can be sent again
-├── DamagedFile           what lies in a project isn't what was kept in it: altered, cut short, or gone
+├── NotFoundError         nothing has this name or number
+├── ConflictError         something with this name or id exists with other content
+├── UnavailableError      the database doesn't answer, for now or for good; the same request can be sent again
+├── DamagedFile           a file in a project isn't what was stored there: altered, cut short, or missing
 └── GateRefused           a release gate refused or lacks evidence; exit code 3
 
-Each says what went wrong, where, and what to do. They are rendered once in the
-command line and once on the pages; nothing else prints them.
+Each says what went wrong, where, and what to do. They are rendered once in the command line and once on the pages; nothing else
+prints them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 
 class UserError(Exception):
-    """Someone outside the code can fix this: `message` (what), `where` (file:line, row, field), `hint` (what to do)."""
+    """An error that somebody outside the code can fix: `message` (what), `where` (file:line, row, field), `hint` (what to do)."""
 
     exit_code = 1
 
@@ -35,7 +35,7 @@ class UserError(Exception):
 
 
 class MultipleFaults(UserError):
-    """Several things are wrong at once. faults: the first of them, in order. count: all of them."""
+    """Several faults found at once. faults: the first of them, in order. count: the number of all."""
 
     def __init__(self, message: str, hint: str, faults: Sequence[UserError], count: int, *, where: str = "") -> None:
         super().__init__(message, hint, where=where)
@@ -50,22 +50,22 @@ class MissingPackage(UserError):
 
 
 class NotFoundError(UserError):
-    """Nothing is called so, or has this number."""
+    """Nothing has this name or number."""
 
 
 class ConflictError(UserError):
-    """Something with this name or id is there already, and differs."""
+    """Something with this name or id exists already, with other content."""
 
 
 class UnavailableError(UserError):
-    """What keeps the data doesn't answer; nothing was written, and the same may succeed later."""
+    """The storage doesn't answer; nothing was written, and the same request may succeed later."""
 
 
 class DamagedFile(UserError):
-    """A file of a project was altered or cut short on disk, or is gone."""
+    """A file of a project was altered or cut short on disk, or is missing."""
 
 
 class GateRefused(UserError):
-    """A release gate was missed, or its evidence doesn't suffice yet."""
+    """A release gate was missed, or its evidence isn't sufficient yet."""
 
     exit_code = 3

@@ -1,4 +1,4 @@
-"""Find the model that a base's name stands for, its folder, and the models that it was trained from."""
+"""Resolve a base's name to a model or a folder, and find the models that a model was trained from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MODEL_ID_PREFIX = "m-"  # how the ids of models trained here begin
 
 
 def find_parent_model(project: Project, base: str | Path) -> Model | None:
-    """The model of this project that a base's name stands for (its id or the beginning of it), None for other bases."""
+    """Return the project's model that a base's name refers to (its id or the beginning of it), None for other bases."""
     name = str(base)
     if not name.startswith(MODEL_ID_PREFIX) or name in BASE_ASSETS or Path(name).is_dir():
         return None
@@ -31,29 +31,29 @@ def find_parent_model(project: Project, base: str | Path) -> Model | None:
 
 
 def resolve_base_folder(project: Project, base: str | Path) -> Path:
-    """The folder of a base: of a known name (fetched when needed), of a model trained here, or the folder that is named."""
+    """Return the folder of a base: of a known name (fetched when needed), of a model trained here, or the named folder."""
     model = find_parent_model(project, base)
     return find_base_folder(base) if model is None else model.path
 
 
 def iterate_ancestors(project: Project, model: Model) -> Iterator[Model]:
-    """The models that a model was trained from, the latest first."""
+    """Yield the models that a model was trained from, the latest first."""
     while (before := find_parent_model(project, model.manifest["base"])) is not None:
         yield before
         model = before
 
 
 def count_rows_seen_by_ancestors(project: Project, model: Model, rows: Iterable[SnapshotRow]) -> int:
-    """How many of these rows stand, by their text, among those that an earlier model of this one's line was trained on."""
+    """Count the rows whose text is among the rows that an ancestor of this model was trained on."""
     taught = (project.load_snapshot(each.manifest["snapshot"]) for each in iterate_ancestors(project, model))
     seen = {exact_key(row.text) for snapshot in taught for row in snapshot.rows("train")}
     return sum(exact_key(row.text) in seen for row in rows) if seen else 0
 
 
 def find_recorded_base(project: Project, model: Model, given: str | Path | None) -> Path | None:
-    """The folder of a model's base: as given, else of a known one or a model trained here, else None.
+    """Return the folder of a model's base: as given, else of a known base or a model trained here, else None.
 
-    UserError for a base that the model wasn't trained from.
+    Raises UserError for a base that the model wasn't trained from.
     """
     from preceptor.models.atomic_folder import weights_digest
 

@@ -1,4 +1,4 @@
-"""`Project`: the loop as methods, each a few lines over the rooms below."""
+"""Compose the services of a project: each method of `Project` is a few lines over the packages below."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ from preceptor.types import Annotator, Consensus, Model, Question, Release
 from preceptor.workspace import Workspace
 
 _ADD_QUESTION_HINT = "add one: preceptor question add FILE"
-DEFAULT_ADDRESS = "http://127.0.0.1:8000"  # where `serve` listens by itself
+DEFAULT_ADDRESS = "http://127.0.0.1:8000"  # where `serve` listens by default
 RATER_ROLES = ("annotator", "reviewer", "expert", "owner")
 
 
 class Project(Workspace):
-    """The loop, in a folder with `preceptor.toml`, the tables, and `objects/`.
+    """A project in a folder with `preceptor.toml`, the database, and `objects/`: items, judgments, and all that is made from them.
 
-    Everything right of the judgments (consensus, snapshots, models, reports) can be thrown away and made again.
+    Everything that is made from judgments (consensus, snapshots, models, reports) can be deleted and made again.
     """
 
     # Items, questions, people
 
     def add_items(self, rows: Iterable[Mapping[str, Any]]) -> int:
-        """Add items (dicts: id, content, group, …) and open their slots; returns how many were new.
+        """Add items (dicts: id, content, group, …) and open their slots; return how many were new.
 
-        All are added or none: a bad row, or an id that is there with other content, raises UserError.
+        All are added or none: a bad row, or an id that exists with other content, raises UserError.
         """
         new = [parse_item(row, where=f"item {number}") for number, row in enumerate(rows, start=1)]
         places = {item.id: f"item {number}" for number, item in enumerate(new, start=1)}
@@ -69,12 +69,12 @@ class Project(Workspace):
         preview: bool = False,
         **columns: str | None,
     ) -> ImportReport:
-        """Import a file of items, of items with a judgment a row, or of judgments about items that are there.
+        """Import a file of items, of items with a judgment in each row, or of judgments about existing items; return the report.
 
         source: the file's path, or a table in memory: a pandas or Polars DataFrame, a pyarrow Table, a `datasets` Dataset.
-        columns: which column is the id, text, group, label, annotator, seconds; the usual names are found by themselves.
-        fold: answers that differ from an option only in capitals or spaces are that option; what was written is kept with the
-        judgment. preview: report what would become of the rows, and keep nothing.
+        columns: which column is the id, text, group, label, annotator, seconds; the usual names are found automatically.
+        fold: answers that differ from an option only in capitals or spaces become that option; what was written is kept with the
+        judgment. preview: report what would become of the rows, and store nothing.
         """
         known = ImportColumns.__dataclass_fields__
         if unknown := sorted(set(columns) - set(known)):
@@ -89,7 +89,7 @@ class Project(Workspace):
         return report
 
     def add_question(self, name: str, kind: str, options: Sequence[Any] = (), instructions: str = "", **settings: Any) -> Question:
-        """Add a question, asked about every item; an altered one becomes the next version.
+        """Add a question, asked about every item, and return it; a changed question becomes the next version.
 
         settings: the kind's own, and `follows` and `skills`, which any question may have.
         """
@@ -108,24 +108,24 @@ class Project(Workspace):
         return kept
 
     def edit_options(self, question: str, **changes: Any) -> Question:
-        """Rename, merge, add or remove options of a question; what was answered is carried over to the version that this makes.
+        """Rename, merge, add or remove options of a question; its answers are carried over to the new version, which is returned.
 
         changes: `rename` (option -> name), `add`, `remove`, and `fold`, which merges options that differ only in capitals or spaces.
         """
         return question_admin.edit_options(self, question, **changes)[0]
 
     def questions(self) -> list[Question]:
-        """The questions that are asked."""
+        """Return the active questions, without those that are implicit in files and never asked."""
         with self.database.reading() as connection:
             return [question for _, question in questions.list_active(connection) if not is_implicit(question)]
 
     def question(self, name: str) -> Question:
-        """One question by its name."""
+        """Return the active version of a question by its name."""
         with self.database.reading() as connection:
             return questions.get(connection, name)[1]
 
     def only_question(self, name: str | None = None) -> str:
-        """The name given, else that of the only ordinary question; UserError when there are several to choose from."""
+        """Return the name given, else that of the only ordinary question; raises UserError when there are none or several."""
         if name is not None:
             return name
         known = [question.name for question in self.questions() if not question.purpose]
@@ -136,7 +136,7 @@ class Project(Workspace):
         )
 
     def add_annotator(self, name: str, role: str = "annotator", kind: str = "person") -> Annotator:
-        """Add a person (or a model acting as one); who is there already stays as they are."""
+        """Add a person (or a model acting as one) and return them; an existing annotator stays as they are."""
         if role not in RATER_ROLES:
             raise UserError(f"no role is called {role!r}{suggest_name(role, RATER_ROLES)}", f"roles: {', '.join(RATER_ROLES)}")
         person = Annotator(check_annotator_name(name), role, kind)
@@ -148,7 +148,7 @@ class Project(Workspace):
         return person
 
     def add_gold(self, question: str, answers: Mapping[str, Any], explanation: str = "") -> None:
-        """Known answers of items, by item id."""
+        """Set known answers of items, by item id, with one explanation."""
         with self.database.writing() as connection:
             key, asked = questions.get(connection, question)
             answers = {parse_identifier(item, "item"): answer for item, answer in answers.items()}
@@ -164,10 +164,11 @@ class Project(Workspace):
     def next(
         self, annotator: str, question: str | None = None, *, lease_seconds: float | None = None, besides: int = 0, guide: bool = True
     ) -> SlotAssignment | None:
-        """What this annotator shall answer next; None when nothing is left for them, Conflict when they are paused or through for today.
+        """Assign an annotator their next item, None when nothing is left for them.
 
-        When all slots of a question are taken, guidance looks at its posteriors again and may open more; a server has
-        that done beside it, with guide=False. besides: a slot that they hold already and want another than.
+        Raises ConflictError when they are paused or at their daily limit. When all slots of a question are taken, the stop rule looks at
+        its posteriors again and may open more; a server does that in the background and passes guide=False. besides: a slot that they hold
+        already and that isn't to be returned again.
         """
         self.add_annotator(annotator)
         who, seconds = self._annotator_keys[annotator], lease_seconds or self.config.people.lease
@@ -187,9 +188,9 @@ class Project(Workspace):
         follow_ups: Mapping[str, Any] = {},
         asked: bool = False,
     ) -> int:
-        """Keep the answer to a slot; the judgment's number. The same key again counts once.
+        """Store the answer to a slot and return the judgment's number; the same key again counts once.
 
-        follow_ups: answers to the questions that follow this one. asked: refuse (Conflict) what wasn't handed to them.
+        follow_ups: answers to the questions that follow this one. asked: raise ConflictError for a slot that wasn't assigned to them.
         """
         return self.submit_answer(slot, annotator, answer, seconds=seconds, key=key, follow_ups=follow_ups, asked=asked)[0]
 
@@ -204,35 +205,35 @@ class Project(Workspace):
         follow_ups: Mapping[str, Any] = {},
         asked: bool = False,
     ) -> tuple[int, bool]:
-        """As `submit`: the judgment's number, and whether it is new."""
+        """Store the answer to a slot as `submit` does; return the judgment's number, and whether it is new."""
         return assignment.submit_answer(self, slot, annotator, answer, seconds=seconds, key=key, follow_ups=follow_ups, asked=asked)
 
     def get_suggestion(self, found: SlotAssignment, annotator: str) -> Any:
-        """The model's guess that goes with an item handed out, where the project shows such; None where not."""
+        """Return the model's suggestion for an assigned item, None where the project shows none."""
         return assignment.load_suggestion(self, found, annotator)
 
     def skip(self, slot: int, annotator: str, *, reason: str = "", flag: bool = False) -> None:
-        """Give a slot back unanswered, for good; with `flag` a manager is shown the item and the reason."""
+        """Return a slot unanswered, for good; with `flag` a manager is shown the item and the reason."""
         assignment.skip_slot(self, slot, annotator, reason=reason, flag=flag)
 
     def withdraw_answer(self, judgment: int, annotator: str) -> SlotAssignment:
-        """Take one's own answer back, and its item in hand again."""
+        """Withdraw an annotator's own answer, and assign its item to them again."""
         return assignment.withdraw_answer(self, judgment, annotator, self.config.people.lease)
 
     def feedback(self, judgment: int, annotator: str) -> assignment.GoldFeedback | None:
-        """What a person learns of their own answer, where it is known."""
+        """Return what an annotator is told about their own answer, where the right one is known."""
         return assignment.get_answer_feedback(self, judgment, annotator)
 
     def form_questions(self, question: str) -> list[Question]:
-        """The questions of one form: this one, and those that follow it."""
+        """Return the questions of one form: this one, and those that follow it."""
         return self._question_cache.list_form_questions(question)
 
     def adjudicate(self, item: str, question: str, answer: Any, *, by: str, explanation: str = "") -> None:
-        """Decide an item's answer by hand; it becomes its known answer, and the doubt ends. It says nothing of other items."""
+        """Decide an item's answer by hand: it becomes the known answer of this item, and is no evidence about other items."""
         curation.adjudicate_item(self, parse_identifier(item, "item"), question, answer, by=by, explanation=explanation)
 
     def judge(self, item: str, question: str, *, annotator: str, answer: Any, seconds: float | None = None, key: str | None = None) -> int:
-        """Keep an answer about an item by its id; an unknown annotator is added. The judgment's number."""
+        """Store an answer about an item by its id and return the judgment's number; an unknown annotator is added."""
         item = parse_identifier(item, "item")
         with self.database.writing() as connection:
             asked_key, asked = questions.get(connection, question)
@@ -245,9 +246,9 @@ class Project(Workspace):
             return judgment_log.add_judgment(connection, places[item], asked_key, who, parsed, seconds=parse_seconds(seconds), key=key)[0]
 
     def update_redundancy(self, question: str) -> int:
-        """Look at the posteriors and ask again where they aren't certain; how many judgments that adds. Ends a round that is decided.
+        """Request more judgments of items whose posteriors aren't certain yet; return how many were added. Closes decided comparisons.
 
-        Does nothing while slots are unfilled, or when nothing was answered since it last looked.
+        Does nothing while slots are unfilled, or when there are no new judgments since the last look.
         """
         with self.database.reading() as connection:
             newest = judgment_log.last_number(connection)
@@ -265,15 +266,15 @@ class Project(Workspace):
     def prioritise(
         self, question: str, model: Model | str | None = None, *, size: int = 100, base: str | Path = "minilm", seed: int = 0
     ) -> dict[str, Any]:
-        """Choose which unjudged items `next` hands out first: where the model is unsure, typical ones, and a fifth at random.
+        """Choose which unjudged items `next` assigns first: where the model is uncertain, typical ones, and a fifth at random.
 
-        base: whose vectors say which items are alike. The batch's items with their streams and inclusion probabilities.
+        base: the model whose vectors say which items are alike. Returns the batch's items with their streams and inclusion probabilities.
         """
         named = self.model(model) if isinstance(model, str) else model
         return active_learning.prioritize_queries(self, question, named, base, size=size, seed=seed)
 
     def retract(self, annotator: str, *, by: str, reason: str) -> int:
-        """Take all that an annotator has answered and decided out of everything downstream; how many judgments that is."""
+        """Retract all that an annotator has answered and decided from everything downstream; return the number of judgments."""
         if not by.strip() or not reason.strip():
             raise UserError("a retraction needs the name of who decides it, and why", "--by NAME --reason WHY; both stay on record")
         with self.database.writing() as connection:
@@ -284,69 +285,72 @@ class Project(Workspace):
 
     @property
     def address(self) -> str:
-        """Where people reach the pages: `[people] address`, else where `serve` listened last, else where it listens by itself."""
+        """Where people reach the pages: `[people] address`, else where `serve` listened last, else its default address."""
         with self.database.reading() as connection:
             return (self.config.people.address or access.find_setting(connection, "address") or DEFAULT_ADDRESS).rstrip("/")
 
     def set_address(self, address: str) -> None:
-        """Note where `serve` listens, so that links lead there unless `[people] address` says where else."""
+        """Record where `serve` listens, so that links lead there unless `[people] address` names another place."""
         with self.database.writing() as connection:
             access.set_setting(connection, "address", address)
 
     # Numbers
 
     def consensus(self, question: str, method: str | None = None, **options: Any) -> Consensus:
-        """The posterior of each item's answer, from the judgments that stand; by the kind's own method unless one is named."""
+        """Return the posterior of each item's answer from the valid judgments, by the kind's own method unless one is named."""
         with self.database.reading() as connection:
             standing = judgment_set.JudgmentSet.load(connection, question)
         return judgment_set.fit_consensus(self, standing, method, options)
 
     def counts(self) -> dict[str, int]:
-        """How many items, people and judgments (also those taken out) there are."""
+        """Return the numbers of items, people and judgments (retracted ones included)."""
         return project_status.count_totals(self)
 
     def status(self) -> dict[str, Any]:
-        """Progress, agreement, cost so far, and what to do next."""
+        """Summarise progress, agreement, cost so far, and what to do next."""
         return project_status.summarize_project(self)
 
     def plan(self, question: str | None = None, judgments: int = 100, rows: Sequence[int] = ()) -> judgment_plan.JudgmentPlan:
-        """What that many more judgments about a question (default: the only one) would buy, and the curve against money.
+        """Forecast what that many more judgments about a question (default: the only one) would bring, and quality against cost.
 
         rows: sizes at which learning curves are forecast; twice and four times what was measured unless given.
         """
         return judgment_plan.plan_judgments(self, self.only_question(question), judgments, rows)
 
     def people(self, question: str | None = None) -> list[dict[str, Any]]:
-        """Everyone, with their judgments about a question (default: the only one) and agreement with its consensus."""
+        """List all annotators, with their judgments about a question (default: the only one) and agreement with its consensus."""
         return project_status.list_annotator_agreement(self, self.only_question(question))
 
     def export(self, what: str, *, question: str | None = None, format: str = "", split: str = "") -> Iterator[dict[str, Any]]:
-        """Rows of "items", "judgments", "consensus" or of a snapshot by its name, for `preceptor.formats.write` in that format.
+        """Yield rows of "items", "judgments", "consensus" or of a snapshot by its name, for `preceptor.formats.write` in that format.
 
-        format: of one that holds items with all their judgments, judgments come so. split: of a snapshot, or "all"; without it
-        all, and of a format for training the train rows.
+        format: where it holds items with all their judgments, judgments are exported in that form. split: of a snapshot, or "all"; without
+        it all rows, and for a training format the train rows.
         """
         return data_export.export_rows(self, what, question, format, split)
 
     # Machines
 
     def snapshot(self, question: str, *, name: str | None = None, seed: int | None = None, method: str | None = None) -> Snapshot:
-        """Freeze what is known about a question: split without leaks, targets from the posterior, or the texts that were written."""
+        """Create a snapshot of a question: split without leaks, targets from the posterior, or the texts that were written."""
         return create_snapshot(self, question, name=name, seed=seed, method=method)
 
     def snapshots(self) -> list[dict[str, Any]]:
-        """Names, digests and questions of the snapshots, in order of creation."""
+        """List the names, digests and questions of the snapshots, in order of creation."""
         with self.database.reading() as connection:
             return [{key: row[key] for key in ("name", "digest", "question", "created")} for row in artifacts.list_snapshots(connection)]
 
     def load_snapshot(self, name: str) -> Snapshot:
-        """A snapshot by its name, its digest or the beginning of it."""
+        """Load a snapshot by its name, its digest or the beginning of it."""
         with self.database.reading() as connection:
             digest = artifacts.snapshot_digest(connection, name)
         return Snapshot.load(self.objects.path(digest))
 
     def check(self, snapshot: Snapshot | str, **looked_for: Any) -> snapshot_checks.SnapshotCheckResult:
-        """What spoils a snapshot for training and evaluation, row by row with reasons; looked_for: see `checking.check`."""
+        """Check a snapshot for what spoils training and evaluation, row by row with reasons.
+
+        looked_for: the options of `preceptor.snapshots.snapshot_checks.run_checks`.
+        """
         return snapshot_checks.run_checks(self, snapshot if isinstance(snapshot, Snapshot) else self.load_snapshot(snapshot), **looked_for)
 
     def train(
@@ -362,18 +366,18 @@ class Project(Workspace):
         preference_judge: str = "",
         **options: Any,
     ) -> Model:
-        """Train a recipe on a snapshot; continues where an interrupted run of the same stopped, and repeats no finished one.
+        """Train a recipe on a snapshot and return the model; resumes an interrupted run, and never repeats a finished one.
 
         ask_people: the run may ask this project's people (WaitsForPeople until they have answered; the same call again goes on), about
         `ask_at_most` items in all; or it asks a function that answers in their place. preference_judge: a reward model (its id or
-        folder) that looks at what the run writes, and that it isn't rewarded by.
+        folder) that monitors what the run generates, and that the run isn't rewarded by.
         """
         rows = snapshot if isinstance(snapshot, Snapshot) else self.load_snapshot(snapshot)
         wishes = human_feedback.FeedbackOptions(ask_people, ask_at_most, preference_judge)
         return training.train_model(self, recipe, rows, base, seed=seed, progress=progress, options=options, wishes=wishes)
 
     def model(self, name: str) -> Model:
-        """A model by its id or the beginning of it."""
+        """Return a model by its id or the beginning of it."""
         return training.load_model(self, name)
 
     def models(self) -> list[dict[str, Any]]:
@@ -382,7 +386,7 @@ class Project(Workspace):
         return [each.to_dict() for each in found]
 
     def predict(self, model: Model | str, source: Any, **options: Any) -> Iterator[dict[str, Any]]:
-        """Yield the rows of a file, of a table in memory, or dicts or texts, each with what a model (also by alias) says of it.
+        """Yield the rows of a file, of a table in memory, or of dicts or texts, each with what a model (also by alias) predicts for it.
 
         options: text (the column), format, base, max_tokens, progress; the columns that are added: see `prediction.predict`.
         """
@@ -403,11 +407,12 @@ class Project(Workspace):
         wishes: suite_runner.SuiteOptions | None = None,
         snapshot: Snapshot | str | None = None,
     ) -> Report:
-        """Measure a model on a split of its snapshot; each opening of the test split is counted.
+        """Measure a model on a split of its snapshot and return the report; each opening of the test split is counted.
 
-        truth: known answers by item id; without it gold answers, then the consensus's top answers. A model that writes is
-        proved first (UserError when parity fails) and measured beside its base; base: where that lies, when it is no known one.
-        suites: names or files of what else is measured in a writer's answers. model: also a file of recorded answers, with suites; or a
+        truth: known answers by item id; without it gold answers, then the consensus's top answers. A generative model's exported weights
+        are verified first (UserError when parity fails) and it is measured beside its base; base: the base's folder, when it is no known
+        one.
+        suites: names or files of further suites for a generative model's answers. model: also a file of recorded answers, with suites; or a
         Hugging Face folder of a model that was trained elsewhere, which is measured on `snapshot` and becomes one of the project's.
         """
         if isinstance(model, str | Path) and (Path(model) / "config.json").is_file():
@@ -424,16 +429,16 @@ class Project(Workspace):
     def compare(
         self, models: Sequence[str], wishes: comparison.ComparisonOptions | None = None, *, rows: str | Path | None = None
     ) -> dict[str, Any]:
-        """Let people compare models' answers blind, or see what they say so far: models' ids, bases or files of recorded answers.
+        """Let people compare models' answers blind, or return the results so far; models: ids, bases or files of recorded answers.
 
         rows: a file of prompts; without it those of the first file of answers. The comparison's figures are Estimates.
         """
         return comparison.compare_side_by_side(self, load_compared_answers(self, models, rows)[0], wishes)
 
     def release(self, model: Model | str, *, by: str, note: str = "", override: str = "", without_bounds: str = "") -> Release:
-        """Let a model out if it meets the project's bounds; GateRefused (with why) if not, unless overridden with a reason.
+        """Release a model if it meets the project's bounds; GateRefused (with the reasons) if not, unless overridden with a reason.
 
-        without_bounds: why it goes out although no bound says what is good enough; GateRefused where none is set and no reason given.
+        without_bounds: why it is released although no bound is set; GateRefused where none is set and no reason is given.
         """
         if isinstance(model, str) and is_answers_file(model):
             hint = "preceptor release FILE --check says whether they meet the bounds"
@@ -442,7 +447,7 @@ class Project(Workspace):
         return gate.release_model(self, named, by=by, note=note, override=override, without_bounds=without_bounds)
 
     def lineage(self, name: str | int) -> dict[str, Any]:
-        """Back from a model, snapshot or release to judgments and people, or forward from a judgment, person or item."""
+        """Trace a model, snapshot or release back to judgments and people, or a judgment, person or item forward."""
         return lineage.trace_lineage(self, str(name))
 
     def _open_slots(self, connection: Any, question: int, keys: Iterable[tuple[int, str]]) -> None:

@@ -1,7 +1,7 @@
-"""The one way to plug in: built-in things and other people's packages enter by the same door.
+"""Register plug-ins: built-in parts and other people's packages enter by the same way.
 
-A registry knows its built-ins as module names and imports one when it is asked for, so that
-listing names costs nothing. Other packages announce theirs by an entry point.
+A registry knows its built-ins as module names and imports one when it is asked for, so that listing names costs nothing. Other
+packages announce theirs by an entry point.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ T = TypeVar("T")
 
 
 class OptionsBase(BaseModel):
-    """The options of one registered thing: typed, immutable, unknown keys refused."""
+    """The options of one registered part: typed, immutable, unknown keys refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @classmethod
     def parse(cls, values: Mapping[str, Any] | None, *, of: str) -> Self:
-        """Options from a mapping (strings from the command line included); all faults in one UserError.
+        """Validate options from a mapping (strings from the command line included); all faults are raised in one UserError.
 
-        `of` names the thing that is tuned, for the message.
+        of: the part that the options belong to, for the message.
         """
         try:
             return cls.model_validate(dict(values or {}))
@@ -46,7 +46,7 @@ class OptionsBase(BaseModel):
 
     @classmethod
     def _hides(cls, place: Sequence[Any]) -> bool:
-        """Whether a value may hold a secret (a field with repr=False), or is a whole table that has such a field."""
+        """Tell whether a value may hold a secret (a field with repr=False), or is a whole table that has such a field."""
         field = cls.model_fields.get(str(place[0])) if place else None
         if field is None:
             return any(not each.repr for each in cls.model_fields.values())
@@ -55,10 +55,10 @@ class OptionsBase(BaseModel):
 
 
 class Registry(Generic[T]):
-    """Named things of one kind.
+    """A registry of named parts of one kind.
 
-    `built_in` maps a name to the module whose import registers it; `group` is the entry-point group
-    through which other packages register theirs.
+    `built_in` maps a name to the module whose import registers it; `group` is the entry-point group through which other packages
+    register theirs.
     """
 
     def __init__(self, kind: str, *, group: str, built_in: Mapping[str, str]) -> None:
@@ -68,7 +68,7 @@ class Registry(Generic[T]):
         self._known: dict[str, T] = {}
 
     def register(self, name: str, *, options: type[OptionsBase] | None = None) -> Callable[[T], T]:
-        """Decorator that registers a class or function; `options` becomes its `Options`."""
+        """Return a decorator that registers a class or function; `options` becomes its `Options`."""
 
         def keep(thing: T) -> T:
             if options is not None:
@@ -79,12 +79,12 @@ class Registry(Generic[T]):
         return keep
 
     def names(self) -> list[str]:
-        """All names that `get` would find, sorted; nothing is imported."""
+        """Return all names that `get` would find, sorted; nothing is imported."""
         outside = {point.name for point in entry_points(group=self._group)}
         return sorted({*self._modules, *self._known, *outside})
 
     def get(self, name: str) -> T:
-        """The thing called `name`; UserError with the nearest known name when there is none."""
+        """Return the part with this name; raises UserError with the nearest known name when there is none."""
         if name not in self._known:
             self._load(name)
         return self._known[name]
@@ -100,6 +100,6 @@ class Registry(Generic[T]):
 
 
 def suggest_name(name: str, known: Any) -> str:
-    """`, did you mean 'x'?` for the nearest of `known`, or nothing."""
+    """Return `, did you mean 'x'?` for the nearest of `known`, or an empty text."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f", did you mean {close[0]!r}?" if close else ""

@@ -1,20 +1,8 @@
 """The nouns of the system as frozen values: items, questions, judgments, consensus, estimates, runs, models, releases.
 
-What people look at, what they are asked, and what they answer.
-
-What is computed from judgments: posteriors and figures with their intervals.
-
-What is made from consensus: runs, models, releases; and how content is addressed.
-
-What a base knows in general, as data: texts to measure it by and to train on again, and suites of questions.
-
-Marks by which chat templates say whose turn it is, and text from outside in which none is left: a model reads it as data.
-
-Fair shares of a bounded room, wherever programs wait: for the engine, for a classifier, for a person.
-
-Rows whose target is a text: what was asked, and what somebody wrote.
-
-The nouns of the system as frozen values; nothing here reads, writes or computes.
+Nothing here reads, writes or computes statistics. Beside the nouns stand small functions that several packages need: rendering an
+item's content as plain text, digests of JSON values, neutralising chat-template markup in text from outside, and choosing whose
+pending work is dropped when a queue is full.
 """
 
 from __future__ import annotations
@@ -34,12 +22,12 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What people or models look at.
+    """An item that people or models look at.
 
     content: {"text": …}, or {"prompt": …, "completion": …}, or {"prompt": …, "responses": [texts]}, or
     {"messages": [{"role", "content"}, …]}, also with responses; beside it "sources" (texts, or {"title", "text", "golden"}), "claims"
-    (texts) and "format" ("text" or "markdown") where there are any. A turn that only calls tools has null for its content.
-    group: what must stay on one side of a split (a document, a customer); the item's own id when not given.
+    (texts) and "format" ("text" or "markdown") where there are any. A message that only calls tools has null for its content.
+    group: what must stay in one split (a document, a customer); the item's own id when not given.
     purpose: only questions of the same purpose are asked about it. Ordinary items have none; a model's answers that people
     verify or compare have one.
     """
@@ -58,10 +46,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked about an item: immutable, versioned.
+    """A question that is asked about items: immutable, versioned.
 
-    options: what may be answered (labels of a choice, points of a rating scale).
-    settings: what one kind needs besides (see the kind's own module).
+    options: the possible answers (labels of a choice, points of a rating scale).
+    settings: what its kind needs besides (see the kind's own module).
     follows: asked in one form with another question, {"question": its name, "answers": [those after which it is asked]};
     without answers it is always asked with it. skills: what a person must have to be asked. purpose: it is asked about items of
     this purpose; an ordinary question has none.
@@ -82,7 +70,7 @@ class Question:
 class Annotator:
     """A person, or a model acting as one (`kind` says which), with a role in the project.
 
-    daily_limit: judgments a day, as many as they like when None. paused: asked nothing until a manager says so.
+    daily_limit: judgments a day, unlimited when None. paused: given no items until a manager resumes them.
     """
 
     id: str
@@ -108,7 +96,7 @@ class Judgment:
 
 @dataclass(frozen=True, slots=True)
 class Gold:
-    """An item's known answer, with the explanation shown to who answers otherwise."""
+    """An item's known answer, with the explanation shown to annotators who answer otherwise."""
 
     item: str
     question: str
@@ -117,19 +105,19 @@ class Gold:
 
 
 def render_source(source: Any) -> str:
-    """A source as one text: itself, or its title over its text."""
+    """Return a source as one text: itself, or its title over its text."""
     if isinstance(source, Mapping):
         return "\n".join(str(source[part]) for part in ("title", "text") if source.get(part))
     return str(source)
 
 
 def render_sources(content: Mapping[str, Any]) -> tuple[str, ...]:
-    """The sources beside a content, each as one text."""
+    """Return the sources beside a content, each as one text."""
     return tuple(map(render_source, content.get("sources") or ()))
 
 
 def render_content(content: Mapping[str, Any]) -> str:
-    """A content as one plain text: the text, or prompt and completion or responses, or the conversation's turns and responses."""
+    """Return a content as plain text: its text, or prompt and completion or responses, or its messages and responses."""
     if "text" in content:
         return str(content["text"])
     if "messages" in content:
@@ -140,7 +128,10 @@ def render_content(content: Mapping[str, Any]) -> str:
 
 
 def render_message(turn: Mapping[str, Any]) -> str:
-    """What a turn says: its content, its parts one below the other; or, without any, the tools that it calls, `name(arguments)`."""
+    """Return a message as plain text: its content, with several parts one below the other.
+
+    A message without content is rendered as the tools that it calls, `name(arguments)`.
+    """
     said = turn.get("content")
     if isinstance(said, list):
         said = "\n".join(str(part["text"]) for part in said)
@@ -162,7 +153,7 @@ IntArray = NDArray[np.int64]
 class Estimate:
     """A figure with its interval: the only form in which a quality figure leaves the system.
 
-    n counts independent units (groups of items, never judgments); method is in words ("wilson",
+    n counts independent units (groups of items, never judgments); method names the interval in plain words ("wilson",
     "document bootstrap"); confidence is the interval's nominal coverage.
     """
 
@@ -174,12 +165,12 @@ class Estimate:
     confidence: float = 0.95
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it, which knows no infinity: an end that the data can't bound is None."""
+        """Return the estimate as a JSON object; JSON knows no infinity, so that a bound which the data can't give is None."""
         return {**asdict(self), **{name: None if isinf(end) else end for name, end in (("low", self.low), ("high", self.high))}}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Estimate:
-        """What `to_dict` was made of."""
+        """Return the estimate that `to_dict` turned into this object."""
         low, high = value["low"], value["high"]
         return cls(**{**value, "low": -inf if low is None else low, "high": inf if high is None else high})
 
@@ -187,19 +178,19 @@ class Estimate:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
     def format_percent(self) -> str:
-        """In per cent."""
+        """Return the figure and its interval as percentages."""
         return f"{self.value:.1%} [{self.low:.1%}, {self.high:.1%}]"
 
     def format_points(self) -> str:
-        """A difference of shares, with its sign."""
+        """Return a difference of shares and its interval in percentage points, with signs."""
         return f"{100 * self.value:+.1f} points [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
 
 
 @dataclass(frozen=True, slots=True)
 class AnnotatorQuality:
-    """What the consensus says of one annotator.
+    """How good one annotator is, measured by the consensus.
 
-    accuracy: agreement with the posterior. confusion: row k is what they say when the answer is k
+    judgments: how many they gave. accuracy: agreement with the posterior. confusion: row k is how they answer when the answer is k
     (k × k, rows sum to 1), None where the method has no such table.
     """
 
@@ -210,9 +201,9 @@ class AnnotatorQuality:
 
 @dataclass(frozen=True)
 class Consensus:
-    """Per item a posterior over answers, and what it rests on.
+    """A posterior over answers for each item, and what it rests on.
 
-    posterior: n × k float64, rows sum to 1, columns in the order of `answers`.
+    posterior: n × k float64, rows sum to 1, columns in the order of `answers`. judgment_counts: judgments of each item.
     value, spread: posterior mean and standard deviation, for numeric questions only.
     """
 
@@ -246,9 +237,9 @@ class Consensus:
 
 @dataclass(frozen=True)
 class ComposedConsensus(Consensus):
-    """A consensus whose answers are made from what people gave (an order, a text, spans) rather than chosen from a list.
+    """A consensus whose answers are composed from the judgments (an order, a text, spans) rather than chosen from a list.
 
-    composed: the answer of each item, in the form in which answers are stored. parts: what it was made from, of each item.
+    composed: the answer of each item, in the form in which answers are stored. parts: what each item's answer was made from.
     posterior: n × 2, the probability that the composed answer is right, and that it isn't; `method` says what that means.
     """
 
@@ -259,7 +250,7 @@ class ComposedConsensus(Consensus):
 
     @classmethod
     def from_answers(cls, items: tuple[Any, ...], composed: Sequence[Any], certainty: Any, counts: IntArray, **more: Any) -> Self:
-        """From the composed answers and how certain each is, 0 to 1; `more`: the other fields."""
+        """Return a consensus of composed answers, each with its certainty (0 to 1); `more`: the other fields."""
         sure = np.clip(np.asarray(certainty, dtype=np.float64), 0.0, 1.0)
         return cls(items, cls.ANSWERS, np.stack([sure, 1 - sure], axis=1), counts, composed=tuple(composed), **more)
 
@@ -270,7 +261,7 @@ class ComposedConsensus(Consensus):
 
     @property
     def certainty(self) -> FloatArray:
-        """How certain each composed answer is; below one half too."""
+        """The certainty of each composed answer; it may be below one half."""
         return self.posterior[:, 0]
 
 
@@ -289,7 +280,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A trained artifact: `path` is its folder, `manifest` names base, recipe, snapshot, labels and digests."""
+    """A trained model: `path` is its folder, `manifest` names base, recipe, snapshot, labels and digests."""
 
     id: str
     path: Path
@@ -313,14 +304,14 @@ class Release:
 
 
 def json_digest(value: Any) -> str:
-    """Hex sha256 of a JSON value in canonical form (sorted keys, no spaces, UTF-8, NaN refused)."""
+    """Return the hex sha256 of a JSON value in canonical form (sorted keys, no spaces, UTF-8, NaN refused)."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class MultipleChoiceItem:
-    """A question with its options, of which `answer` (a position) is right."""
+    """A multiple-choice question with its options; `answer` is the position of the right one."""
 
     id: str
     question: str
@@ -329,16 +320,17 @@ class MultipleChoiceItem:
 
     @property
     def chance(self) -> float:
-        """How often guessing is right."""
+        """The accuracy of guessing at random."""
         return 1 / len(self.options)
 
 
 @dataclass(frozen=True)
 class RetentionData:
-    """General texts as conversations that end with an answer (dicts of role and content), by id, and suites of questions.
+    """General texts and question suites that measure and limit forgetting: what the base model can do before it is trained.
 
-    replay: may be trained on. texts: are measured only, and `origin` says what they are. suites: name -> questions.
-    digest: of all that was named, evaluation's part too.
+    Texts are conversations that end with an answer (lists of dicts of role and content), by id. replay: may be trained on. texts: are
+    used for evaluation only, and `origin` says what they are. suites: name -> questions. digest: of all that was named, the part used
+    for evaluation included.
     """
 
     replay: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
@@ -356,9 +348,10 @@ PROMPT_HEADINGS = re.compile(r"^### (?:Instruction|Response|Assistant):", re.MUL
 
 
 def neutralize_chat_markup(text: str, special: Collection[str] = ()) -> str:
-    """The text with a space within each mark of a chat template and each special token, so that none is left; the rest as it is.
+    """Return the text with a space inserted in each chat-template mark and special token, so that a model reads it as data.
 
-    special: the tokenizer's own special tokens, as `special_texts` gives them; one of a single character becomes a space.
+    The rest of the text stays as it is. special: the tokenizer's own special tokens, as `special_texts` gives them; one of a single
+    character becomes a space.
     """
     marks = sorted({mark for mark in special if mark}, key=len, reverse=True)
     text = PROMPT_HEADINGS.sub(lambda found: f" {found[0]}", text)
@@ -376,12 +369,18 @@ def _break_mark(mark: str) -> str:
 
 
 def pick_victim(held: Mapping[str, int], caller: str) -> str:
-    """Whose last goes where too much is held: of who holds most, and of the caller where nobody holds more. held: theirs included."""
+    """Return the caller whose newest entry is dropped when a queue holds too much: the one that holds most.
+
+    Among equals it is `caller`, the one who asks now. held: entries by caller, the new one included.
+    """
     return max(held, key=lambda each: (held[each], each == caller))
 
 
 def strip_answer(content: Mapping[str, Any], *, all_turns: bool = False) -> dict[str, Any]:
-    """What a content asks, without the answer that may stand in it: the completion, or the last turns of the assistant."""
+    """Return a content without the answer in it: the completion, or the assistant's last messages.
+
+    all_turns: give the assistant's earlier messages weight 1, where they have no weight, so that they are training targets too.
+    """
     if "messages" not in content:
         return {part: value for part, value in content.items() if part not in ("completion", "responses")}
     turns = [dict(turn) for turn in content["messages"]]

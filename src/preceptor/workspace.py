@@ -1,12 +1,8 @@
 """Open a project's folder: configuration, database, objects, file permissions, and the key under which personal data is masked.
 
-Which accounts of the machine may read a project's folder: what in it is the project's, closed to the others, and found open.
-
-Personal data out of what is kept: masked under the project's own key, so that one person's placeholder stays the same.
-
-A project's folder, opened: its configuration, its database, its objects, and what is remembered of them while it is open.
-
-What is asked, remembered: it is read for each item handed out and each answer, and seldom changes.
+Permissions: which accounts of the machine may read the folder; what belongs to the project is closed to others, and what was found
+open is reported. Personal data: masked under the project's own key, so that one value always has the same placeholder. Questions:
+cached for a second, since they are read for each item assigned and each answer, and seldom change.
 """
 
 from __future__ import annotations
@@ -40,9 +36,9 @@ _PRIVATE_FOLDERS = (
 
 
 def restrict_project_access(folder: Path, *, group: bool) -> None:
-    """Close what is the project's to other accounts, and open it to the folder's group where that is to share it.
+    """Close the project's files to other accounts, and open them to the folder's group where the group is to share them.
 
-    A folder that was there before the project keeps its mode, since it may be anything (a home, a repository). Where others can look
+    A folder that existed before the project keeps its mode, since it may be anything (a home, a repository). Where others can look
     into it, the project's own folders are made here, closed, so that nothing is ever written to one that is open.
     """
     if group:
@@ -62,34 +58,37 @@ def restrict_project_access(folder: Path, *, group: bool) -> None:
 
 
 def find_exposed_paths(folder: Path, *, group: bool) -> list[str]:
-    """What of a project other accounts can come at: nothing where its folder lets them through to nothing."""
+    """Return the project's files and folders that other accounts can reach; none where its folder lets them through to nothing."""
     if not is_exposed(folder, group=group):
         return []
     return [name for name in (*_PRIVATE_FILES, *_PRIVATE_FOLDERS) if is_exposed(folder / name, group=group)]
 
 
 def chmod_command(folder: Path, found: list[str]) -> str:
-    """The command by which its owner closes what is open."""
+    """Return the command by which the owner closes what is open."""
     return f"chmod -R go= {' '.join(str(folder / name) for name in found)}"
 
 
 class PiiRedactor:
-    """Masks texts under a key of at least 16 bytes."""
+    """Redacts personal data in texts under a key of at least 16 bytes."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
     @classmethod
     def from_connection(cls, connection: Connection) -> Self:
-        """With the project's own key, which is made when first needed: one value has one placeholder in all of a project."""
+        """Return a redactor with the project's own key, which is made when first needed.
+
+        One value has the same placeholder in all of a project.
+        """
         return cls(bytes.fromhex(access.get_or_create_setting(connection, "placeholders", new_mask_key().hex())))
 
     def redact_text(self, text: str) -> str:
-        """A text with placeholders for what is personal in it."""
+        """Return a text with placeholders for the personal data in it."""
         return mask_pii(text, find_pii([text]), self._key)
 
     def redact_document(self, value: Any) -> Any:
-        """A JSON document with each of its texts masked; names of fields stay."""
+        """Return a JSON document with each of its texts redacted; names of fields stay."""
         if isinstance(value, str):
             return self.redact_text(value)
         if isinstance(value, list):
@@ -97,7 +96,10 @@ class PiiRedactor:
         return {name: self.redact_document(each) for name, each in value.items()} if isinstance(value, dict) else value
 
     def offset_mapping(self, text: str) -> Callable[[int], int]:
-        """Where a character of a text lies once it is masked; what lay inside something personal lies at its placeholder's beginning."""
+        """Return a function from a character's position in a text to its position in the redacted text.
+
+        A position inside personal data is mapped to the beginning of its placeholder.
+        """
         longer = [
             (each.start, each.end, len(pii_placeholder(each.kind, each.text, self._key)) - (each.end - each.start))
             for each in find_pii([text])
@@ -111,17 +113,19 @@ class PiiRedactor:
 
 
 def text_redactor(project: Project, connection: Connection) -> Callable[[str], str]:
-    """What people see of strangers' texts: without personal data, unless [serving] scrub is off. NUL characters, which models may write
-    and databases can't keep, are replaced."""
+    """Return the function that prepares strangers' texts for people to see.
+
+    It masks personal data, unless [serving] scrub is off, and replaces NUL characters, which models may write and databases can't store.
+    """
     masked = PiiRedactor.from_connection(connection).redact_text if project.config.serving.scrub else str
     return lambda text: masked(text.replace("\0", "\ufffd"))
 
 
-QUESTION_CACHE_SECONDS = 1.0  # seconds for which it is taken for granted what is asked
+QUESTION_CACHE_SECONDS = 1.0  # seconds for which the list of active questions is cached
 
 
 class QuestionCache:
-    """The questions of a project. Those that are asked are as of a second ago at most; a version never changes."""
+    """The questions of a project: the active ones as of a second ago at most; a version never changes."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -130,13 +134,13 @@ class QuestionCache:
         self._until = 0.0
 
     def get_by_key(self, connection: Connection, key: int) -> Question:
-        """A question by its key, asked still or not."""
+        """Return a question by its key, active or not."""
         if key not in self._versions:
             self._versions[key] = questions.by_key(connection, key)
         return self._versions[key]
 
     def list_active(self, connection: Connection | None = None) -> list[tuple[int, Question]]:
-        """(key, question) of what is asked, in order of creation."""
+        """Return (key, question) of each active question, in order of creation."""
         if time.monotonic() < self._until:
             return self._active
         if connection is None:
@@ -146,7 +150,7 @@ class QuestionCache:
         return self._active
 
     def list_form_questions(self, name: str) -> list[Question]:
-        """The questions of one form: this one, and those that follow it; NotFound when it isn't asked."""
+        """Return the questions of one form: this one, and those that follow it; raises NotFoundError when it isn't active."""
         everything = [question for _, question in self.list_active()]
         first = [question for question in everything if question.name == name]
         if not first:
@@ -155,12 +159,12 @@ class QuestionCache:
         return [*first, *(question for question in everything if question.follows and question.follows["question"] == name)]
 
     def invalidate(self) -> None:
-        """Read anew what is asked: it has changed."""
+        """Read the active questions again on next use: they have changed."""
         self._until = 0.0
 
 
 class Workspace:
-    """A folder with `preceptor.toml`, the tables, and `objects/`."""
+    """An opened project folder: configuration, database and objects."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder).resolve()
@@ -174,17 +178,17 @@ class Workspace:
             self.database.close()
             raise
         self.objects = ObjectStore(self.folder / "objects")
-        self._annotator_keys: dict[str, int] = {}  # annotators met; their keys never change
+        self._annotator_keys: dict[str, int] = {}  # keys of annotators seen so far; they never change
         self._question_cache = QuestionCache(self.database)
         self._secret = ""
-        self._last_redundancy_check: dict[str, int] = {}  # question -> the newest judgment when guidance last looked
+        self._last_redundancy_check: dict[str, int] = {}  # question -> the newest judgment at the last look of the stop rule
 
     @classmethod
     def create(cls, folder: str | Path, **settings: Any) -> Self:
-        """Make a new project in a new or empty folder; settings are the tables of preceptor.toml (guidance, cost, gate).
+        """Create a project in a new or empty folder and open it; settings are the tables of preceptor.toml (guidance, cost, gate).
 
         preceptor.toml is written last, so that a folder with one has had its tables: a creation that was killed is begun again by
-        the same call. Where only the tables are gone, they are made anew under the configuration that is there.
+        the same call. Where only the tables are gone, they are made again under the configuration that is there.
         """
         path = Path(folder)
         if os.path.isfile(path):
@@ -208,11 +212,11 @@ class Workspace:
 
     @classmethod
     def open(cls, folder: str | Path = ".") -> Self:
-        """The project in a folder; UserError when there is none."""
+        """Open the project in a folder; raises UserError when there is none."""
         return cls(folder)
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         self.database.close()
 
     def __enter__(self) -> Self:
@@ -225,29 +229,29 @@ class Workspace:
         return f"<{type(self).__name__} {self.config.name!r} in {str(self.folder)!r}>"
 
     def active_questions(self, connection: Any = None) -> list[tuple[int, Question]]:
-        """(key, question) of what is asked, as of a second ago at most."""
+        """Return (key, question) of each active question, as of a second ago at most."""
         return self._question_cache.list_active(connection)
 
     def forget_questions(self) -> None:
-        """Read anew what is asked: it has changed."""
+        """Read the active questions again on next use: they have changed."""
         self._question_cache.invalidate()
 
     def question_by_key(self, connection: Any, key: int) -> Question:
-        """A question by its key; a version never changes, so it is read once."""
+        """Return a question by its key; a version never changes, so it is read once."""
         return self._question_cache.get_by_key(connection, key)
 
     def annotator_key(self, connection: Any, annotator: str) -> int:
-        """An annotator's key; UserError when nobody is called so."""
+        """Return an annotator's key; raises UserError when there is no such annotator."""
         return self._annotator_keys.get(annotator) or people.get_key(connection, annotator)
 
     def load_secret(self, connection: Any) -> str:
-        """A random text of this project, the same on all its servers, so that nobody outside can foresee its draws."""
+        """Return a random text of this project, the same on all its servers, that makes its random choices unpredictable outside."""
         if not self._secret:
             self._secret = access.get_or_create_setting(connection, "draws", secrets.token_urlsafe(24))
         return self._secret
 
     def cached_secret(self) -> str:
-        """`secret`, for who is in no transaction: only a process's first look at it takes one."""
+        """Return the project's secret like `load_secret`, for callers outside a transaction; only the first call opens one."""
         if not self._secret:
             with self.database.writing() as connection:
                 self.load_secret(connection)
@@ -255,7 +259,7 @@ class Workspace:
 
 
 def _load_orphaned_config(folder: Path) -> ProjectConfig:
-    """The configuration of a folder whose database is gone or empty; UserError where there is a whole project."""
+    """Load the configuration of a folder whose database is gone or empty; UserError where there is a whole project."""
     config = ProjectConfig.load(folder)
     if not is_empty_database(config.database_url(folder.resolve())):
         raise UserError(f"there is a project in {folder} already", f"open it, or choose another folder: preceptor init {folder}-2")

@@ -112,9 +112,9 @@ def test_a_batch_for_the_model_comes_first(run, shop, tiny_cache, monkeypatch):
     rows = [{"id": f"r-{n}", "text": " ".join(words[n % 10 :: n // 10 + 1])} for n in range(30)]
     Path("more.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert run("import", "more.jsonl").code == 0
-    batch = run("prioritise", "--size", "5", "--json").document
+    batch = run("select", "--size", "5", "--json").document
     assert (batch["question"], batch["population"], batch["items"][0]["stream"]) == ("sentiment", 30, "random")
-    shown = run("prioritise", "sentiment", "--size", "3")
+    shown = run("select", "sentiment", "--size", "3")
     assert shown.code == 0, shown.err
     assert f"3 of {30 - len(batch['items'])} unjudged items come first" in shown.out
-    assert run("prioritise", "--size", "0").code == 2
+    assert run("select", "--size", "0").code == 2

@@ -33,7 +33,7 @@ def test_a_finding_has_its_rows_reasons_and_what_can_be_done(run, folder):
     assert "again: the same text as i-004" in told.out
     assert "void: it has no letter or number" in told.out
     assert "mail: an e-mail address of a person" in told.out
-    assert "preceptor snapshot merge" in told.out
+    assert "preceptor snapshot dedupe" in told.out
     assert "ann.miller" not in told.out + told.err
     assert "duplicates …" in told.err
 
@@ -61,7 +61,7 @@ def test_the_page_stands_alone_and_its_data_hold_all(run, folder, tmp_path):
 
 
 def test_from_finding_to_a_new_snapshot(run, folder):
-    merged = run("snapshot", "merge", "v1", "--by", "boss", "--name", "v2", "--project", folder, "--json").document
+    merged = run("snapshot", "dedupe", "v1", "--by", "boss", "--name", "v2", "--project", folder, "--json").document
     assert (merged["rows"], merged["changed"]) == ({"before": 90, "after": 89}, 1)
     dropped = run("snapshot", "drop", "v2", "empty", "--reason", "nothing in it", "--by", "boss", "--name", "v3", "--project", folder)
     assert "1 rows left out: 89 became 88" in dropped.out
@@ -78,11 +78,11 @@ def test_from_finding_to_a_new_snapshot(run, folder):
 
 
 def test_suspects_are_sent_and_told_when_there_is_no_expert(run, folder):
-    sent = run("snapshot", "send", "v1", "duplicates", "--most", "1", "--by", "boss", "--project", folder)
+    sent = run("snapshot", "review", "v1", "duplicates", "--most", "1", "--by", "boss", "--project", folder)
     assert "1 item put before experts" in sent.out
     assert "preceptor people invite NAME --role expert" in sent.out
     run("people", "invite", "eve", "--role", "expert", "--project", folder)
-    again = run("snapshot", "send", "v1", "duplicates", "--project", folder, "--json").document
+    again = run("snapshot", "review", "v1", "duplicates", "--project", folder, "--json").document
     assert (again["sent"], again["experts"]) == (2, True)
 
 
@@ -104,13 +104,13 @@ def test_items_in_a_file_are_left_out(run, folder, tmp_path):
         (("check", "v1", "--live", "nowhere.csv"), 1, "nowhere.csv"),
         (("check", "v1", "--only", "truncation"), 1, "--base NAME"),
         (("check", "v1", "--only", "live"), 1, "--live FILE"),
-        (("send", "v1", "emptyness"), 1, "no check is called"),
-        (("send", "v1", "groups"), 1, "found no row to send"),
+        (("review", "v1", "emptyness"), 1, "no check is called"),
+        (("review", "v1", "groups"), 1, "found no row to send"),
         (("drop", "v1", "empty", "--by", "boss"), 2, "--reason"),
         (("drop", "v1", "--reason", "x", "--by", "boss"), 2, "name a CHECK"),
         (("drop", "v1", "empty", "--items", "x", "--reason", "x", "--by", "boss"), 2, "name a CHECK"),
         (("drop", "v1", "--items", "nowhere.txt", "--reason", "x", "--by", "boss"), 1, "can't be read"),
-        (("merge", "v1", "groups", "--by", "boss"), 1, "nothing to merge"),
+        (("dedupe", "v1", "groups", "--by", "boss"), 1, "nothing to merge"),
         (("mask", "v1", "--by", " "), 1, "who decides"),
         (("diff", "v1", "v9"), 1, "no snapshot is called 'v9'"),
     ],

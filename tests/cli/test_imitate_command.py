@@ -1,4 +1,4 @@
-"""`preceptor train imitate --ask-people`: ends while it waits for experts, and goes on from there."""
+"""`preceptor train imitate --human-feedback`: ends while it waits for experts, and goes on from there."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_it_waits_for_experts_and_goes_on_when_they_have_answered(run: Callable[
         for number, text in enumerate(asked[:20]):
             project.judge(f"i-{number}", "answer", annotator="eve", answer=answer(text))
         project.snapshot("answer", name="v1")
-    command = ["train", "imitate", "--project", tmp_path / "help", "--snapshot", "v1", "--base", base, "--ask-people"]
+    command = ["train", "imitate", "--project", tmp_path / "help", "--snapshot", "v1", "--base", base, "--human-feedback"]
     command += [word for option in OPTIONS for word in ("-o", option)]
     waiting = run(*command)
     assert waiting.code == 3

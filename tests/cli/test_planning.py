@@ -22,21 +22,21 @@ def test_a_plan_is_told_shown_and_written(run, shop):
     assert told.code == 0
     assert told.out.startswith("The next 100 judgments, for $5.00,")
     assert (shop / "plan.html").read_text(encoding="utf-8").startswith("<!doctype html>")
-    document = run("plan", "mood", "--next", 20, "--json").document
+    document = run("plan", "mood", "--judgments", 20, "--json").document
     assert document["next"]["judgments"] == 20
     assert document["today"] == document["curve"][0]
 
 
 def test_a_study_needs_no_project(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    ran = run("plan", "--study", "--items", 100, "--target", 0.9, "--accuracy", 0.8, "--json")
+    ran = run("design-study", "--items", 100, "--target", 0.9, "--accuracy", 0.8, "--json")
     assert ran.document["adaptive"]["judgments"] <= ran.document["fixed"]["judgments"]
-    assert "adaptive" in run("plan", "--study", "--items", 100, "--target", 0.9, "--accuracy", 0.8).out
-    assert "no design reaches 0.99" in run("plan", "--study", "--items", 50, "--target", 0.99, "--accuracy", 0.55).out
+    assert "adaptive" in run("design-study", "--items", 100, "--target", 0.9, "--accuracy", 0.8).out
+    assert "no design reaches 0.99" in run("design-study", "--items", 50, "--target", 0.99, "--accuracy", 0.55).out
 
 
 def test_a_question_is_the_pilot_of_a_study(run, shop):
-    ran = run("plan", "mood", "--study", "--items", 100, "--json")
+    ran = run("design-study", "mood", "--items", 100, "--json")
     assert 0.7 < ran.document["crowd"]["accuracy"] < 1
     assert ran.document["designs"][0]["cost"] == 5
 

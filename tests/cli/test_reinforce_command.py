@@ -42,9 +42,9 @@ def test_a_policy_is_trained_proved_and_traced(run: Callable[..., Any], folder: 
         model = project.model(done.document["model"])
         assert {"base", "now", "change"} == model.manifest["reward"].keys()
         assert {part["part"]: part["weight"] for part in model.manifest["options"]["rewards"]} == {"length": 1.0, "regex": 0.5}
-    proof = run("parity", model.id, "--project", folder, "--base", folder.parent / "tiny-llama", "--json")
+    proof = run("verify", model.id, "--project", folder, "--base", folder.parent / "tiny-llama", "--json")
     assert proof.document["passed"]
-    again = run("train", "--project", folder, "--from", model.path / "run.toml", "--base", folder.parent / "tiny-llama", "--json")
+    again = run("train", "--project", folder, "--repeat", model.path / "run.toml", "--base", folder.parent / "tiny-llama", "--json")
     assert again.code == 0, again.err
     assert again.document["model"] == model.id
 

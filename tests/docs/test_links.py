@@ -1,8 +1,9 @@
-"""What the texts point to is there: links, paths, and the rooms that the trees name."""
+"""What the texts point to is there: links, paths, the packages that the trees name, and the names that stand in a file."""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ TEXTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 PATH = re.compile(r"`((?:src|tests|docs|benches)/[\w./*-]+)`")
 HERE = re.compile(r"(?:/home/|/root/|(?<!GET )(?<!POST )/work/|/tmp/|[A-Z]:\\)\S*")  # /work is a page of ours, too
-ROOM = re.compile(r"^  (?:[├└│] ?)?(\w+)/ ", re.MULTILINE)
+PACKAGE = re.compile(r"^  (?:[├└│] ?)?(\w+)/ ", re.MULTILINE)
+
+WHERE = re.findall(r"^\| .+`src/.+\|$", (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").partition("\n## Layers\n")[0], re.MULTILINE)
 
 
 def name(path: Path) -> str:
@@ -38,10 +41,45 @@ def anchors_of(text: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("text", ["README.md", "ARCHITECTURE.md"])
-def test_the_rooms_are_those_of_the_tree(text: str):
-    """Each room that exists is named, and each that is named exists."""
-    rooms = {path.parent.name for path in (ROOT / "src" / "preceptor").glob("*/__init__.py")}
+def test_the_packages_are_those_of_the_tree(text: str):
+    """Each package that exists is named, and each that is named exists."""
+    packages = {path.parent.name for path in (ROOT / "src" / "preceptor").glob("*/__init__.py")}
     said = (ROOT / text).read_text(encoding="utf-8")
-    missing = sorted(room for room in rooms if f"`{room}/`" not in said and not re.search(rf"^\s+{room}/ ", said, re.MULTILINE))
-    invented = sorted(set(ROOM.findall(said)) - rooms)
+    missing = sorted(name for name in packages if f"`{name}/`" not in said and not re.search(rf"^\s+{name}/ ", said, re.MULTILINE))
+    invented = sorted({*PACKAGE.findall(said), *layers(said)} - packages)
     assert (missing, invented) == ([], [])
+
+
+def layers(text: str) -> list[str]:
+    """The packages of the first column of the table of layers."""
+    _, _, section = text.partition("\n## Layers\n")
+    return [
+        name for row in re.findall(r"^\| (`.+?) \|", section.partition("\n## ")[0], re.MULTILINE) for name in re.findall(r"`(\w+)/`", row)
+    ]
+
+
+def test_the_layers_stand_in_the_order_that_import_linter_enforces():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    enforced = [re.findall(r"\w+", layer) for contract in contracts if contract["type"] == "layers" for layer in contract["layers"]]
+    section = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").partition("\n## Layers\n")[2].partition("\n## ")[0]
+    assert [re.findall(r"`(\w+)(?:/|\.py)`", row) for row in re.findall(r"^\| (`.+?) \|", section, re.MULTILINE)] == enforced
+
+
+@pytest.mark.parametrize("row", WHERE, ids=lambda row: row.split(" | ")[0].strip("| "))
+def test_where_to_find_things_names_what_stands_in_each_file(row: str):
+    assert misplaced(row) == []
+
+
+def misplaced(row: str) -> list[str]:
+    """Names of a row that its files don't define: `name` and `name` in `src/file.py`; the row itself where it names nothing so."""
+    pairs = re.findall(r"((?:`\w+`(?:, | and )?)+)[^`]*`(src/[\w/]+\.py)`", row)
+    named = [(name, (ROOT / path).read_text(encoding="utf-8")) for names, path in pairs for name in re.findall(r"`(\w+)`", names)]
+    return (
+        [name for name, code in named if not re.search(rf"^\s*(?:class |(?:async )?def )?{name}\b", code, re.MULTILINE)] if pairs else [row]
+    )
+
+
+def test_a_name_that_stands_elsewhere_is_found():
+    place = "`src/preceptor/planning/stop_rule.py`"
+    assert misplaced(f"| the rule | `StopRule`, `DPOObjective` and `is_audited` in {place} |") == ["DPOObjective"]
+    assert misplaced(f"| the rule | {place} |") == [f"| the rule | {place} |"]

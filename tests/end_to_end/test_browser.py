@@ -25,8 +25,8 @@ class Person:
         self.context.set_default_timeout(8000)
         self.page = self.context.new_page()
         self.faults: list[str] = []
-        self.page.from_values("pageerror", lambda error: self.faults.append(str(error)))
-        self.page.from_values("console", lambda line: self.faults.append(line.text) if "Content Security Policy" in line.text else None)
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("console", lambda line: self.faults.append(line.text) if "Content Security Policy" in line.text else None)
         self.page.goto(served.url + urlsplit(AccessControl(project).invite(name)["link"]).path)
         if options.get("java_script_enabled", True):
             expect(self.page.locator("article.work kbd").first).to_be_attached()

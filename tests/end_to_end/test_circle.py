@@ -153,14 +153,14 @@ def test_the_circle_closes(server, browser, messages, run):
     # One turn of the loop
     options = ("-o", "epochs=12", "-o", "learning_rate=4e-3", "-o", "batch_size=8", "-o", "adapter=none", "-o", "dtype=float32")
     questions = ("--question", "completion", "--question", "live-answer")
-    turned = run("cycle", *questions, "--recipe", "sft", "--base", "smollm2", *options, "--alias", ALIAS, *here)
+    turned = run("pipeline", "run", *questions, "--recipe", "sft", "--base", "smollm2", *options, "--alias", ALIAS, *here)
     # no bound is set here, so that nothing says whether it is good enough
     assert (turned.code, turned.document["outcome"]) == (3, "refused"), turned.err
     second, compared = turned.document["model"], turned.document["steps"]["compare"]
     assert compared["model"] == first
     better = next(iter(compared["figures"].values()))
     assert better["difference"]["low"] > 0, better
-    again = run("cycle", *questions, "--recipe", "sft", "--base", "smollm2", *options, "--alias", ALIAS, *here)
+    again = run("pipeline", "run", *questions, "--recipe", "sft", "--base", "smollm2", *options, "--alias", ALIAS, *here)
     assert (again.code, again.document["outcome"]) == (0, "nothing")
 
     # A person lets it out, and the same name serves it; one command brings the first one back
@@ -170,13 +170,13 @@ def test_the_circle_closes(server, browser, messages, run):
     assert {answer.system_fingerprint for answer in now} == {f"fp_{second}"}
     right = sum(answer.choices[0].message.content == wanted for answer, (_, wanted) in zip(now, messages["test"][1:41], strict=True))
     assert right > 40 * sum(rights) / len(rights)
-    assert run("alias", "back", ALIAS, "--by", "owner@example.org", "--override", "a drill", *here).document["model"] == first
+    assert run("alias", "rollback", ALIAS, "--by", "owner@example.org", "--override", "a drill", *here).document["model"] == first
     assert call(server, asked).system_fingerprint == f"fp_{first}"
 
     # From an answer back to the people whose word it learnt from, and every figure has an interval
     traced = run("lineage", now[0].id, *here).document
     assert "eve" in json.dumps(traced)
-    live = run("live", ALIAS, *here).document
+    live = run("monitor", ALIAS, *here).document
     assert live["served"]
     for figure in re.findall(r'\{"value": [^{}]*\}', json.dumps([turned.document, live, calibrated])):
         assert {"low", "high", "n", "method"} <= json.loads(figure).keys()

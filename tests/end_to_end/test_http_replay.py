@@ -117,7 +117,7 @@ def test_the_consensus_over_http_is_the_librarys(tmp_path, recorded):
 
     # every answer is what that person said, nobody was asked twice, and no item more often than there are people
     assert len({(item, annotator) for item, annotator, _ in answers}) == len(answers)
-    assert all(answer == recorded.answer(item, PEOPLE.index(annotator)) for item, annotator, answer in answers)
+    assert all(answer == recorded.get_answer(item, PEOPLE.index(annotator)) for item, annotator, answer in answers)
     assert set(served.items) == set(recorded.answers)
 
     # it stopped early, and where it claims certainty the answer of all twenty is the same

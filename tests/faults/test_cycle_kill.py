@@ -14,7 +14,7 @@ from preceptor import Project
 from preceptor.pipeline.pipeline_run import PipelinePlan, run_pipeline
 from preceptor.storage import artifacts, events, pipeline_runs, schema
 
-ARGS = ("cycle", "--recipe", "linear_probe", "-o", "penalty=1.0", "-o", "dtype=float32", "--json")
+ARGS = ("pipeline", "run", "--recipe", "linear_probe", "-o", "penalty=1.0", "-o", "dtype=float32", "--json")
 
 
 KILLED = (

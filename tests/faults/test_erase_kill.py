@@ -45,14 +45,14 @@ def test_an_erasing_that_is_killed_ends_by_the_same_command(tmp_path, fill, kill
     project.close()
     assert in_files(folder)
 
-    assert killed(folder, f"{ERASING}:_commit") == [-9]  # nothing is erased yet
+    assert killed(folder, f"{ERASING}:_commit_erasure") == [-9]  # nothing is erased yet
     project = Project.open(folder)
     assert project.lineage("canary")["item"] == "canary"
     assert len(list(project.load_snapshot("v2").rows())) == 61
     project.close()
     within, after = (
         "preceptor.storage.erasures:record_erasures",
-        "preceptor.release.erasure:discard",
+        "preceptor.release.erasure:_discard_objects",
     )  # the transaction; before files are removed
     assert killed(folder, within, after) == [-9, -9]
     assert in_files(folder)

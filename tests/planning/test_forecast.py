@@ -74,7 +74,7 @@ def test_the_band_holds_what_comes_about():
 def _lived(made, certain, most, seed):
     """The share of right answers after asking, one at a time, about items whose kinds are as given."""
     rng = np.random.default_rng(1000 + seed)
-    share, room = made.share.copy(), made.room.copy()
+    share, room = made.share.copy(), made.capacity.copy()
     for _ in range(most):
         posterior = np.column_stack([share[:, :3].sum(axis=1), share[:, 3:].sum(axis=1)])
         item = np.where(room > 0, posterior.max(axis=1), 2).argmin()

@@ -80,7 +80,7 @@ def test_other_sizes_can_be_asked_about_but_none_beyond_four_times(write):
     [
         ("", "no points stand in it"),
         ("size,seed\n20,1\n", "error|accuracy is missing"),
-        (lines(seeds=1), r"5 sizes and 3 seeds of each, not 6 and 1.*preceptor choose SNAPSHOT"),
+        (lines(seeds=1), r"5 sizes and 3 seeds of each, not 6 and 1.*preceptor learning-curve SNAPSHOT"),
         (lines(sizes=SIZES[:4]), "not 4 and 3"),
         (lines().replace("20,0,0", "20,0,nan0"), "error is 'nan0"),
         (lines(held=0), "measured on the same rows"),

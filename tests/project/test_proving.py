@@ -70,9 +70,9 @@ def test_the_commands_show_the_mask_and_the_proof(made, run):
     assert "[<|im_end|>]" in shown.out
     assert "|<|im_end|>|" in shown.out  # of the user's turn
     assert "the text holds marks of a chat template" in shown.out
-    proved = run("parity", model.id, "--base", base, "--json", *here)
+    proved = run("verify", model.id, "--base", base, "--json", *here)
     assert (proved.code, proved.document["passed"]) == (0, True)
-    assert "parity holds on" in run("parity", model.id, *here).out
+    assert "parity holds on" in run("verify", model.id, *here).out
 
 
 def test_a_model_that_was_altered_fails_and_the_command_says_so(made, run, tmp_path):
@@ -83,11 +83,11 @@ def test_a_model_that_was_altered_fails_and_the_command_says_so(made, run, tmp_p
     shutil.copy(template, tmp_path / "kept")
     try:
         template.write_text("Hello. " + template.read_text())
-        failed = run("parity", model.id, "--json", "--project", project.folder)
+        failed = run("verify", model.id, "--json", "--project", project.folder)
         assert failed.code == 1
         assert failed.document["error"]["where"] == str(template)
         (model.path / "SHA256SUMS").rename(tmp_path / "sums")  # and without the list of digests parity itself finds it
-        failed = run("parity", model.id, "--json", "--project", project.folder)
+        failed = run("verify", model.id, "--json", "--project", project.folder)
         assert (failed.code, failed.document["passed"]) == (3, False)
         assert "other tokens than were trained on" in failed.document["stages"][0]["summary"]
     finally:

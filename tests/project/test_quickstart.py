@@ -73,7 +73,7 @@ def test_a_folder_with_a_project_of_its_own_is_left_alone(tmp_path, write_review
 
 def test_the_first_cycle_doesnt_train_the_model_of_the_quickstart_again(tmp_path, write_reviews, run):
     run_quickstart(write_reviews(tmp_path / "r.csv"), tmp_path / "p", **COLUMNS)
-    done = run("cycle", "--project", tmp_path / "p", "--json")
+    done = run("pipeline", "run", "--project", tmp_path / "p", "--json")
     assert (done.code, done.document["outcome"]) == (0, "nothing")
     with Project.open(tmp_path / "p") as project:
         assert len(project.models()) == 1

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 from conftest import make_snapshot
 from preceptor.models import atomic_folder
-from preceptor.training import TrainingRun, recipes
+from preceptor.training import TrainingRun, recipes, trainer
 
 OPTIONS = {"learning_rate": 1e-3, "epochs": 6, "batch_size": 8, "evaluations": 3, "dtype": "float32"}
 
@@ -26,8 +26,8 @@ def at_step(step):
 
 def in_checkpoint(step):
     """Dies with the checkpoint of `step` written but not yet in its place."""
-    publish = atomic_folder.publish
-    atomic_folder.publish = lambda partial, final: die() if final.name == f"checkpoint-{step}" else publish(partial, final)
+    publish = trainer.publish
+    trainer.publish = lambda partial, final: die() if final.name == f"checkpoint-{step}" else publish(partial, final)
 
 
 def half_written(step):
@@ -40,8 +40,8 @@ def half_written(step):
             die()
         return publish(partial, final)
 
-    publish = atomic_folder.publish
-    atomic_folder.publish = write_half
+    publish = trainer.publish
+    trainer.publish = write_half
 
 
 def while_discarding():

@@ -15,8 +15,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
-from preceptor.models import atomic_folder
-from preceptor.training import TrainingRun
+from preceptor.training import TrainingRun, trainer
 from tiny_models import made_snapshot
 
 
@@ -26,8 +25,8 @@ def die(*_):
 
 def in_checkpoint(step):
     """Dies with the checkpoint of `step` written but not yet in its place."""
-    publish = atomic_folder.publish
-    atomic_folder.publish = lambda partial, final: die() if final.name == f"checkpoint-{step}" else publish(partial, final)
+    publish = trainer.publish
+    trainer.publish = lambda partial, final: die() if final.name == f"checkpoint-{step}" else publish(partial, final)
 
 
 def main(tests, written, step_of_death, folder, base):

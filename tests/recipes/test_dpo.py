@@ -171,7 +171,7 @@ def test_both_answers_end_with_their_turn_and_no_prompt_is_learnt(base, tmp_path
     end = load_tokenizer(base).convert_tokens_to_ids("<|im_end|>")
     for sides in task.train.targets:
         assert [answer[-1] for answer in sides.fork.answers] == [end, end]
-        assert all(sum(learnt) == len(answer) for learnt, answer in zip(sides.fork.learnt, sides.fork.answers, strict=True))
+        assert all(sum(learnt) == len(answer) for learnt, answer in zip(sides.fork.supervised, sides.fork.answers, strict=True))
 
 
 def test_the_reference_is_read_once_without_dropout_and_kept(tmp_path, monkeypatch):

@@ -140,7 +140,7 @@ def test_a_batch_gives_the_loss_of_a_plain_loop(snapshot, base, tmp_path):
         for each in (model, reference):
             logits = each(tokens).logits[0, :-1].log_softmax(dim=-1)
             told = logits.gather(1, tokens[0, 1:, None])[:, 0]
-            mask = torch.tensor([*[False] * len(fork.prompt), *fork.learnt[side]])[1:]
+            mask = torch.tensor([*[False] * len(fork.prompt), *fork.supervised[side]])[1:]
             said.append(told[mask].sum())
         return said[0] - said[1].detach()
 

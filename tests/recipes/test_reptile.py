@@ -123,7 +123,7 @@ class Points:
 
     x: Any
     y: Any
-    mass: Any
+    loss_weights: Any
     ids: list[str]
 
     @classmethod
@@ -231,10 +231,10 @@ def test_what_is_measured_on_is_never_adapted_with(snapshot, base, tmp_path, mon
     held = seen[0]
     for small, used in zip(held.tasks, adapted, strict=False):
         assert len(used) == 4
-        assert used.isdisjoint(small.ids[row] for row in held.measured(small))
+        assert used.isdisjoint(small.ids[row] for row in held.measured_rows(small))
         said = {held.rows[id_].text for id_ in used}  # of eight rows the last two ask what the first two do
-        assert said.isdisjoint(held.rows[small.ids[row]].text for row in held.measured(small))
-        assert held.measured(small)
+        assert said.isdisjoint(held.rows[small.ids[row]].text for row in held.measured_rows(small))
+        assert held.measured_rows(small)
 
 
 def test_rows_that_ask_nearly_the_same_as_one_that_is_adapted_with_are_counted(snapshot, base, tmp_path):

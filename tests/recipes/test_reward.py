@@ -175,7 +175,7 @@ def test_ties_are_learnt_and_told(tmp_path):
     run = TrainingRun(tmp_path / "run", save_encoder("bert", tmp_path / "base"), rows, seed=1)
     objective = prepare_reward_base(run, RewardModelOptions()).task.objective
     share = np.mean([row.target.get("tie", 0.0) for row in rows.train])
-    assert math.exp(objective.tie) / (2 + math.exp(objective.tie)) == pytest.approx(share)
+    assert math.exp(objective.tie_log_odds) / (2 + math.exp(objective.tie_log_odds)) == pytest.approx(share)
     assert "tie_log_odds" in train(run, epochs=1).manifest["calibration"]
 
 

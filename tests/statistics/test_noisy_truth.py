@@ -49,7 +49,7 @@ def test_intervals_hold_with_judgments_enough(coverage, noise):
     rng, found = np.random.default_rng(0), []
     for _ in range(60):
         crowd = noise.draw(rng, 400, 5, 0.85, 0.9)
-        posterior = noise.consensus(crowd.votes, crowd.people)
+        posterior = noise.fitted(crowd.votes, crowd.people)
         agrees = (posterior.argmax(axis=1) == crowd.model).astype(float)
         found.append(accuracy_against_consensus(agrees, posterior.max(axis=1), replicates=100))
     assert coverage(found, 0.9) >= 0.87

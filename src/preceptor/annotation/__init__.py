@@ -1,1 +1,1 @@
-"""What people are asked, and what becomes of their answers."""
+"""Assign work to people, and record, combine and import their answers."""

@@ -1,9 +1,4 @@
-"""Manage who may use a project: people, invitations, tokens, passwords, sessions, roles and their scopes.
-
-Who may come in, and what they may do: invitations, tokens, passwords, roles and their scopes.
-
-Who belongs to a project.
-"""
+"""Manage who may use a project: people, invitations, tokens, passwords, sessions, roles and their scopes."""
 
 from __future__ import annotations
 
@@ -44,22 +39,25 @@ ROLES = {
 }
 DAY_SECONDS = 86400.0
 SESSION_DAYS = 30
-MAX_SIGN_IN_ATTEMPTS, LOCK_SECONDS = 5, 900.0  # failed attempts, and the seconds within which they lock the door
+MAX_SIGN_IN_ATTEMPTS, LOCK_SECONDS = 5, 900.0  # failed attempts, and the seconds within which they lock a name or address out
 MIN_PASSWORD_LENGTH = 10  # characters of a password
 _WORKER_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class AccessForbidden(UserError):
-    """Who asks isn't known, or may not do this."""
+    """The caller isn't known, or may not do this."""
 
 
 class SignInLocked(UserError):
-    """Too many failed attempts; the hint says how long it lasts."""
+    """Too many attempts to sign in failed; the hint says how long the lock lasts."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuthenticatedVisitor:
-    """Who asks (annotator: the key of the person or program), by which credential (its key), and what they may do."""
+    """An authenticated person or program, and what they may do.
+
+    credential: the key of the credential they came with. annotator: the key of the person or program.
+    """
 
     name: str
     role: str
@@ -68,34 +66,37 @@ class AuthenticatedVisitor:
     annotator: int
 
     def has_scope(self, scope: str) -> bool:
+        """Tell whether the visitor has a scope (a key of SCOPES)."""
         return scope in self.scopes
 
 
 @dataclass(frozen=True, slots=True)
 class BrowserSession:
-    """A session that has begun: whose it is, and the secret by which their browser comes in. Of the secret only its hash is kept, so
-    that who reads the database, its backup or its replica can't come in as anybody."""
+    """A session that has begun: its visitor, and the secret by which their browser authenticates.
+
+    Only the secret's hash is stored, so that nobody who reads the database, its backup or its replica can sign in as anybody.
+    """
 
     visitor: AuthenticatedVisitor
     secret: str = field(repr=False)
 
 
 def visible_owner(visitor: AuthenticatedVisitor | None) -> int | None:
-    """Whose files, jobs and answers a visitor sees: their own (the annotator's key), whichever of their tokens they come with.
+    """Return the owner whose files, jobs and answers a visitor sees: themselves (the annotator's key), whichever of their tokens they use.
 
-    None is everybody's: of who manages the project, and of the project itself (no visitor).
+    None means everybody's: for visitors who manage the project, and for the project itself (no visitor).
     """
     return None if visitor is None or visitor.has_scope("manage") else visitor.annotator
 
 
 def is_owned_by(connection: Connection, visitor: AuthenticatedVisitor, credential: int | None) -> bool:
-    """Whether what a credential has got is a visitor's to use: it is of the same program or person, or they manage the project."""
+    """Tell whether what a credential created belongs to a visitor: to the same program or person, or they manage the project."""
     seen = visible_owner(visitor)
     return seen is None or (credential is not None and access.credential_holder(connection, credential) == seen)
 
 
 class AccessControl:
-    """The doors of one project."""
+    """Access to one project: invites people, issues and revokes credentials, and authenticates visitors."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
@@ -111,10 +112,10 @@ class AccessControl:
         by: str = "system",
         within: frozenset[str] | None = None,
     ) -> dict[str, Any]:
-        """A link for one person, valid for so many days and in the first browser that opens it, and a token for programs.
+        """Invite a person; return a link, valid for so many days and in the first browser that opens it, and a token for programs.
 
-        Who is there already gets the role and a new link; their old links end. within: the scopes of who invites, who hands out no more
-        than that (Forbidden); None: the project itself.
+        Somebody who exists already gets the role and a new link; their old links end. within: the scopes of the inviter, who can grant no
+        more than these (AccessForbidden); None: the project itself invites.
         """
         _check_granted_scopes(ROLES.get(role, ()), within)
         if days <= 0:
@@ -134,7 +135,7 @@ class AccessControl:
         return {"annotator": name, "role": role, "link": f"{self._address}/join/{secret}", "token": token, "days": days}
 
     def invite_crowd(self, name: str, *, daily_limit: int | None = None, days: float = 14, by: str = "system") -> dict[str, Any]:
-        """A link for an external crowd: whoever comes with PROLIFIC_PID (or `worker`) in it is an annotator of that name."""
+        """Return a link for an external crowd: everybody with PROLIFIC_PID (or `worker`) in it is an annotator of that name."""
         crowd = f"crowd:{_check_invited_name(name)}"
         with self.project.database.writing() as connection:
             people.add(connection, [Annotator(crowd, "annotator", "crowd", daily_limit=daily_limit)])
@@ -149,7 +150,7 @@ class AccessControl:
     def issue_application_token(
         self, name: str, scopes: Iterable[str], *, days: float | None = None, by: str = "system", within: frozenset[str] | None = None
     ) -> dict[str, Any]:
-        """A token for a program, with these scopes and no more. within: as for `invite`."""
+        """Issue a token for a program, with these scopes and no more. within: as for `invite`."""
         wanted = tuple(dict.fromkeys(scopes))
         if not wanted:
             raise UserError("a program's token needs scopes", f"scopes: {', '.join(SCOPES)}")
@@ -169,11 +170,11 @@ class AccessControl:
         return {"application": name, "scopes": list(wanted), "token": token}
 
     def rotate_token(self, name: str, *, hours: float = 0, by: str, within: frozenset[str] | None = None) -> dict[str, Any]:
-        """A new token for a program or person in place of those they have, which end after so many hours.
+        """Replace the tokens of a program or person by a new one; the old ones end after so many hours.
 
         It allows what these allowed, and ends when the last of them would have. Files, jobs, models and answers belong to the program and
-        stay its own. Of two who rotate at the same moment the later one's token stands. NotFound where there is no token to replace, since
-        who was shut out doesn't come back by this. within: as for `invite`.
+        stay its own. When two rotate at the same moment the later one's token is valid. Raises NotFoundError where there is no token to
+        replace, since this must not let anybody back in whose access was revoked. within: as for `invite`.
         """
         if not 0 <= hours <= 24 * 366:
             raise UserError(f"the old token may stay for some hours, up to a year, not {hours:g}", "--hours 24", where="hours")
@@ -198,28 +199,28 @@ class AccessControl:
         return {kind: name, "scopes": scopes or list(ROLES[person.role]), "token": token, "hours": hours}
 
     def revoke_credentials(self, name: str, *, by: str) -> int:
-        """End all links, tokens, passwords and sessions of somebody; how many they were."""
+        """End all links, tokens, passwords and sessions of somebody; return how many they were."""
         with self.project.database.writing() as connection:
             count = access.revoke_credentials(connection, people.get_key(connection, name))
             events.record_event(connection, "access revoked", {"annotator": name, "credentials": count}, actor=by)
         return count
 
     def set_paused(self, name: str, paused: bool, *, by: str) -> None:
-        """Ask somebody nothing until further notice, or again."""
+        """Pause or resume an annotator: while paused they are assigned nothing."""
         with self.project.database.writing() as connection:
             people.update_annotator(connection, people.get_key(connection, name), paused=paused)
             events.record_event(connection, "person paused" if paused else "person unpaused", {"annotator": name}, actor=by)
 
-    # Coming in
+    # Authentication
 
     def authenticate_token(self, token: str) -> AuthenticatedVisitor | None:
-        """Who a bearer token stands for; None when it stands for nobody."""
+        """Return the visitor of a bearer token; None when it isn't valid."""
         with self.project.database.reading() as connection:
             found = access.find_credential(connection, token)
         return _visitor_from_credential(found) if found is not None and found.kind == "token" else None
 
     def authenticate_session(self, secret: str) -> AuthenticatedVisitor | None:
-        """Who a session stands for; None when it has ended, or never was."""
+        """Return the visitor of a session's secret; None when it has ended, or never began."""
         with self.project.database.reading() as connection:
             found = access.find_credential(connection, secret)
         return _visitor_from_credential(found) if found is not None and found.kind == "session" else None
@@ -230,7 +231,7 @@ class AccessControl:
             access.end_session(connection, secret)
 
     def accept_invitation(self, secret: str, browser: str) -> BrowserSession:
-        """Come in by an invitation from a browser (a random name in its cookie); Forbidden says why not."""
+        """Begin a session by an invitation from a browser (a random name in its cookie); AccessForbidden says why not."""
         with self.project.database.writing() as connection:
             found = access.find_credential(connection, secret)
             if found is None or found.kind != "invitation":
@@ -245,7 +246,7 @@ class AccessControl:
         )
 
     def join_crowd(self, secret: str, worker: str) -> BrowserSession:
-        """Come in by a crowd's link as its worker; a session of that worker's own begins."""
+        """Begin a session of a crowd's worker, by the crowd's link."""
         if not _WORKER_NAME.fullmatch(worker):
             raise AccessForbidden("this link lacks who you are", "open it from the page of your study, which adds PROLIFIC_PID to it")
         with self.project.database.writing() as connection:
@@ -261,7 +262,7 @@ class AccessControl:
             return self._begin_session(connection, key)
 
     def set_password(self, name: str, password: str, *, session: int | None = None) -> None:
-        """A password for somebody, kept as its argon2 hash. Their sessions end, but for the one in which they set it."""
+        """Set somebody's password, stored as its argon2 hash; their sessions end, except the one in which they set it."""
         from argon2 import PasswordHasher
 
         if len(password) < MIN_PASSWORD_LENGTH:
@@ -276,9 +277,9 @@ class AccessControl:
             events.record_event(connection, "password set", {"annotator": name}, actor=name)
 
     def sign_in(self, name: str, password: str, address: str) -> BrowserSession:
-        """Come in by name and password; Locked after five failures in a quarter of an hour, Forbidden otherwise.
+        """Begin a session by name and password; SignInLocked after five failures in a quarter of an hour, AccessForbidden otherwise.
 
-        An unknown name takes as long as a wrong password, and gets the same words.
+        An unknown name takes as long as a wrong password, and gets the same message.
         """
         from argon2 import PasswordHasher
         from argon2.exceptions import InvalidHashError, VerificationError
@@ -287,7 +288,7 @@ class AccessControl:
         self._check_attempts(subjects, already=0)
         with self.project.database.writing() as connection:
             noted = [access.record_attempt(connection, subject) for subject in subjects]
-        self._check_attempts(subjects, already=1)  # with those that others have made at the same moment
+        self._check_attempts(subjects, already=1)  # including attempts that others have made at the same moment
         with self.project.database.reading() as connection:
             key = people.find_key(connection, name)
             kept = access.find_password(connection, key) if key is not None else None
@@ -299,7 +300,7 @@ class AccessControl:
             raise AccessForbidden("the name or the password is wrong", "or you have no password yet: open your link, then set one")
         with self.project.database.writing() as connection:
             access.remove_attempts(connection, noted)
-            access.reset_failures(connection, subjects[0])  # but not the address: who knows one name could guess at all others from it
+            access.reset_failures(connection, subjects[0])  # but not the address: whoever knows one password could guess all others from it
             return self._begin_session(connection, key)
 
     def _begin_session(self, connection: Connection, annotator: int) -> BrowserSession:
@@ -307,7 +308,10 @@ class AccessControl:
         return BrowserSession(_visitor_from_credential(begun), secret)
 
     def _check_attempts(self, subjects: tuple[str, str], *, already: int) -> None:
-        """Locked when no attempt is left, `already` of which is the one being made; an address has four times as many as a name."""
+        """Raise SignInLocked when no attempt is left, counting `already` that are being made.
+
+        An address has four times as many attempts as a name.
+        """
         with self.project.database.reading() as connection:
             for subject, tries in zip(subjects, (MAX_SIGN_IN_ATTEMPTS, 4 * MAX_SIGN_IN_ATTEMPTS), strict=True):
                 if access.count_failures(connection, subject, LOCK_SECONDS) - already >= tries:
@@ -321,13 +325,13 @@ class AccessControl:
 
 
 def _check_granted_scopes(scopes: Iterable[str], within: frozenset[str] | None) -> None:
-    """Nobody hands out more than they have themselves."""
+    """Raise AccessForbidden for a scope that the grantor doesn't have."""
     if within is not None and (more := set(scopes) & SCOPES.keys() - within):
         raise AccessForbidden(f"you can't let others do what you may not: {', '.join(sorted(more))}", "ask an owner of the project")
 
 
 def _check_invited_name(name: str) -> str:
-    """A name that can stand in an address and isn't mistaken for another; UserError for any other."""
+    """Return a name that can stand in a URL and isn't mistaken for another; UserError for any other."""
     odd = any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in check_annotator_name(name))
     if odd or name != name.strip() or name in (".", "..") or len(name) > MAX_NAME_LENGTH:
         raise UserError(
@@ -342,7 +346,7 @@ _DUMMY_HASH: list[str] = []
 
 
 def _dummy_password_hash() -> str:
-    """The hash of a password that nobody has, made once, so that an unknown name costs as much time as a known one."""
+    """Return the hash of a password that nobody has, made once, so that an unknown name costs as much time as a known one."""
     from argon2 import PasswordHasher
 
     if not _DUMMY_HASH:
@@ -356,18 +360,18 @@ def _visitor_from_credential(credential: access.AccessCredential) -> Authenticat
 
 
 def list_annotators(project: Project) -> list[Annotator]:
-    """All people, and models acting as such, in order of arrival."""
+    """Return all annotators, people and models, in order of arrival."""
     with project.database.reading() as connection:
         return people.list_annotators(connection)
 
 
 def get_annotator(project: Project, name: str) -> Annotator:
-    """One of them as they are now; UserError with the nearest name when there is none."""
+    """Return an annotator with their current settings; raises UserError with the nearest name when there is none."""
     with project.database.reading() as connection:
         return people.get(connection, people.get_key(connection, name))
 
 
 def count_active_judgments(project: Project, name: str) -> dict[str, int]:
-    """How many of somebody's judgments stand, by question."""
+    """Return the number of an annotator's valid judgments, by question."""
     with project.database.reading() as connection:
         return annotation_stats.count_valid_by_question(connection, people.get_key(connection, name))

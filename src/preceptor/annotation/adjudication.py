@@ -1,10 +1,6 @@
-"""Show reviewers and experts the items that wait for a decision, with their history, and keep what they decide.
+"""Show reviewers and experts the items that wait for a decision, with their history, and record what they decide.
 
-One item's whole history: its judgments, who passed on it, known answers and slots.
-
-Reviewers and experts: which items wait for them, what they may see, and what an item's answer may be settled as.
-
-Who reviews an item answers it blind first; only then are the others' answers shown, and the item can be settled.
+A reviewer of an item answers it blind first; only then are the others' answers shown, and the item can be decided.
 """
 
 from __future__ import annotations
@@ -26,7 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ItemHistory:
-    """All that is known of one item. known: gold answer and explanation by question; slots, passes: as the store tells them."""
+    """All that is known of one item.
+
+    skips: who skipped or flagged it. gold_answers: gold answer and explanation by question. slots: by question, as in
+    `storage.queries.slots_by_question`.
+    """
 
     item: Item
     judgments: Sequence[queries.JudgmentView]
@@ -36,7 +36,7 @@ class ItemHistory:
 
 
 def load_item_history(project: Project, item: str) -> ItemHistory:
-    """Of an item by its id; NotFound when there is none."""
+    """Load the history of an item by its id; raises NotFoundError when there is none."""
     with project.database.reading() as connection:
         found = queries.find_item(connection, item)
         if found is None:
@@ -52,17 +52,17 @@ def load_item_history(project: Project, item: str) -> ItemHistory:
 
 
 def list_item_questions(project: Project, item: ItemHistory) -> list[Question]:
-    """The active questions that have something to do with an item: it has a slot of theirs, a judgment or a known answer."""
+    """Return the active questions that concern an item: it has a slot, a judgment or a known answer for them."""
     names = {told.question for told in item.judgments} | set(item.slots) | set(item.gold_answers)
     return [question for question in project.questions() if question.name in names]
 
 
-BLIND_ROLES = ("reviewer", "expert")  # who answers before they see
+BLIND_ROLES = ("reviewer", "expert")  # who must answer before they see others' answers
 
 
 @dataclass(frozen=True)
 class ReviewCase:
-    """An item to decide. own: the reviewer's answer that stands, None while they haven't given one."""
+    """An item to decide. own_judgment: the reviewer's valid answer, None while they haven't given one."""
 
     slot: int
     item: Item
@@ -72,7 +72,7 @@ class ReviewCase:
 
     @property
     def other_judgments(self) -> list[queries.JudgmentView]:
-        """The judgments of others that stand; nothing before one's own is given."""
+        """The valid judgments of others; none before the reviewer's own is given."""
         if self.own_judgment is None:
             return []
         return [
@@ -81,7 +81,7 @@ class ReviewCase:
 
 
 def list_escalated_items(project: Project, question: str, *, after: str = "", limit: int = 50) -> list[queries.ItemView]:
-    """Items that have climbed and that nobody has decided, in order of their slots."""
+    """Return escalated items that nobody has decided, in order of their slots."""
     start = int(after) if after.isascii() and after.isdigit() and len(after) < 19 else 0
     with project.database.reading() as connection:
         key, _ = questions.get(connection, question)
@@ -89,7 +89,7 @@ def list_escalated_items(project: Project, question: str, *, after: str = "", li
 
 
 def load_review_case(project: Project, slot: int, reviewer: str) -> ReviewCase:
-    """The item and question of a slot, as this reviewer may see it."""
+    """Load the item and question of a slot, as this reviewer may see it."""
     with project.database.reading() as connection:
         item_key, question_key = slots.item_and_question(connection, slot)
         item, question = items.by_key(connection, item_key), project.question_by_key(connection, question_key)
@@ -99,16 +99,16 @@ def load_review_case(project: Project, slot: int, reviewer: str) -> ReviewCase:
 
 
 def can_see_answers(history: ItemHistory, question: str, reviewer: str, role: str) -> bool:
-    """Whether somebody may see others' answers about an item: managers may, reviewers once they have answered."""
+    """Tell whether somebody may see others' answers about an item: managers may, reviewers once they have answered."""
     if role not in BLIND_ROLES:
         return True
     return any(told.annotator == reviewer and told.question == question and told.removal is None for told in history.judgments)
 
 
 def check_can_adjudicate(connection: Connection, by: str, item: int, question: int) -> None:
-    """Raise Conflict where somebody must answer an item themselves before they decide it, whichever way they come.
+    """Raise ConflictError where somebody must answer an item themselves before they decide it, whichever way they come.
 
-    Reviewers and experts must, and programs that may not read everything anyway; who isn't known here decides as the project itself.
+    Reviewers and experts must, and programs that may not read everything anyway; an unknown name decides as the project itself.
     """
     key = people.find_key(connection, by)
     if key is None:
@@ -123,15 +123,15 @@ def check_can_adjudicate(connection: Connection, by: str, item: int, question: i
 
 
 def adjudicate_slot(project: Project, slot: int, reviewer: str, answer: Any, explanation: str) -> None:
-    """Decide a slot's item; Conflict before the reviewer has answered it themselves."""
+    """Decide a slot's item; raises ConflictError before the reviewer has answered it themselves."""
     case = load_review_case(project, slot, reviewer)
     project.adjudicate(case.item.id, case.question.name, answer, by=reviewer, explanation=explanation)
 
 
 def list_adjudication_choices(question: Question, given: Sequence[Any]) -> list[tuple[str, Any, int]]:
-    """(key, answer, how many gave it) of what an item's answer may be settled as.
+    """Return (key, answer, how many gave it) of the answers that an item can be decided as.
 
-    All answers of the kind where they can be named; else those that were given, the most frequent first. The key stands for
+    All answers of the kind where they can be listed; else those that were given, the most frequent first. The key stands for
     the answer in a form.
     """
     kind = kinds.get(question.kind)
@@ -143,13 +143,13 @@ def list_adjudication_choices(question: Question, given: Sequence[Any]) -> list[
             first.setdefault(json.dumps(kind.vote(question, answer), sort_keys=True, default=list), answer)
         return [(json.dumps(first[key], sort_keys=True), first[key], count) for key, count in votes.most_common()]
     known = kind.answers(question)
-    if set(known) != set(named):  # a rating with classes: what is settled is a class
+    if set(known) != set(named):  # a rating with classes: what is decided is a class
         return [(json.dumps(answer), answer, 0) for answer in known]
     return [(json.dumps(answer), answer, votes.get(json.dumps(answer), 0)) for answer in known]
 
 
 def parse_adjudication_choice(text: str) -> Any:
-    """The answer that a key of `list_adjudication_choices` stands for."""
+    """Return the answer that a key of `list_adjudication_choices` stands for."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

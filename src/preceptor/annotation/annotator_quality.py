@@ -1,4 +1,4 @@
-"""How well each person answers one question, with what that rests on."""
+"""Measure how well each annotator answers one question, and what that rests on."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from preceptor.storage import Connection
 
 
-_POOL_JUDGMENTS = 5_000  # newest judgments that say how people work
-_RECENT_JUDGMENTS = 50  # a person's newest judgments that are looked at
-_LARGE_POOL_JUDGMENTS = 1_000  # judgments of a pool in which one person's own weigh little
-_MAX_FLAGGED_ANNOTATORS = 2_000  # people with the newest judgments; the others have done nothing lately
+_POOL_JUDGMENTS = 5_000  # newest judgments that show how people work
+_RECENT_JUDGMENTS = 50  # an annotator's newest judgments that are examined
+_LARGE_POOL_JUDGMENTS = 1_000  # size of a pool in which one annotator's own judgments weigh little
+_MAX_FLAGGED_ANNOTATORS = 2_000  # annotators with the newest judgments; the others have done nothing lately
 
 
 @dataclass(frozen=True)
 class AnswerBias:
-    """The answer that somebody gives most beyond what the consensus says of their items, by how much (a difference of shares)."""
+    """The answer that an annotator gives most in excess of the consensus on their items, and by how much (a difference of shares)."""
 
     answer: Any
     excess: Estimate
@@ -39,9 +39,10 @@ class AnswerBias:
 
 @dataclass(frozen=True)
 class AnnotatorScorecard:
-    """One person and one question. gold: right or not, in the order in which they answered; share: of those right.
+    """The quality of one annotator on one question.
 
-    compared: whether others have answered enough for flags to be raised by comparison with them.
+    gold_results: right or not, in the order of their answers. gold_accuracy: the share of those right. is_compared: whether others have
+    answered enough for flags to be raised by comparison with them.
     """
 
     annotator: Annotator
@@ -55,7 +56,7 @@ class AnnotatorScorecard:
     is_compared: bool = True
 
     def gold_accuracy_curve(self) -> list[tuple[int, float, float, float]]:
-        """(gold answers so far, share right, low, high) after each: bounds that hold at every look."""
+        """Return (gold answers so far, share right, low, high) after each answer: bounds that are valid at every look."""
         right = np.asarray(self.gold_results, dtype=np.float64)
         if not len(right):
             return []
@@ -66,7 +67,7 @@ class AnnotatorScorecard:
 
 
 def measure_annotators(project: Project, found: ConsensusIndex) -> dict[str, AnnotatorScorecard]:
-    """Everyone by name, in order of arrival, also who has answered nothing."""
+    """Return the scorecards of all annotators by name, in order of arrival, also those who have answered nothing."""
     key, question = found.judgment_set.key, found.judgment_set.question
     with project.database.reading() as connection:
         everyone = people.list_annotators(connection)
@@ -90,7 +91,7 @@ def _measure_annotator(
     right = tuple(is_correct(question, said, known) for said, known in gold.get(who.id, ()))
     share = estimate_proportion(sum(right), len(right)) if right else None
     accuracy, count = (their.accuracy, their.judgments) if their else (None, 0)
-    if who.kind == "import":  # many people may stand behind the name
+    if who.kind == "import":  # many people may stand behind one name
         accuracy = None
     seen = raised.get(who.id, [])
     return AnnotatorScorecard(
@@ -99,9 +100,9 @@ def _measure_annotator(
 
 
 def _measure_biases(found: ConsensusIndex) -> dict[str, AnswerBias]:
-    """Of each person the answer with the greatest mean of (they said it) − (its probability); t intervals, shared among the answers.
+    """Return for each annotator the answer with the greatest mean of (they gave it) − (its probability); t intervals, shared among answers.
 
-    Nothing for kinds whose consensus isn't over the answers that people give.
+    Empty for kinds whose consensus isn't over the answers that people give.
     """
     j, fitted = found.judgments, found.consensus
     place = {answer: k for k, answer in enumerate(fitted.answers)}
@@ -130,7 +131,7 @@ def _measure_biases(found: ConsensusIndex) -> dict[str, AnswerBias]:
 def _find_careless_annotators(
     connection: Connection, key: int, question: Question, found: ConsensusIndex
 ) -> dict[str, list[BehaviorFlag] | None]:
-    """What looks unlike honest work in people's newest judgments, by name; None where others are too few to compare with."""
+    """Return signs of careless work in annotators' newest judgments, by name; None where others are too few to compare with."""
     known = [_observed_answer(question, row) for row in annotation_stats.latest_judgments(connection, key, limit=_POOL_JUDGMENTS)]
     pool = BehaviorPool.from_behavior(known)
     newest: dict[str, int] = {}
@@ -150,7 +151,7 @@ def _find_careless_annotators(
 
 
 def _observed_answer(question: Question, row: Mapping[str, Any]) -> AnswerBehavior:
-    """One judgment as the flags take it; a written text is no answer that could repeat by chance."""
+    """Return a judgment in the form that the flags take; a written text is no answer that could repeat by chance."""
     shown, answer = render_content(row["content"]), row["answer"]
     written = answer.get("text") if isinstance(answer, Mapping) and question.kind == "write" else None
     vote = None if written is not None else kinds.get(question.kind).vote(question, answer)

@@ -1,9 +1,4 @@
-"""Assign the next item to an annotator, keep their answer, test them on gold and show what they have done.
-
-Who is asked what next, and what becomes of the answer: gold mixed in, qualification, limits, follow-up questions.
-
-One person's desk: the item in their hands with the questions of its form, and what they have done so far.
-"""
+"""Assign the next item to an annotator and store their answer: gold mixed in, qualification, limits, follow-up questions."""
 
 from __future__ import annotations
 
@@ -31,7 +26,7 @@ _MAX_GOLD_DISTANCE = 0.5  # distance from the known answer, of answers that can 
 
 @dataclass(frozen=True)
 class GoldFeedback:
-    """What a person learns of their answer to an item whose answer is known."""
+    """What an annotator is told about their answer to an item whose answer is known."""
 
     is_correct: bool
     answer: Any
@@ -39,9 +34,9 @@ class GoldFeedback:
 
 
 def assign_next(project: Project, annotator: int, question: str | None, lease_seconds: float, besides: int) -> SlotAssignment | None:
-    """What this annotator shall answer next, of one question or of any; None when nothing is left for them.
+    """Assign an annotator their next item, of one question or of any; return None when nothing is left for them.
 
-    UserError when they are paused or have reached their limit for the day.
+    Raises ConflictError when they are paused or have reached their limit for the day.
     """
     with project.database.writing() as connection:
         person = people.get(connection, annotator)
@@ -74,7 +69,7 @@ def submit_answer(
     follow_ups: Mapping[str, Any],
     asked: bool,
 ) -> tuple[int, bool]:
-    """Keep the answer to a slot, and those to the questions that follow it, in one transaction; (judgment's number, whether it is new)."""
+    """Store the answer to a slot and those to its follow-up questions in one transaction; return (number, whether it is new)."""
     with project.database.writing() as connection:
         item, question_key = slots.item_and_question(connection, slot)
         question = project.question_by_key(connection, question_key)
@@ -98,7 +93,7 @@ def submit_answer(
 
 
 def parse_answer(question: Question, answer: Any, content: Mapping[str, Any] | None) -> Any:
-    """The answer in its stored form; UserError, at the question's name, says why it isn't one."""
+    """Return the answer in its stored form; UserError, at the question's name, says why it isn't valid."""
     kind = kinds.get(question.kind)
     try:
         parsed = kind.parse(question, answer)
@@ -110,7 +105,7 @@ def parse_answer(question: Question, answer: Any, content: Mapping[str, Any] | N
 
 
 def skip_slot(project: Project, slot: int, annotator: str, *, reason: str, flag: bool) -> None:
-    """Give a slot back unanswered; with `flag` a manager sees it and why."""
+    """Return a slot unanswered; with `flag` a manager sees it and the reason."""
     with project.database.writing() as connection:
         item, key = slots.item_and_question(connection, slot)
         who = project.annotator_key(connection, annotator)
@@ -125,7 +120,7 @@ def skip_slot(project: Project, slot: int, annotator: str, *, reason: str, flag:
 
 
 def withdraw_answer(project: Project, number: int, annotator: str, lease_seconds: float) -> SlotAssignment:
-    """Take one's own answer back, and the item with it, to answer it again; Conflict once the right answer has been shown."""
+    """Withdraw an annotator's own answer and assign its item to them again; ConflictError once the right answer has been shown."""
     if get_answer_feedback(project, number, annotator) is not None:
         raise ConflictError("you have been told the answer to this item, so yours stays as it is", "go on with the next item")
     with project.database.writing() as connection:
@@ -136,7 +131,7 @@ def withdraw_answer(project: Project, number: int, annotator: str, lease_seconds
 
 
 def get_answer_feedback(project: Project, number: int, annotator: str) -> GoldFeedback | None:
-    """What a person learns of their own answer, where it is known and feedback is on; nothing while they are being tested."""
+    """Return what an annotator is told about their own answer, where it is known and feedback is on; None while they are being tested."""
     if not project.config.people.feedback:
         return None
     with project.database.reading() as connection:
@@ -154,7 +149,10 @@ def get_answer_feedback(project: Project, number: int, annotator: str) -> GoldFe
 
 
 def is_correct(question: Question, answer: Any, known: Any) -> bool:
-    """Whether an answer says what is known: the same or its class; of sets, orders, texts, passages and claims at least half of it."""
+    """Tell whether an answer agrees with the known one: the same or its class.
+
+    Of sets, orders, texts, passages and claims at least half must agree.
+    """
     kind = kinds.get(question.kind)
     if (distances := DISTANCES.get(kind.level)) is not None:
         return bool(distances([kind.vote(question, answer), kind.vote(question, known)])[0, 1] <= _MAX_GOLD_DISTANCE)
@@ -162,10 +160,10 @@ def is_correct(question: Question, answer: Any, known: Any) -> bool:
 
 
 def get_suggestion(project: Project, connection: Connection, item: int, question: str, annotator: str) -> Any:
-    """The model's guess that this person is shown about an item, None where there is none or they answer blind.
+    """Return the model's suggestion that this annotator is shown about an item, None where there is none or they answer blind.
 
-    Guesses lie in an item's metadata as {"suggestions": {question: answer}}. They bias, so that a share answers blind
-    (which pairs is a hash), and what was shown is kept with the judgment.
+    Suggestions lie in an item's metadata as {"suggestions": {question: answer}}. They bias, so that a share of (annotator, item) pairs,
+    chosen by a hash, is answered blind, and what was shown is kept with the judgment.
     """
     rule = project.config.people
     if not rule.suggestions or is_gold_due(f"blind/{annotator}", item, rule.blind, secret=project.load_secret(connection)):
@@ -175,15 +173,15 @@ def get_suggestion(project: Project, connection: Connection, item: int, question
 
 
 def load_suggestion(project: Project, found: SlotAssignment, annotator: str) -> Any:
-    """The model's guess that goes with an item handed out, None where there is none to show."""
+    """Return the model's suggestion for an assigned item, None where there is none to show."""
     if not project.config.people.suggestions:
         return None
-    with project.database.writing() as connection:  # the draw's secret is made when it is needed first
+    with project.database.writing() as connection:  # the project's secret is made when it is first needed
         return get_suggestion(project, connection, items.keys(connection, [found.item])[found.item], found.question, annotator)
 
 
 def _rank_questions(connection: Connection, asked: Sequence[tuple[int, Question]]) -> list[tuple[int, Question]]:
-    """What somebody waits for goes before all else, and before that what a caller of a model does."""
+    """Return the questions in order of urgency: first those whose answer a model's caller waits for, then by PURPOSE_ORDER."""
     by_callers = deferrals.list_waiting_questions(connection)
 
     def rank(key: int, purpose: str) -> int:
@@ -197,7 +195,7 @@ def _rank_questions(connection: Connection, asked: Sequence[tuple[int, Question]
 
 
 def utc_midnight() -> float:
-    """When the day began in UTC, by which daily limits count; Unix seconds."""
+    """Return when the day began in UTC, by which daily limits count, in Unix seconds."""
     return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
 
 
@@ -209,7 +207,7 @@ def _check_annotator_limits(connection: Connection, key: int, person: Annotator)
 
 
 def _choose_gold_mode(project: Project, connection: Connection, key: int, person: Annotator, question: Question) -> str | None:
-    """ "only" gold while they are being tested, "first" gold by turns, "" for any item; None when they may not answer."""
+    """Return "only" gold while they are being tested, "first" gold at intervals, "" for any item; None when they may not answer."""
     rule = project.config.people
     if rule.qualify and person.kind == "person" and not slots.TIERS[person.role]:
         outcome = people.find_qualification(connection, key, question.name)
@@ -222,7 +220,10 @@ def _choose_gold_mode(project: Project, connection: Connection, key: int, person
 
 
 def _finish_qualification(project: Project, connection: Connection, who: int, key: int, question: Question) -> bool:
-    """The gold has run out before the test was over: what there is decides. Whether they may go on; they may where there is none."""
+    """Decide a test whose gold has run out, by the answers there are; return whether the annotator may go on.
+
+    They may where there are no answers.
+    """
     right = [is_correct(question, said, known) for said, known in gold.answers_with_gold(connection, key, who)]
     if not right:
         return True
@@ -231,7 +232,7 @@ def _finish_qualification(project: Project, connection: Connection, who: int, ke
 
 
 def _update_qualification(project: Project, connection: Connection, who: int, key: int, question: Question, item: int) -> None:
-    """After an answer to gold: does the person pass, fail, or go on?"""
+    """Decide after an answer to gold whether the annotator passes, fails, or goes on."""
     if people.find_qualification(connection, who, question.name) is not None or gold.find_answer(connection, key, item) is None:
         return
     right = [is_correct(question, said, known) for said, known in gold.answers_with_gold(connection, key, who)]
@@ -239,7 +240,7 @@ def _update_qualification(project: Project, connection: Connection, who: int, ke
 
 
 def _record_qualification(connection: Connection, who: int, question: Question, right: list[bool], rule: QualificationRule) -> str:
-    """Keep the verdict on somebody's gold answers, once there is one; what it is."""
+    """Record and return the verdict on somebody's gold answers, once there is one."""
     verdict = qualify_annotator(right, rule)
     if verdict.outcome != "more":
         evidence = {"right": verdict.right, "asked": verdict.asked, "accuracy": verdict.accuracy.to_dict()}
@@ -248,14 +249,14 @@ def _record_qualification(connection: Connection, who: int, question: Question, 
 
 
 def _load_content(connection: Connection, item: int, question: Question, follow_ups: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The item's content, where an answer can't be checked without it."""
+    """Return the item's content, where an answer can't be checked without it."""
     return items.by_key(connection, item).content if follow_ups or kinds.get(question.kind).needs_item else None
 
 
 def _parse_follow_ups(
     project: Project, connection: Connection, question: Question, answer: Any, given: Mapping[str, Any], content: Mapping[str, Any] | None
 ) -> dict[int, tuple[str, Any]]:
-    """(name, checked answer) by key of the questions that follow; UserError when one is missing, or wasn't asked."""
+    """Return (name, checked answer) by key of the follow-up questions; UserError when one is missing, or wasn't asked."""
     found, left = {}, dict(given)
     for key, each in project.active_questions(connection):
         if not each.follows or each.follows["question"] != question.name or not is_follow_up_asked(each, answer):
@@ -270,10 +271,10 @@ def _parse_follow_ups(
 
 @dataclass(frozen=True)
 class AssignedWork:
-    """An item in somebody's hands.
+    """An item assigned to an annotator, with the questions of its form.
 
-    form: the question asked, in the version that the slot is for, and those that follow it. suggestion: the model's guess
-    where they are shown it. revised: whether the question has a newer version by now.
+    form_questions: the question asked, in the version that the slot is for, and those that follow it. suggestion: the model's suggestion
+    where they are shown it. has_newer_version: whether the question has a newer version by now.
     """
 
     assignment: SlotAssignment
@@ -284,9 +285,9 @@ class AssignedWork:
 
 @dataclass(frozen=True)
 class AnnotatorStats:
-    """What a person has done: judgments today (UTC) and in all, those taken back too; answers to known items, and the right ones.
+    """What an annotator has done: judgments today (UTC) and in total, withdrawn ones included; answers to gold items, and the right ones.
 
-    known and right are None where such feedback is off. failed: questions whose test they didn't pass.
+    gold_count and correct_count are None where such feedback is off. failed_questions: questions whose test they didn't pass.
     """
 
     today_count: int
@@ -299,13 +300,13 @@ class AnnotatorStats:
 
 
 def load_assigned_work(project: Project, assignment: SlotAssignment, annotator: str) -> AssignedWork:
-    """What goes with an item that was handed out."""
+    """Load the form questions and the suggestion that go with an assigned item."""
     with project.database.reading() as connection:
         return _build_assigned_work(project, connection, assignment, annotator)
 
 
 def load_held_work(project: Project, slot: int, annotator: str) -> AssignedWork:
-    """An item that is in somebody's hands already, also when its lease has expired; UserError when it isn't."""
+    """Load an item that an annotator holds already, also when its lease has expired; raises UserError when they don't hold it."""
     with project.database.reading() as connection:
         return _build_assigned_work(
             project, connection, slots.get_assignment(connection, slot, project.annotator_key(connection, annotator)), annotator
@@ -313,13 +314,13 @@ def load_held_work(project: Project, slot: int, annotator: str) -> AssignedWork:
 
 
 def list_slot_questions(project: Project, slot: int) -> list[Question]:
-    """The questions of a slot's form, whoever holds it; UserError when there is no such slot."""
+    """Return the questions of a slot's form, whoever holds it; raises UserError when there is no such slot."""
     with project.database.reading() as connection:
         return _list_form_questions(project, connection, project.question_by_key(connection, slots.item_and_question(connection, slot)[1]))
 
 
 def load_annotator_stats(project: Project, annotator: str) -> AnnotatorStats:
-    """What a person has done so far."""
+    """Load what an annotator has done so far."""
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
     with project.database.reading() as connection:
         who = project.annotator_key(connection, annotator)

@@ -1,8 +1,6 @@
 """Index the consensus of a question by item, certainty and disagreement, and list its items in pages.
 
-What is believed about every item of a question at one moment, laid out so that any part of it is found at once.
-
-Looking through the items of a question: filters, and pages that cost the same wherever they lie.
+The index holds the belief about every item at one moment, laid out so that any page costs the same wherever it lies.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ _ITEM_ORDERS = ("uncertain", "disagreement", "judgments")
 
 @dataclass(frozen=True, eq=False)
 class ItemBelief:
-    """What is believed of one item: (answer, probability) pairs, the most probable first; `top` the answer itself."""
+    """The consensus about one item: (answer, probability) pairs, the most probable first; `top_answer` is that answer itself."""
 
     top_answer: Any
     certainty: float
@@ -43,8 +41,8 @@ class ItemBelief:
 class ConsensusIndex:
     """The consensus of a question, the judgments under it, and how far each item's answers are split.
 
-    judgments: the votes, as the aggregator takes them. last: the number of each item's newest judgment, (items,).
-    split: share of an item's votes that are against its most given answer, (items,); the same order as `fitted.items`.
+    judgments: the votes, as the aggregator takes them. newest_judgment: the number of each item's newest judgment, (items,).
+    disagreement: share of an item's votes that are against its most frequent answer, (items,); both in the order of `consensus.items`.
     """
 
     judgment_set: JudgmentSet
@@ -57,7 +55,7 @@ class ConsensusIndex:
         return len(self.consensus.items)
 
     def get_belief(self, item: str) -> ItemBelief | None:
-        """What is believed of an item, None where nobody has judged it."""
+        """Return the belief about an item, None where nobody has judged it."""
         place = bisect_left(self.consensus.items, item)
         if place == len(self) or self.consensus.items[place] != item:
             return None
@@ -69,7 +67,11 @@ class ConsensusIndex:
         return ItemBelief(top, float(self._certainty[place]), float(self.disagreement[place]), count, pairs)
 
     def item_page(self, order: str, *, skip: int, limit: int, below: float = 1.0) -> list[str]:
-        """Ids of items: the least certain first and only those under `below`, or the most split (only split ones), or most judged."""
+        """Return a page of item ids in one of three orders.
+
+        uncertain: the least certain first and only those under `below`. disagreement: the most split first, only split ones. judgments: the
+        most judged first.
+        """
         places = self._orders[order]
         if order == "uncertain":
             places = places[: int(np.searchsorted(self._certainty[places], below))]
@@ -78,7 +80,7 @@ class ConsensusIndex:
         return [self.consensus.items[place] for place in places[skip : skip + limit].tolist()]
 
     def count_items(self, order: str, below: float = 1.0) -> int:
-        """How many items that order has."""
+        """Return how many items an order has."""
         return int({"uncertain": self._certainty < below, "disagreement": self.disagreement > 0}.get(order, self.disagreement >= 0).sum())
 
     @cached_property
@@ -96,14 +98,14 @@ class ConsensusIndex:
 
 
 def build_consensus_index(project: Project, question: str) -> ConsensusIndex:
-    """Fit what stands now; UserError when nobody has judged the question."""
+    """Fit and index the current judgments of a question; raises UserError when nobody has judged it."""
     with project.database.reading() as connection:
         standing = JudgmentSet.load(connection, question)
     return index_judgment_set(standing)
 
 
 def index_judgment_set(standing: JudgmentSet) -> ConsensusIndex:
-    """The landscape of what stands."""
+    """Fit and index a judgment set."""
     fitted = standing.fit()
     judgments = standing.to_votes()
     place = {item: code for code, item in enumerate(judgments.items)}
@@ -111,12 +113,12 @@ def index_judgment_set(standing: JudgmentSet) -> ConsensusIndex:
     codes = np.fromiter((place[item] for item in standing.columns[0]), dtype=np.int64, count=len(standing.columns[0]))
     np.maximum.at(last, codes, np.asarray(standing.columns[3], dtype=np.int64))
     found = ConsensusIndex(standing, fitted, judgments, last, _vote_disagreement(judgments))
-    _ = found._orders, found._top_answers  # now, and not by the first page
+    _ = found._orders, found._top_answers  # computed now, not by the first page
     return found
 
 
 def _vote_disagreement(judgments: Judgments) -> FloatArray:
-    """Share of each item's votes that aren't for its most given answer, (items,)."""
+    """Return the share of each item's votes that aren't for its most frequent answer, (items,)."""
     key = judgments.item_code.astype(np.int64) * judgments.n_answers + judgments.answer_code
     cells, place = np.unique(key, return_inverse=True)
     most = np.zeros(judgments.n_items)
@@ -137,12 +139,12 @@ ITEM_VIEWS = {
     "unanswered": "Unanswered",
     "gold": "Gold",
 }
-INDEXED_VIEWS = ("uncertain", "disagreement", "judgments")  # which need a landscape
+INDEXED_VIEWS = ("uncertain", "disagreement", "judgments")  # which need a ConsensusIndex
 
 
 @dataclass(frozen=True)
 class ItemPage:
-    """Items of one page, and from where the next one goes on ("" where this is the last)."""
+    """The items of one page, and the cursor of the next one ("" where this is the last)."""
 
     rows: Sequence[queries.ItemView]
     next_cursor: str
@@ -158,9 +160,9 @@ def list_item_page(
     limit: int = 50,
     landscape: ConsensusIndex | None = None,
 ) -> ItemPage:
-    """A page of a view of VIEWS, or with `begin` of the items whose ids begin so.
+    """Return a page of a view of ITEM_VIEWS, or with `begin` of the items whose ids begin so.
 
-    landscape: what the views "uncertain", "disagreement" and "judgments" go by; without one they are empty.
+    landscape: the index for the views "uncertain", "disagreement" and "judgments"; without one they are empty.
     """
     if view not in ITEM_VIEWS:
         raise UserError(f"items can't be listed by {view!r}", f"known: {', '.join(ITEM_VIEWS)}", where="view")
@@ -179,7 +181,7 @@ def list_item_page(
 
 
 def list_events(project: Project, *, before: int | None = None, limit: int = 100) -> list[dict[str, Any]]:
-    """Events, the newest first, up to before the one with this number."""
+    """Return events, the newest first; before: the number of the last event of the page before."""
     with project.database.reading() as connection:
         return queries.list_events(connection, before=before, limit=limit)
 

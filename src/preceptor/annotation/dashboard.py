@@ -1,13 +1,7 @@
 """Compute the managers' metrics in the background (agreement, quality, pace, completion time), and cache them by state of the judgments.
 
-How far people agree on a question, in all and as the work went on.
-
-How fast people work, and when they will be done.
-
-What managers look at, computed beside their pages: each figure once for each state of the judgments, and kept.
-
-A fit of a large crowd takes seconds. A page gets the newest figure that is there; where judgments have come since, a new one
-is computed behind it, and the page says what the one shown rests on. Small projects get fresh figures at once.
+A fit of a large crowd takes seconds. A page gets the newest value that is there; where judgments have come since, a new one
+is computed in the background, and the page says what the one shown rests on. Small projects get fresh values at once.
 """
 
 from __future__ import annotations
@@ -45,7 +39,7 @@ _BOOTSTRAP_REPLICATES = 400
 
 @dataclass(frozen=True)
 class AgreementPeriod:
-    """Alpha of the items whose last judgments came within one stretch: the first to the last of those numbers."""
+    """Alpha of the items whose last judgments came within one period: from the first to the last of those numbers."""
 
     first: int
     last: int
@@ -55,7 +49,7 @@ class AgreementPeriod:
 
 @dataclass(frozen=True)
 class AgreementTrend:
-    """Alpha in all (None where it is undefined, `why` says why), and by stretches of the work."""
+    """Alpha in total (None where it is undefined, for `undefined_reason`), and by periods of the work."""
 
     level: str
     alpha: Estimate | None
@@ -64,9 +58,9 @@ class AgreementTrend:
 
 
 def measure_agreement_trend(found: ConsensusIndex) -> AgreementTrend:
-    """Of a question: alpha by its kind's level of measurement.
+    """Measure agreement on a question in total and over time: alpha by its kind's level of measurement.
 
-    Stretches: the items that at least two people have judged, in the order of their last judgments, in ten equal parts (fewer
+    Periods: the items that at least two people have judged, in the order of their last judgments, in ten equal parts (fewer
     where a part would have under ten). Each item is whole within one part, so that the intervals are independent.
     """
     level = kinds.get(found.judgment_set.question.kind).level
@@ -97,7 +91,7 @@ _DAY_HOURS, _WEEK_HOURS = 24, 168  # hours
 
 @dataclass(frozen=True)
 class CompletionForecast:
-    """What is left of a question, and when it will be done: hours from `made` (Unix time), with an interval."""
+    """What is left of a question, and when it will be done: hours from `created` (Unix time), with an interval."""
 
     remaining: int
     hours: Estimate
@@ -105,7 +99,7 @@ class CompletionForecast:
 
 
 def estimate_completion(project: Project, question: str) -> CompletionForecast:
-    """From the pace of the last week, or since the first judgment: until all that is asked for now has been answered."""
+    """Estimate when all judgments that are requested now will be given, from the pace of the last week, or since the first judgment."""
     with project.database.reading() as connection:
         key, _ = questions.get(connection, question)
         left, first = annotation_stats.count_missing_judgments(connection, key), annotation_stats.first_live_judgment_time(connection)
@@ -115,23 +109,23 @@ def estimate_completion(project: Project, question: str) -> CompletionForecast:
 
 
 def count_last_day(project: Project) -> list[int]:
-    """Judgments in each of the last 24 hours, the newest last."""
+    """Return the judgments in each of the last 24 hours, the newest last."""
     with project.database.reading() as connection:
         return annotation_stats.judgments_per_hour(connection, _DAY_HOURS)
 
 
-_FIRST_WAIT_SECONDS = 3.0  # seconds that a page waits for a figure that isn't there yet
-_SHORT_SECONDS = 0.3  # seconds of computing for which a page waits rather than show what was
-_MAX_AGE_SECONDS = 10.0  # seconds for which a figure that hangs on more than judgments holds
+_FIRST_WAIT_SECONDS = 3.0  # seconds that a page waits for a metric that isn't computed yet
+_SHORT_SECONDS = 0.3  # seconds of computing for which a page waits rather than show an older value
+_MAX_AGE_SECONDS = 10.0  # seconds for which a metric that depends on more than judgments is valid
 
 JudgmentsVersion = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class DashboardMetric:
-    """One figure: its value, or why there is none; the judgments it rests on, when it was made, how long that took.
+    """One metric: its value, or the error; the version of the judgments it rests on, when it was computed and how long that took.
 
-    newest: whether it rests on all judgments that there are.
+    is_current: whether it rests on all judgments that there are.
     """
 
     value: Any
@@ -143,22 +137,22 @@ class DashboardMetric:
 
     @property
     def newest_judgment(self) -> int:
-        """The number of the newest judgment when it was made."""
+        """The number of the newest judgment when it was computed."""
         return self.version[0]
 
 
 class DashboardCache:
-    """The figures of one project, in this process: by name of the figure and of the question."""
+    """The metrics of one project, cached in this process by name of the metric and of the question."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
         self._cached: dict[tuple[str, str], DashboardMetric] = {}
         self._pending: dict[tuple[str, str], Future[DashboardMetric]] = {}
         self._lock = threading.Lock()
-        self._compute_lock = threading.RLock()  # one is computed at a time
+        self._compute_lock = threading.RLock()  # one metric is computed at a time
 
     def get(self, name: str, question: str = "", *, patience: float | None = None) -> DashboardMetric | None:
-        """The newest figure there is; None while the first one is being computed, which takes long in a large project.
+        """Return the newest metric there is; None while the first one is being computed, which takes long in a large project.
 
         Names: landscape, agreement, quality, plan, finish, certainty (agreement and audit), each of a question. patience: seconds to
         wait at most.
@@ -172,10 +166,10 @@ class DashboardCache:
         try:
             return coming.result(timeout=wait if patience is None else min(wait, patience))
         except Unfinished:
-            return None if kept is None else replace(kept, is_current=kept.version == version)  # it may only be old, with nothing new
+            return None if kept is None else replace(kept, is_current=kept.version == version)  # it may be old although nothing is new
 
     def get_value(self, name: str, question: str = "") -> Any:
-        """The newest value there is, None while there is none; a fault is raised."""
+        """Return the newest value there is, None while there is none; raises the metric's error."""
         found = self.get(name, question)
         if found is not None and found.error is not None:
             raise found.error
@@ -201,14 +195,14 @@ class DashboardCache:
     def _run_computation(self, key: tuple[str, str], coming: Future[DashboardMetric]) -> None:
         try:
             coming.set_result(self._compute_or_reuse(key))
-        except BaseException as error:  # whoever waits is told
+        except BaseException as error:  # raised to whoever waits
             coming.set_exception(error)
         finally:
             with self._lock:
                 self._pending.pop(key, None)
 
     def _compute_or_reuse(self, key: tuple[str, str]) -> DashboardMetric:
-        """The figure as of now, from those below it; computed unless it is there."""
+        """Return the current metric, cached or computed, from the metrics below it."""
         with self._compute_lock:
             version, kept = self._version(), self._cached.get(key)
             if kept is not None and self._is_fresh(key[0], kept, version):

@@ -1,8 +1,6 @@
-"""Import a file: detect its layout, read its rows and keep all of them or none.
+"""Import a file: detect its layout, read its rows, and store all of them or none, with all faults reported at once.
 
-Columns that somebody named, in files of trainers: their records have fields of their own, and such columns beside them.
-
-Files into the project: items, and what was said about them; all of a file or nothing of it, and all its faults at once.
+Columns that the caller names are also found in trainers' files, beside their records' own fields.
 """
 
 from __future__ import annotations
@@ -37,19 +35,22 @@ if TYPE_CHECKING:
 
 
 def _detect_layout(path: str | Path, format: str, columns: ImportColumns) -> str:
-    """The format to read a file in: who names its text or its answers sees a plain table in it, whatever its records look like."""
+    """Return the format to read a file in.
+
+    Naming its text or answers makes it a plain table, whatever its records look like.
+    """
     sees_table = bool(columns.text or columns.label) and format == "auto"
     return "plain" if sees_table and formats.get(read(path).format).for_training else format
 
 
 def _split_columns(columns: ImportColumns, format: str) -> tuple[ImportColumns, ImportColumns]:
-    """Which of the columns stand beside a trainer's fields, and which in a plain table."""
+    """Return the named columns beside a trainer's fields, and those of a plain table."""
     apart = formats.get(format).for_training and not columns.text and not columns.label
     return (columns, ImportColumns()) if apart else (ImportColumns(), columns)
 
 
 def _apply_named_columns(placed: NumberedRow, format: str, columns: ImportColumns) -> NumberedRow:
-    """A row whose id, group, annotator and seconds are from the columns that were named; UserError where it has no such column."""
+    """Return a row with id, group, annotator and seconds from the named columns; UserError where it has no such column."""
     if columns == ImportColumns():
         return placed
     notes = (placed.row.get("metadata") or {}).get(format) or {}
@@ -67,30 +68,30 @@ def _apply_named_columns(placed: NumberedRow, format: str, columns: ImportColumn
     return placed._replace(row={**placed.row, **found, **judged})
 
 
-_PROBE_ROWS = 100  # rows that say whether a table holds lists of judgments
+_PROBE_ROWS = 100  # rows that show whether a table holds lists of judgments
 
 
 def import_file(project: Project, path: str | Path, *, question: str | None, settings: ImportSettings) -> ImportReport:
-    """Read a file of items (with or without judgments), or of judgments about items that are there.
+    """Import a file of items (with or without judgments), or of judgments about existing items; return the report.
 
-    A file with more than `max_bad` bad rows is read to its end; then nothing of it is kept, and UserError says what is wrong
-    with it: the only fault, or Faults with the first of them.
+    A file with more than `max_bad` bad rows is read to its end; then nothing of it is stored, and its only fault is raised as UserError, or
+    the first ones as MultipleFaults.
     """
     settings = replace(settings, format=_detect_layout(path, settings.format, settings.columns))
     survey, nested = _probe_file(path, settings.format)
     try:
         return _import_rows(project, path, question, settings, survey, nested)
-    except _HoldsJudgments:  # which its first rows didn't show
+    except _HoldsJudgments:  # which the first rows didn't show
         nested = find_json_columns(_read_silently(path, settings.format))
         return _import_rows(project, path, question, settings, _survey_questions(path, settings.format, nested), nested)
 
 
 class _HoldsJudgments(Exception):
-    """What was taken for a plain table has a list of judgments in a row."""
+    """A row of what was taken for a plain table has a list of judgments."""
 
 
 class _PreviewEnds(Exception):
-    """Everything was read and reported, and nothing of it is to be kept."""
+    """Everything was read and reported, and nothing of it is to be stored."""
 
 
 def _import_rows(
@@ -126,7 +127,7 @@ def _import_rows(
             message = f"none of the {reading.row_count:,} rows could be read: {faulty.list_skipped()[0]['reason']}"
             raise UserError(message, "mend the file; nothing of it was kept", where=report.file)
         if settings.preview:
-            raise _PreviewEnds  # which takes all of it back
+            raise _PreviewEnds  # which rolls all of it back
     report.read, report.imported, report.skipped = reading.row_count, reading.row_count - faulty.bad_row_count, faulty.list_skipped()
     report.warnings += rows.warnings
     reader.report_excluded()
@@ -136,7 +137,7 @@ def _import_rows(
 
 
 def _prepare_rows(rows: Iterator[NumberedRow], format: str, columns: ImportColumns, faulty: RowErrors) -> Iterator[NumberedRow]:
-    """Rows with what stands as JSON in their cells, and what is in columns that were named."""
+    """Yield rows with the JSON in their cells parsed, and the named columns applied."""
     for placed in rows:
         try:
             yield _apply_named_columns(placed._replace(row=decode_json_cells(placed.row)), format, columns)
@@ -162,10 +163,10 @@ def _make_importer(
 
 
 def _probe_file(path: str | Path, format: str) -> tuple[QuestionSurvey | None, Collection[str]]:
-    """What a file of items with all their judgments asks, None for a plain table; and which of its cells are JSON."""
+    """Return the questions of a file of items with all their judgments, None for a plain table; and its columns of JSON."""
     rows = _read_silently(path, format)
     first: list[FileRow] = []
-    with suppress(UserError):  # told when the file is read again, with its place and all that came before it
+    with suppress(UserError):  # reported when the file is read again, with its place and all faults before it
         first += islice(rows, _PROBE_ROWS)
     nested = find_json_columns(first)
     grouped = formats.get(rows.format).grouped

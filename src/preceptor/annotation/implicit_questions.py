@@ -1,8 +1,8 @@
-"""Files that need no judging: a completion in a file is its author's answer to an implicit question, `completion`; of two answers
-in a training file for preferences one is `preferred in files`.
+"""Answer implicit questions from files that need no judging.
 
-Such a question follows itself, so that nobody is ever asked it; it is only told. `completion` exists in projects that ask nothing else
-when such a file comes: elsewhere a completion is what people are asked about.
+A completion in a file is its author's answer to the implicit question `completion`; of two answers in a training file for preferences
+one is `preferred in files`. Such a question follows itself, so that nobody is ever asked it. `completion` exists in projects that ask
+nothing else when such a file comes: elsewhere a completion is what people are asked about.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ PREFERENCE = Question(
 
 
 def is_implicit(question: Question) -> bool:
-    """Whether a question is only told by files and never asked."""
+    """Tell whether a question is only answered by files and never asked."""
     return any((question.name, question.follows) == (told.name, told.follows) for told in (COMPLETION, PREFERENCE))
 
 
 def get_completion(content: Mapping[str, Any]) -> str | None:
-    """The answer that stands in a content: its completion, or the assistant's last turn; None where there is none."""
+    """Return the answer in a content: its completion, or the assistant's last message; None where there is none."""
     if "messages" in content:
         last = content["messages"][-1]
         told = last["role"] == "assistant" and last.get("weight") != 0 and isinstance(last.get("content"), str)
-        return last["content"] if told else None  # a call of tools is no text to be taught
+        return last["content"] if told else None  # a tool call is no text to train on
     return None if content.get("completion") is None else str(content["completion"])
 
 
 def parse_completion_judgment(content: Mapping[str, Any], where: str) -> dict[str, Any] | None:
-    """The judgment that a content's completion is; None without one. UserError where it is empty."""
+    """Return the judgment that a content's completion is; None without one. Raises UserError where it is empty."""
     if (text := get_completion(content)) is None:
         return None
     if not text.strip():
@@ -53,10 +53,10 @@ def parse_completion_judgment(content: Mapping[str, Any], where: str) -> dict[st
 
 
 def import_labelled(project: Project, question: Question, annotator: Annotator, told: Iterable[tuple[Item, Any, str]]) -> dict[str, Item]:
-    """Keep items with the answers that a file tells, as its judgments of a question that nobody is asked; the items by id.
+    """Store items with a file's answers, as its judgments of a question that nobody is asked; return the items by id.
 
-    told: item, answer in its stored form, and what of them is told once however often it comes. A thousand at a time, so that people
-    who work meanwhile don't wait; the same file again changes nothing.
+    told: item, answer in its stored form, and the key by which it counts once however often it comes. They are stored a thousand at a
+    time, so that people who work meanwhile don't wait; the same file again changes nothing.
     """
     found = dict[str, Item]()
     with project.database.writing() as connection:
@@ -75,7 +75,7 @@ def import_labelled(project: Project, question: Question, annotator: Annotator, 
 
 
 def read_implicit_answers(project: Project, question: Question, wanted: Collection[str]) -> dict[str, list[tuple[str, Any, int]]]:
-    """By item, who told which answer to such a question, with the judgment's number, in order of arrival."""
+    """Return the answers to an implicit question by item: (author, answer, judgment's number) each, in order of arrival."""
     with project.database.reading() as connection:
         key, _ = questions.get(connection, question.name)
         columns = judgment_log.judgment_columns(connection, key)
@@ -87,7 +87,7 @@ def read_implicit_answers(project: Project, question: Question, wanted: Collecti
 
 
 def choose_snapshot_question(project: Project, question: str | None) -> str:
-    """The question that a snapshot is taken of: the one named, else the only one that is asked, else what files told."""
+    """Return the question to take a snapshot of: the one named, else the only one that is asked, else an implicit one."""
     if question is None and not any(not each.purpose for each in project.questions()):
         with project.database.reading() as connection:
             if told := [each.name for _, each in questions.list_active(connection) if is_implicit(each)]:

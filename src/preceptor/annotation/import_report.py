@@ -11,17 +11,18 @@ from typing import Any, NamedTuple
 from preceptor.errors import MultipleFaults, UserError
 from preceptor.formats import FormatReader
 
-_MAX_REPORTED_ERRORS = 20  # faults of a bad file that are named
+_MAX_REPORTED_ERRORS = 20  # faults of a bad file that are listed
 
 
 @dataclass
 class ImportReport:
     """What became of a file's rows; `skipped` holds {"where", "reason"} of each row that was left out.
 
-    imported: rows that weren't left out. items, judgments: new ones; by_question: judgments. repeated: judgments that were there.
+    imported: rows that weren't left out. items, judgments: new ones; by_question: new judgments. repeated: judgments that existed already.
     gold: known answers. drafts, skips, predictions: kept apart, and never counted. questions: those made from the file.
-    folded: answers taken for an option that they spell otherwise, {"question", "option", "written", "count"}. unnamed: judgments for
-    which the file names nobody although it has a column of annotators. preview: nothing was kept.
+    missing_answers: rows that lack the answer which they should hold. folded: answers taken for an option that they spell otherwise,
+    {"question", "option", "written", "count"}. unnamed: judgments for which the file names nobody although it has a column of annotators.
+    preview: nothing was stored.
     """
 
     file: str
@@ -45,6 +46,7 @@ class ImportReport:
     warnings: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the report as a JSON object."""
         return asdict(self)
 
     def add_judgments(self, new: Counter[str]) -> None:
@@ -54,7 +56,7 @@ class ImportReport:
 
 
 class RowErrors:
-    """The bad rows of one file. Up to `max_bad` are left out; beyond, the file is read on only to find all that is wrong with it."""
+    """The bad rows of one file: up to `max_bad` are left out; with more, the file is read on only to find all its faults."""
 
     def __init__(self, file: str, max_bad: int) -> None:
         self.file, self.max_bad = file, max_bad
@@ -63,20 +65,20 @@ class RowErrors:
         self._end: UserError | None = None
 
     def add(self, number: int, *faults: UserError) -> None:
-        """What is wrong with one row, given by its number in the file."""
+        """Add the faults of one row, given by its number in the file."""
         self.bad_row_count += 1
         for fault in faults:
             self.error_count += 1
             insort(self._first, (number, self.error_count, fault))
-        if self.bad_row_count > self.max_bad:  # else each is listed among the rows left out
+        if self.bad_row_count > self.max_bad:  # up to that, each is listed among the rows left out
             del self._first[_MAX_REPORTED_ERRORS:]
 
     def set_fatal(self, fault: UserError) -> None:
-        """A fault after which the rest of the file can't be read."""
+        """Record a fault after which the rest of the file can't be read."""
         self._end = fault
 
     def raise_any(self) -> None:
-        """UserError when the file can't be kept: its only fault, or Faults with the first of them."""
+        """Raise the file's only fault, or MultipleFaults with the first of them, when the file can't be imported."""
         if self._end is None and self.bad_row_count <= self.max_bad:
             return
         found = [fault for _, _, fault in self._first][:_MAX_REPORTED_ERRORS]
@@ -94,7 +96,7 @@ class RowErrors:
         raise MultipleFaults(message, hint, found, count, where=self.file)
 
     def list_skipped(self) -> list[dict[str, str]]:
-        """The rows left out, each with its reasons."""
+        """Return the rows left out, each with its reasons."""
         by_row: dict[int, list[UserError]] = {}
         for number, _, fault in self._first:
             by_row.setdefault(number, []).append(fault)
@@ -102,13 +104,13 @@ class RowErrors:
 
 
 class FieldChecks:
-    """What is wrong with the parts of one thing, each checked whatever is wrong with the others."""
+    """Collects the faults of the fields of one object, each checked whatever is wrong with the others."""
 
     def __init__(self) -> None:
         self.errors: list[UserError] = []
 
     def run(self, check: Callable[..., Any], *values: Any) -> Any:
-        """What a check makes of values; None where it finds a fault, or several."""
+        """Return what a check makes of values; None where it finds one or more faults."""
         try:
             return check(*values)
         except UserError as error:
@@ -116,7 +118,7 @@ class FieldChecks:
             return None
 
     def raise_any(self) -> None:
-        """UserError where there is a fault: the only one, or Faults."""
+        """Raise the only fault, or MultipleFaults, where there are any."""
         if len(self.errors) == 1:
             raise self.errors[0]
         if self.errors:
@@ -124,12 +126,12 @@ class FieldChecks:
 
 
 def list_errors(error: UserError) -> Sequence[UserError]:
-    """An error by itself, or each of several that were found at once."""
+    """Return an error by itself, or each of several that were found at once."""
     return error.faults if isinstance(error, MultipleFaults) else [error]
 
 
 class NumberedRow(NamedTuple):
-    """One row on its way in: its number among the rows of its file, its place for messages, and its fields."""
+    """One row to import: its number among the rows of its file, its place for messages, and its fields."""
 
     number: int
     where: str
@@ -137,18 +139,18 @@ class NumberedRow(NamedTuple):
 
 
 class ImportRowReader:
-    """The rows of a file in order; what its format finds wrong with one is noted, and counted as a row that was read."""
+    """Reads the rows of a file in order; a row that its format finds wrong is recorded as bad, and counted as read."""
 
     def __init__(self, faulty: RowErrors) -> None:
         self.row_count, self._faulty = 0, faulty
 
     def on_error(self, fault: UserError) -> None:
-        """What a reader tells."""
+        """Record a bad row that the format's reader reports."""
         self.row_count += 1
         self._faulty.add(self.row_count, fault)
 
     def iterate_rows(self, rows: FormatReader) -> Iterator[NumberedRow]:
-        """Rows with their places, up to the end or to a fault after which there is no going on."""
+        """Yield rows with their places, up to the end or to a fault after which the file can't be read on."""
         while True:
             try:
                 row = next(rows, None)

@@ -1,8 +1,7 @@
-"""Import rows that hold items with all their judgments, and infer the questions that they answer.
+"""Import rows that hold items with all their judgments and predictions, and infer the questions that they answer.
 
-Questions that a file answers and the project doesn't ask yet: made from the answers, after one look through the whole file.
-
-Rows of other tools into the project: items with all that people said of them and models guessed (`formats.interchange`).
+The rows are in the form of `formats.interchange`. A question that the project doesn't ask yet is made from the answers, after one pass
+through the whole file.
 """
 
 from __future__ import annotations
@@ -37,15 +36,18 @@ if TYPE_CHECKING:
 
 
 _MAX_OPTIONS = 1_000
-_FILLER_OPTIONS = ("other", "none of these")  # options of a question of which a file shows too few
+_FILLER_OPTIONS = ("other", "none of these")  # added to the options of a question when a file shows too few
 _OPPOSITE_LABELS = {"up": "down", "good": "bad", "yes": "no", "true": "false", "accept": "reject"}
-_COMMON_SCALES = ((1, 5), (0, 5), (1, 10), (0, 10))  # that people use; a file may not show their ends
+_COMMON_SCALES = ((1, 5), (0, 5), (1, 10), (0, 10))  # usual scales; a file may not show their ends
 _UNNAMED_QUESTION = "label"
 
 
 @dataclass
 class AnswerProfile:
-    """What a file shows of one question. options: labels in the order in which they first stand there, and how often each does."""
+    """What a file shows of one question: the kinds, options and numbers of its answers.
+
+    options: labels in order of their first appearance, with how often each appears.
+    """
 
     kinds: set[str] = field(default_factory=set)
     options: dict[str, int] = field(default_factory=dict)
@@ -58,7 +60,7 @@ class AnswerProfile:
     answer_count: int = 0
 
     def add_answer(self, row: Mapping[str, Any], kind: Any, answer: Any) -> None:
-        """Take in one answer, whatever it is: what is wrong with it is told when it is imported."""
+        """Add one answer, whatever it is: its faults are reported when it is imported."""
         if answer is None:
             return
         self.answer_count += 1
@@ -98,7 +100,7 @@ class AnswerProfile:
         self.has_overlap |= any(after[0] < before[1] for before, after in pairwise(edges))
 
     def infer_kind(self) -> str:
-        """The one kind; a choice and a multilabel are a multilabel. UserError where they are several."""
+        """Return the question's kind; a choice and a multilabel are a multilabel. Raises UserError where there are several."""
         if self.kinds == {"choice", "multilabel"}:
             return "multilabel"
         if len(self.kinds) > 1:
@@ -109,7 +111,7 @@ class AnswerProfile:
 
 
 def guess_answer_kind(answer: Any) -> str:
-    """The kind of question that an answer looks like an answer to."""
+    """Return the kind of question that an answer looks like an answer to."""
     if isinstance(answer, list):
         tables = [part for part in answer if isinstance(part, Mapping)]
         if any("verdict" in part for part in tables):
@@ -129,7 +131,7 @@ class QuestionSurvey:
         self.profiles: dict[str | None, AnswerProfile] = {}
 
     def scan(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Go through rows; what is no judgment at all is passed over here."""
+        """Scan rows for questions; entries that are no judgments are ignored here."""
         for row in rows:
             for said in [*list_tables(row, "judgments"), *list_tables(row, "predictions")]:
                 name = said.get("question")
@@ -138,13 +140,13 @@ class QuestionSurvey:
                     seen.add_answer(row, said.get("kind"), said.get("answer"))
 
     def list_names(self) -> list[str | None]:
-        """Those that are answered somewhere; what only skips name has no question of its own unless there is no other."""
+        """Return the names of the questions; None, for judgments without a question, only where these have answers or are all there is."""
         known = [name for name, seen in self.profiles.items() if name is not None or seen.answer_count]
         return known or list(self.profiles)
 
 
 def list_tables(row: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    """The judgments or predictions of a row that are tables."""
+    """Return the judgments or predictions of a row that are tables."""
     given = row.get(name)
     return [each for each in given if isinstance(each, Mapping)] if isinstance(given, list) else []
 
@@ -152,9 +154,9 @@ def list_tables(row: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
 def infer_questions(
     connection: Connection, survey: QuestionSurvey, wanted: str | None, least: int, *, fold: bool = False
 ) -> tuple[dict[str | None, tuple[int, Question]], list[Question]]:
-    """(key, question) by the file's names, and which of them were made. Names that aren't in it are left out.
+    """Return (key, question) by the file's names, and the list of those that were made; names that aren't read are left out.
 
-    wanted: the only question that is read; a file that names one or none is read as about that. UserError where a question
+    wanted: the only question that is read; a file that names one or none is read as about that. Raises UserError where a question
     can't be made. least: judgments that a new question wants of each item. fold: labels that differ only in capitals or spaces are one.
     """
     active = questions.list_active(connection)
@@ -175,12 +177,12 @@ def infer_questions(
             made.append(question)
         found[name] = known[title]
     if None in survey.profiles and None not in found and found:
-        found[None] = next(iter(found.values()))  # a skip of everything that was asked
+        found[None] = next(iter(found.values()))  # a skip of the whole form
     return found, made
 
 
 def _map_question_names(survey: QuestionSurvey, wanted: str | None, roots: list[str]) -> dict[str | None, str]:
-    """Names in the file -> names in the project."""
+    """Return the project's question names by the file's."""
     names = survey.list_names()
     if wanted is None:
         unnamed = roots[0] if len(roots) == 1 else _UNNAMED_QUESTION
@@ -230,7 +232,10 @@ def _infer_settings(kind: str, seen: AnswerProfile) -> dict[str, Any]:
 
 
 def _infer_scale(numbers: list[Fraction]) -> list[Any]:
-    """A scale on which all these numbers are points: a usual one of whole numbers, else from the least to the most in their steps."""
+    """Return a scale that has all these numbers as points.
+
+    It is a usual one of whole numbers, else from the least to the greatest in their steps.
+    """
     if not numbers:
         return list(range(1, 6))
     low, high = numbers[0], numbers[-1]
@@ -249,7 +254,7 @@ def _infer_scale(numbers: list[Fraction]) -> list[Any]:
 
 
 class _ParsedInterchangeRow(NamedTuple):
-    """A row that is well formed. item: None where it is about one that is there, by its id."""
+    """A well-formed row. item: None where it is about an existing one, by its id."""
 
     number: int
     where: str
@@ -259,7 +264,7 @@ class _ParsedInterchangeRow(NamedTuple):
 
 
 class InterchangeImporter:
-    """Rows with judgments on their way into one transaction."""
+    """Imports rows with judgments, batch by batch, within one transaction."""
 
     def __init__(
         self,
@@ -275,7 +280,7 @@ class InterchangeImporter:
     ) -> None:
         self.connection, self.project, self.report, self.faulty = connection, project, report, faulty
         self.answers = answers
-        self.has_json_cells = has_json_cells  # whether the file is a table of texts, where what a row lacks is an empty cell
+        self.has_json_cells = has_json_cells  # whether the file is a table of texts, where a missing value is an empty cell
         self.min_judgments = project.config.guidance.initial_judgments
         try:
             self.question_by_name, made = infer_questions(connection, survey, question, self.min_judgments, fold=answers.fold)
@@ -287,10 +292,10 @@ class InterchangeImporter:
         self.keys, self.item_ids = ImportKeys(report.file), DuplicateItemIds()
         self.people: dict[str, int] = {}
         self.excluded_counts: Counter[str] = Counter()
-        self.gold_answers: dict[tuple[int, int], Any] = {}  # answers known so far, to tell where the file knows two
+        self.gold_answers: dict[tuple[int, int], Any] = {}  # known answers so far, to find items for which the file has two
 
     def import_batch(self, batch: Sequence[NumberedRow]) -> None:
-        """Keep one batch of rows."""
+        """Import one batch of rows."""
         contents = items.contents(self.connection, {str(each.row.get("id")).strip() for each in batch if not _has_content(each.row)})
         parsed = [found for placed in batch if (found := self._parse_row(placed, contents)) is not None]
         refused = self._add_items([each for each in parsed if each.item is not None])
@@ -300,7 +305,7 @@ class InterchangeImporter:
         self._add_external_annotations(kept, places)
 
     def report_excluded(self) -> None:
-        """Say what was made of the whole file, and what of it was left out."""
+        """Report the questions made from the file, and what of it was left out."""
         for made in self.report.questions:
             options = (
                 f" with {', '.join(map(str, made['options'][:8]))}{', …' if len(made['options']) > 8 else ''}" if made["options"] else ""
@@ -318,7 +323,7 @@ class InterchangeImporter:
         item, id_, content = None, "", None
         try:
             item, id_, content = self._parse_item(placed, contents)
-        except UserError as error:  # what is wrong with its judgments is told too
+        except UserError as error:  # the faults of its judgments are reported too
             faults.append(error)
         said = []
         for column in JUDGMENT_FIELDS:
@@ -359,7 +364,7 @@ class InterchangeImporter:
         return None, id_, contents[id_]
 
     def _add_items(self, new: Sequence[_ParsedInterchangeRow]) -> set[int]:
-        """Add items and open their slots; the numbers of rows whose items are there with other content."""
+        """Add items and open their slots; return the numbers of rows whose items exist with other content."""
         placed = [(each.number, each.where, each.item) for each in new if each.item is not None]
         added, refused = add_imported_items(self.connection, placed, self.faulty)
         self.report.items += added
@@ -413,7 +418,7 @@ class InterchangeImporter:
         self._add_gold([(aside.item, said) for key, (said, aside) in new.items() if key in added and said.is_gold])
 
     def _add_gold(self, answers: Sequence[tuple[int, ImportedAnswer]]) -> None:
-        """Keep known answers; the last that the file gives for an item stands."""
+        """Set known answers; the last that the file gives for an item is valid."""
         by_question: dict[int, dict[int, tuple[Any, str]]] = {}
         for item, said in answers:
             known = kinds.get(said.question.kind).parse_consensus(

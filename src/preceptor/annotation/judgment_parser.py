@@ -1,8 +1,6 @@
-"""Parse judgments and predictions of imported rows field by field.
+"""Parse judgments and predictions of imported rows field by field into their stored form.
 
-Answers of a file in their stored form; those that spell an option in other capitals or spaces are taken for it, if that is wished.
-
-One judgment or prediction of an interchange row, checked field by field and made ready to be kept.
+Answers that spell an option in other capitals or spaces are taken for it, where that is requested.
 """
 
 from __future__ import annotations
@@ -25,14 +23,17 @@ _FOLD_HINT = "--fold takes answers that differ only in capitals or spaces for th
 
 
 class AnswerParser:
-    """Of one file. fold: other spellings are taken for the option. preview: they are only counted, as if they were."""
+    """Parses the answers of one file and counts those that are folded.
+
+    fold: other spellings are taken for the option. preview: they are only counted, as if they were.
+    """
 
     def __init__(self, *, fold: bool, preview: bool) -> None:
         self.fold, self.preview = fold, preview
         self._folded: Counter[tuple[str, str, str]] = Counter()
 
     def parse(self, question: Question, answer: Any) -> tuple[Any, Any]:
-        """Return the stored form, and the answer as it was written where it was folded, else None. UserError for no answer."""
+        """Return the stored form, and the answer as it was written where it was folded, else None; raises UserError for no answer."""
         kind = kinds.get(question.kind)
         try:
             return kind.parse(question, answer), None
@@ -47,7 +48,7 @@ class AnswerParser:
         return parsed, answer
 
     def report_folded(self, report: ImportReport) -> None:
-        """Note what was folded, or would have to be."""
+        """Add to the report what was folded, or would have to be."""
         report.folded = [
             {"question": question, "option": option, "written": written, "count": count}
             for (question, option, written), count in self._folded.most_common()
@@ -70,10 +71,10 @@ EXTRA_JUDGMENT_FIELDS = ("suggested", "shown", "note", "extra")
 
 
 class ImportedAnswer(NamedTuple):
-    """What somebody, or a model, said about an item.
+    """An answer that an annotator gave about an item, or that a model predicted.
 
-    kind: "judgment", or that of what stands beside judgments. by: empty where the file doesn't say. answer: in its stored form.
-    document: what is kept with it. gold: it is the known answer.
+    kind: "judgment", or that of an external annotation. author: empty where the file doesn't say. answer: in its stored form.
+    document: what is kept with it. is_gold: it is the known answer.
     """
 
     kind: str
@@ -90,7 +91,7 @@ class ImportedAnswer(NamedTuple):
 def parse_judgment(
     given: Any, at: int, asked: Mapping[str | None, tuple[int, Question]], content: Mapping[str, Any] | None, answers: AnswerParser
 ) -> ImportedAnswer | None:
-    """A judgment by its fields; None where it is about a question that isn't read. content: of its item, where it is known."""
+    """Parse a judgment from its fields; None where it is about a question that isn't read. content: of its item, where it is known."""
     fields = _check_fields(given, JUDGMENT_FIELDS)
     if (name := _parse_text(fields, "question") or None) not in asked:
         return None
@@ -121,12 +122,12 @@ def parse_judgment(
     if time is not None:
         document["time"] = time
     if isinstance(fields.get("seconds"), int):
-        document["seconds"] = fields["seconds"]  # kept as a number with a point, which is another text in a file
+        document["seconds"] = fields["seconds"]  # stored as a float, which has another text form in a file
     return ImportedAnswer("judgment", key, question, by, answer, seconds, created, document | ({"gold": True} if gold else {}), gold)
 
 
 def parse_prediction(given: Any, asked: Mapping[str | None, tuple[int, Question]]) -> ImportedAnswer | None:
-    """A model's guess by its fields. Its answer is kept as it came: nothing is ever counted on it."""
+    """Parse a model's prediction from its fields; its answer is kept as it came, since it is never counted."""
     fields = _check_fields(given, PREDICTION_FIELDS)
     if (name := _parse_text(fields, "question") or None) not in asked:
         return None
@@ -150,12 +151,12 @@ def _parse_status(fields: Mapping[str, Any]) -> str:
 
 
 def _is_about_all_questions(name: str | None, asked: Mapping[str | None, Any]) -> bool:
-    """Whether something is about everything that was asked, not about one question."""
+    """Tell whether an entry is about all questions of the form, not about one."""
     return name is None and len(asked) > 1
 
 
 def has_lossy_form(given: Any, parsed: Any) -> bool:
-    """Whether the stored form of an answer lacks something of what was given: an order of labels, a space at an end."""
+    """Tell whether the stored form of an answer lacks something of what was given: an order of labels, a space at an end."""
     if isinstance(given, Mapping) and isinstance(parsed, Mapping):
         return any(value not in (None, "") and parsed.get(name) != value for name, value in given.items())
     return isinstance(given, list) and isinstance(parsed, list) and given != parsed
@@ -164,7 +165,7 @@ def has_lossy_form(given: Any, parsed: Any) -> bool:
 def _parse_answer(
     question: Question, fields: Mapping[str, Any], content: Mapping[str, Any] | None, answers: AnswerParser
 ) -> tuple[Any, Any]:
-    """The stored form, and what was written where that was folded."""
+    """Return the stored form, and what was written where that was folded."""
     if fields.get("answer") is None:
         raise UserError("there is no answer", 'give one, or "status": "skipped"', where="answer")
     kind = kinds.get(question.kind)
@@ -178,7 +179,7 @@ def _parse_answer(
 
 
 def _has_inline_responses(question: Question, content: Mapping[str, Any]) -> bool:
-    """Whether responses were compared that are no fields of the item: other tools can show them inside one text."""
+    """Tell whether the compared responses are no fields of the item: other tools can show them inside one text."""
     return question.kind in ("compare", "rank") and "responses" not in content
 
 
@@ -201,7 +202,7 @@ def _parse_extra_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parse_time(fields: Mapping[str, Any]) -> tuple[str | None, float | None]:
-    """A time as it stands in the file, and in Unix seconds; without a zone it is UTC."""
+    """Return a time as written in the file, and in Unix seconds; without a zone it is UTC."""
     time = _parse_text(fields, "time")
     if not time:
         return None, None
@@ -231,7 +232,7 @@ def _parse_flag(fields: Mapping[str, Any], field: str) -> bool:
 
 
 def _run_at_field(field: str, check: Any, *values: Any) -> Any:
-    """What `check` makes of a value; its fault at the field."""
+    """Return what `check` makes of a value; its errors are located at the field."""
     try:
         return check(*values)
     except UserError as error:

@@ -1,8 +1,6 @@
-"""Load the active judgments of a question as one set, fit their consensus and put adjudicated answers into it.
+"""Load the valid judgments of a question as one set, and fit their consensus.
 
-Answers that somebody decided, put into a consensus that was fitted without them: of all else they say nothing.
-
-What people agree on: consensus of a question, who is asked more, and where the project stands.
+Adjudicated answers are put into the consensus after it was fitted without them: they are no evidence about other items.
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def _apply_adjudications(fitted: Consensus, question: Question, known: Mapping[str, Any]) -> Consensus:
-    """The consensus with these answers (in their stored form, by item id) for certain, and all else as it is."""
+    """Return the consensus with these answers (in their stored form, by item id) for certain, and all else as it is."""
     rows = {row: known[item] for row, item in enumerate(fitted.items) if item in known}
     if not rows:
         return fitted
@@ -40,7 +38,7 @@ def _apply_adjudications(fitted: Consensus, question: Question, known: Mapping[s
 
 
 def _apply_choices(fitted: Consensus, known: Mapping[int, Any]) -> Consensus:
-    """One of the answers is right; a number is what the mean is, too."""
+    """Return the consensus with one answer certain for each of these items; a numeric answer is the mean, too."""
     place = {answer: column for column, answer in enumerate(fitted.answers)}
     posterior, change = fitted.posterior.copy(), dict[str, Any]()
     for row, answer in known.items():
@@ -57,7 +55,7 @@ def _apply_choices(fitted: Consensus, known: Mapping[int, Any]) -> Consensus:
 
 
 def _apply_label_sets(fitted: MultilabelConsensus, known: Mapping[int, Any]) -> MultilabelConsensus:
-    """Each label applies or doesn't; a set that nobody gave joins the answers."""
+    """Return the consensus with each label certain for these items; a label set that nobody gave joins the answers."""
     place = {frozenset(answer): column for column, answer in enumerate(fitted.answers)}
     new = list(dict.fromkeys(frozenset(answer) for answer in known.values() if frozenset(answer) not in place))
     place |= {answer: len(fitted.answers) + number for number, answer in enumerate(new)}
@@ -71,7 +69,7 @@ def _apply_label_sets(fitted: MultilabelConsensus, known: Mapping[int, Any]) -> 
 
 
 def _apply_composed(fitted: ComposedConsensus, known: Mapping[int, Any]) -> ComposedConsensus:
-    """What was composed is what is known."""
+    """Return the consensus with the known answers as the composed ones."""
     posterior, composed = fitted.posterior.copy(), list(fitted.composed)
     for row, answer in known.items():
         posterior[row], composed[row] = (1.0, 0.0), answer
@@ -80,10 +78,11 @@ def _apply_composed(fitted: ComposedConsensus, known: Mapping[int, Any]) -> Comp
 
 @dataclass(frozen=True)
 class JudgmentSet:
-    """What stands of a question at one moment: columns of items, annotators, answers and numbers of its judgments, and gold.
+    """The valid judgments of a question at one moment, in columns of items, annotators, answers and numbers, and its gold answers.
 
-    until: the number of the newest judgment of the project then. decided: items about whose answer somebody decided at any time:
-    they were chosen for being wrong or in dispute, so that what they say of the people who judged them would say too much.
+    key: of the question's version. last_number: the number of the newest judgment of the project then. adjudicated_items: items whose
+    answer somebody decided at any time: they were chosen for being wrong or in dispute, so that they would tell too much of the people
+    who judged them.
     """
 
     key: int
@@ -95,24 +94,24 @@ class JudgmentSet:
 
     @classmethod
     def load(cls, connection: Connection, name: str) -> Self:
-        """As the transaction sees it; UserError when there is no such question."""
+        """Load the judgments of a question's active version; raises UserError when there is no such question."""
         return cls.load_version(connection, *questions.get(connection, name))
 
     @classmethod
     def load_version(cls, connection: Connection, key: int, question: Question) -> Self:
-        """The same of any version of a question, by its key."""
+        """Load the judgments of any version of a question, by its key."""
         known, decided = gold.list_answers(connection, key), curations.relabeled_items(connection, key)
         return cls(key, question, judgment_log.judgment_columns(connection, key), known, judgment_log.last_number(connection), decided)
 
     def truncate(self, number: int) -> Self:
-        """What stands of the judgments up to a number."""
+        """Return the set without the judgments after a number."""
         kept = [row for row, each in enumerate(self.columns[3]) if each <= number]
         what, who, said, numbers = self.columns
         columns = ([what[row] for row in kept], [who[row] for row in kept], [said[row] for row in kept], [numbers[row] for row in kept])
         return replace(self, columns=columns, last_number=number)
 
     def fit(self, method: str | None = None, options: Mapping[str, Any] | None = None) -> Consensus:
-        """The consensus, by the kind's own method unless one is named; UserError when there are no judgments."""
+        """Fit the consensus, by the kind's own method unless one is named; raises UserError when there are no judgments."""
         if not self.columns[0]:
             raise UserError(
                 f"nobody has judged {self.question.name!r} yet",
@@ -127,18 +126,18 @@ class JudgmentSet:
 
     @property
     def sampled_gold(self) -> dict[str, Any]:
-        """Known answers that say something of the people: of items that weren't chosen for being wrong or in dispute."""
+        """Known answers that measure annotators: of items that weren't chosen for being wrong or in dispute."""
         return {item: answer for item, answer in self.gold.items() if item not in self.adjudicated_items}
 
     def to_votes(self) -> Judgments:
-        """The judgments as aggregators and agreement take them."""
+        """Return the judgments in the form that aggregators and agreement take."""
         what, who, said, _ = self.columns
         kind = kinds.get(self.question.kind)
         votes = [kind.vote(self.question, answer) for answer in said]
         return Judgments.from_columns(item=what, annotator=who, answer=votes, answers=kind.possible_votes(self.question))
 
     def list_judgment_numbers(self) -> dict[str, list[int]]:
-        """The numbers of the judgments of each item."""
+        """Return the numbers of the judgments of each item."""
         what, _, _, numbers = self.columns
         found: dict[str, list[int]] = defaultdict(list)
         for item, number in zip(what, numbers, strict=True):
@@ -147,7 +146,7 @@ class JudgmentSet:
 
 
 def fit_consensus(project: Project, standing: JudgmentSet, method: str | None, options: Mapping[str, Any]) -> Consensus:
-    """Fit the judgments that stand, keep the result and note what it rests on."""
+    """Fit the consensus of a judgment set, store it and record what it rests on."""
     fitted = standing.fit(method, options)
     digest = project.objects.put(_consensus_document(standing.question, fitted))
     with project.database.writing() as connection:
@@ -156,7 +155,7 @@ def fit_consensus(project: Project, standing: JudgmentSet, method: str | None, o
 
 
 def _consensus_document(question: Question, fitted: Consensus) -> bytes:
-    """What is kept of a consensus: enough to see what was believed of each item, and by which method."""
+    """Return the stored form of a consensus: the belief about each item, and the method."""
     rows = zip(fitted.items, fitted.top, fitted.posterior.round(6).tolist(), fitted.judgment_counts.tolist(), strict=True)
     document = {
         "question": question.name,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def list_annotator_agreement(project: Project, question: str) -> list[dict[str, Any]]:
-    """One dict a person: role, kind, judgments about the question, agreement with its consensus."""
+    """Return one dict for each annotator: role, kind, judgments about the question, agreement with its consensus."""
     with project.database.reading() as connection:
         everyone = people.list_annotators(connection)
         standing = JudgmentSet.load(connection, question)
@@ -30,7 +30,7 @@ def list_annotator_agreement(project: Project, question: str) -> list[dict[str, 
             "role": person.role,
             "kind": person.kind,
             "judgments": their.judgments if their else 0,
-            # nobody's accuracy where a file didn't say who answered: many people may stand behind the name
+            # no accuracy where a file didn't name its annotators: many people may stand behind one name
             "accuracy": their.accuracy.to_dict() if their and their.accuracy and person.kind != "import" else None,
         }
         for person, their in found
@@ -38,13 +38,13 @@ def list_annotator_agreement(project: Project, question: str) -> list[dict[str, 
 
 
 def count_totals(project: Project) -> dict[str, int]:
-    """Totals of the whole project."""
+    """Return the numbers of items, judgments and people of the whole project."""
     with project.database.reading() as connection:
         return {"items": items.count(connection), "judgments": judgment_log.last_number(connection), "people": people.count(connection)}
 
 
 def summarize_project(project: Project) -> dict[str, Any]:
-    """Where the project stands, as a document: `summarize_totals`, and what `measure_certainty` says of each question."""
+    """Return the project's status as a document: `summarize_totals`, and `measure_certainty` of each question."""
     with project.database.reading() as connection:
         found = _summarize_totals(connection, project)
         for part in found["questions"]:
@@ -53,13 +53,19 @@ def summarize_project(project: Project) -> dict[str, Any]:
 
 
 def summarize_totals(project: Project) -> dict[str, Any]:
-    """What `summarize_project` can count without a fit, by a few queries: items, judgments, people, slots, costs, and what to do next."""
+    """Return the part of `summarize_project` that needs no fit, by a few queries.
+
+    It holds items, judgments, people, slots, costs, and what to do next.
+    """
     with project.database.reading() as connection:
         return _summarize_totals(connection, project)
 
 
 def measure_certainty(project: Project, question: str) -> dict[str, Any]:
-    """The agreement about a question, None where no item has two judgments, and the live audit of the stop rule, None before it began."""
+    """Return the agreement about a question and the live audit of its stop rule.
+
+    agreement is None where no item has two judgments, audit before it began.
+    """
     with project.database.reading() as connection:
         return _measure_certainty(JudgmentSet.load(connection, question), project.config.guidance)
 

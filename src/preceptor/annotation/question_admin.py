@@ -1,10 +1,7 @@
 """Edit a question's options and carry its judgments over, and queue items for questions that have a purpose of their own.
 
-Items that are there for questions of their own: a model's answers to verify, pairs of answers to compare.
-
-A purpose keeps them apart: ordinary questions aren't asked about them, and theirs about nothing else.
-
-Options of a question renamed, merged, added or removed: its next version, to which everything that was answered is carried over.
+A purpose is what a model's answers to verify, or pairs of answers to compare, are asked for. It keeps them apart: ordinary questions
+aren't asked about such items, and theirs about no other items.
 """
 
 from __future__ import annotations
@@ -26,20 +23,20 @@ if TYPE_CHECKING:
     from preceptor.project import Project
 
 
-TRAINING_PURPOSE_PREFIX = "training/"  # how the purposes begin of what a run asks while it trains
-LIVE_PURPOSE_PREFIX = "live/"  # of what is asked about answers that were served
+TRAINING_PURPOSE_PREFIX = "training/"  # begins the purposes of questions that a training run asks
+LIVE_PURPOSE_PREFIX = "live/"  # begins the purposes of questions about served answers
 PURPOSE_ORDER = (
     f"{LIVE_PURPOSE_PREFIX}answers",
     LIVE_PURPOSE_PREFIX,
     TRAINING_PURPOSE_PREFIX,
-)  # in which order they are asked, before all else
+)  # the order in which they are asked, before all else
 
 
 def enqueue_items(project: Project, question: Question, new: Sequence[Item], *, wanted: int | None = None, priority: int = 0) -> int:
-    """Ask people a question about items, both of the question's purpose; how many items were new. The same again asks nothing new.
+    """Queue items for a question, both of the question's purpose, and return how many items were new; the same again adds nothing.
 
-    wanted: judgments of each item, by default what guidance begins with; it adds none to these. UserError when the question's name
-    is that of one with another purpose.
+    wanted: judgments of each item, by default the stop rule's initial number; it adds none to existing items. Raises UserError when the
+    question's name is that of one with another purpose.
     """
     with project.database.writing() as connection:
         _check_question_name(connection, question)
@@ -56,7 +53,7 @@ def enqueue_items(project: Project, question: Question, new: Sequence[Item], *, 
 
 
 def close_question(project: Project, question: str) -> int:
-    """Ask nothing more about a question's items; how many waited for answers. What people hold in hand is still taken."""
+    """Stop asking about a question's items and return how many waited for answers; answers to items that people hold are still accepted."""
     with project.database.writing() as connection:
         key, asked = questions.get(connection, question)
         counts = slots.counts_by_item(connection, key)
@@ -85,11 +82,11 @@ def edit_options(
     remove: Sequence[str] = (),
     fold: bool = False,
 ) -> tuple[Question, int]:
-    """Make the next version of a question, and carry over what was answered; the version, and how many judgments were carried over.
+    """Make the next version of a question, and carry its answers over; return the version, and how many judgments were carried over.
 
     rename: option -> its new name; two with one name are merged. remove: options that nobody chose. fold: options that differ only
-    in capitals or spaces become the one that was chosen most. UserError for an option that isn't there or is still needed; all of it
-    is done or nothing.
+    in capitals or spaces become the one that was chosen most. Raises UserError for an option that doesn't exist or is still needed; all
+    of it is done or nothing.
     """
     with project.database.writing() as connection:
         key, question = questions.get(connection, name)

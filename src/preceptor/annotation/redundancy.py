@@ -1,8 +1,6 @@
-"""Decide which items get more judgments or are escalated, and audit the stopping rule against full redundancy.
+"""Decide which items get more judgments or are escalated, and audit the stop rule against full redundancy.
 
-The live audit of a question: what the stop rule claimed, what came true, and the rule that follows from it.
-
-Guidance at work: which items are asked about again, and which climb to reviewers and experts.
+The audit compares the certainty that the stop rule claimed with what came true, and adjusts the rule by it.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def _audit_stop_rule(standing: JudgmentSet, rule: StopRule) -> StopRuleAudit:
-    """The audited items that have full redundancy, replayed in the order in which their judgments arrived.
+    """Replay the audited items that have full redundancy, in the order in which their judgments arrived.
 
     Items with a gold answer are left out: their certainty isn't the crowd's.
     """
@@ -36,12 +34,12 @@ def _audit_stop_rule(standing: JudgmentSet, rule: StopRule) -> StopRuleAudit:
 
 
 def _adjust_stop_rule(standing: JudgmentSet, rule: StopRule) -> StopRule:
-    """The rule with the certainty at which what is asked for comes true."""
+    """Return the rule with the certainty threshold at which the requested certainty comes true."""
     return rule.model_copy(update={"certainty": _audit_stop_rule(standing, rule).threshold(rule.certainty)}) if rule.audit else rule
 
 
 def summarize_audit(standing: JudgmentSet, rule: StopRule) -> dict[str, Any] | None:
-    """Claimed against realised certainty, and the certainty at which items stop now; None before any item is through."""
+    """Return claimed and realised certainty, and the threshold at which items stop now; None before any item is complete."""
     found = _audit_stop_rule(standing, rule)
     if not len(found.kept):
         return None
@@ -55,7 +53,7 @@ def summarize_audit(standing: JudgmentSet, rule: StopRule) -> dict[str, Any] | N
 
 
 def _limit_judgments(standing: JudgmentSet, limits: Mapping[str, int]) -> JudgmentSet:
-    """What stood when each item of `limits` had only so many judgments, the first that arrived."""
+    """Return the set with only so many judgments of each item of `limits`, the first that arrived."""
     seen: Counter[str] = Counter()
     kept = []
     for row, item in enumerate(standing.columns[0]):
@@ -71,17 +69,17 @@ StopDecision = Callable[[Consensus, Mapping[str, int], StopRule], Mapping[str, i
 
 
 def update_redundancy(project: Project, question: str, decide: StopDecision) -> int | None:
-    """Ask again about items whose answer isn't certain; how many judgments that adds, None while slots wait to be taken.
+    """Request more judgments of items whose answer isn't certain; return how many, or None while slots wait to be taken.
 
-    Slots that somebody holds or that are audited hold nobody up: they may wait long. An item in doubt that has all
-    the judgments it may get climbs to reviewers, then to experts, as far as there are any. What is asked for a purpose is left
-    alone: its design says how many people answer.
+    Slots that somebody holds or that are audited delay nothing: they may wait long. A disputed item that has all
+    the judgments it may get is escalated to reviewers, then to experts, where there are any. Questions with a purpose are left
+    alone: their design says how many people answer.
     """
     rule = project.config.guidance
     with project.database.reading() as connection:
         key, asked = questions.get(connection, question)
         if asked.follows or asked.purpose or slots.has_more_open_than(connection, key, 2 * rule.audit * items.last_key(connection) + 10):
-            return None  # which an index tells at once; the totals below read every slot
+            return None  # an index tells this at once; the totals below read every slot
         progress = slots.question_progress(connection, key)
         # far more open slots than an audit has: no need to look at each
         most = 2 * rule.audit * progress["slots"] + 10 * (rule.audit > 0)
@@ -112,7 +110,7 @@ def _has_waiting_slots(counts: Mapping[str, slots.SlotCounts], rule: StopRule) -
 
 
 def _find_escalations(fitted: Consensus, counts: Mapping[str, slots.SlotCounts], rule: StopRule, top: int) -> dict[str, int]:
-    """The next tier of each item that is in doubt although nobody on its own tier is left to ask."""
+    """Return the next tier of each disputed item for which nobody on its own tier is left to ask."""
     if not top:
         return {}
     reachable = rule.model_copy(update={"maximum": full_redundancy(rule, len(fitted.annotators))})
@@ -128,7 +126,7 @@ def _find_escalations(fitted: Consensus, counts: Mapping[str, slots.SlotCounts],
 def _find_worthwhile_escalations(
     fitted: Consensus, more: Collection[str], standing: JudgmentSet, everyone: Sequence[Annotator], cost: CostOptions
 ) -> dict[str, int]:
-    """The tier of each item about which people of a higher one tell more for their own price than who is left below."""
+    """Return the tier of each item about which people of a higher tier tell more for their price than those left below."""
     tier = {person.id: slots.TIERS[person.role] for person in everyone}
     tables = {name: quality.confusion for name, quality in fitted.annotators.items() if quality.confusion is not None and name in tier}
     known = [name for name in tables if not tier[name] or name in cost.people]

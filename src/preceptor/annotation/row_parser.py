@@ -1,10 +1,7 @@
 """Parse rows of files and programs into items, judgments and gold answers, and validate ids, names and times.
 
-Small values as people and files give them, checked: ids, names, seconds.
-
-Rows as people have them, made into Items: a text, a prompt with its completion or responses, or a conversation.
-
-Recorded judgments and known answers from files of three columns, for work that needs no project.
+An item's content is a text, a prompt with its completion or responses, or a conversation. Judgments and known answers can also be
+read from files of three columns, for work that needs no project.
 """
 
 from __future__ import annotations
@@ -24,11 +21,14 @@ from preceptor.types import Item
 
 MAX_NAME_LENGTH = 200  # characters of an annotator's name
 MAX_REASON_LENGTH = 2000  # characters of a reason or a note that stays on record
-MAX_EXPLANATION_LENGTH = 10_000  # characters of why an answer is the right one, which people read after they have answered
+MAX_EXPLANATION_LENGTH = 10_000  # characters of the explanation of a known answer, which people read after they have answered
 
 
 def parse_identifier(value: Any, field: str, where: str = "") -> str:
-    """An id or a group as text without outer spaces, empty where there is none; UserError for anything but text and whole numbers."""
+    """Return an id or a group as text without outer spaces, empty where there is none.
+
+    Raises UserError for anything but text and whole numbers.
+    """
     if value is None:
         return ""
     if not isinstance(value, str | Integral):
@@ -39,7 +39,7 @@ def parse_identifier(value: Any, field: str, where: str = "") -> str:
 
 
 def check_annotator_name(name: Any) -> str:
-    """An annotator's name; UserError when it is empty, no text, too long, or can't be stored."""
+    """Return an annotator's name; raises UserError when it is empty, no text, too long, or can't be stored."""
     if not isinstance(name, str) or not name.strip() or "\0" in name or not _is_encodable(name):
         raise UserError(f"an annotator needs a name, not {name!r}", "give each person a name of their own, as text")
     if len(name) > MAX_NAME_LENGTH:
@@ -48,7 +48,7 @@ def check_annotator_name(name: Any) -> str:
 
 
 def parse_seconds(value: Any, where: str = "") -> float | None:
-    """A time in seconds, None where there is none; UserError for anything that isn't a finite number of zero or more."""
+    """Return a time in seconds, None where there is none; raises UserError for anything that isn't a finite number of zero or more."""
     if value is None or value == "":
         return None
     try:
@@ -63,7 +63,7 @@ def parse_seconds(value: Any, where: str = "") -> float | None:
 
 
 def _is_encodable(text: str) -> bool:
-    """Whether a text can be stored: half of a surrogate pair can't."""
+    """Tell whether a text can be stored: half of a surrogate pair can't."""
     return text.encode(errors="replace") == text.encode(errors="surrogatepass")
 
 
@@ -77,11 +77,11 @@ _ITEM_HINT = (
 
 
 def parse_item(row: Mapping[str, Any], *, where: str = "") -> Item:
-    """An Item from a dict with `content` (or text, prompt with completion or responses, messages); id and group where given.
+    """Parse an Item from a dict with `content` (or text, prompt with completion or responses, messages); id and group where given.
 
-    Beside them stand sources (texts, or {"title", "text", "golden"}), claims (texts of the response) and format ("text", "markdown");
+    Besides these: sources (texts, or {"title", "text", "golden"}), claims (texts of the response) and format ("text", "markdown");
     a column of such a name that holds something else is metadata, unless it stands in `content`. Without an id it is made
-    from the content, so that the same content is the same item. What else the row has becomes metadata.
+    from the content, so that the same content is the same item. All other columns become metadata.
     """
     if not isinstance(row, Mapping):
         raise UserError(f"an item is a dict, not {type(row).__name__} ({row!r:.60})", _ITEM_HINT, where=where)
@@ -95,18 +95,18 @@ def parse_item(row: Mapping[str, Any], *, where: str = "") -> Item:
         json.dumps([id_, group, content, metadata], allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, TypeError) as error:
         raise UserError(f"item {id_!r} can't be stored as JSON: {error}", "replace NaN by null, and objects by text", where=where) from None
-    check_row(content, where, MAX_CELL)  # rows of a program are held to what rows of a file are
+    check_row(content, where, MAX_CELL)  # rows from programs have the same limits as rows of a file
     return Item(id_, content, group, metadata)
 
 
 def make_content_id(content: Mapping[str, Any]) -> str:
-    """An id made from the content."""
+    """Return an id made from the content."""
     canonical = json.dumps(content, sort_keys=True, ensure_ascii=False)
     return "i-" + hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _parse_metadata(given: Any) -> dict[str, Any]:
-    """The metadata in a row; what isn't named values is kept under a name."""
+    """Return the metadata in a row; a value that isn't a table is kept under a name."""
     if isinstance(given, Mapping):
         return dict(given)
     return {} if given in (None, "") else {"metadata_": given}
@@ -142,7 +142,7 @@ def _parse_main_content(row: Mapping[str, Any], given: Any, where: str) -> dict[
 
 
 def _parse_extra_content(given: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Sources, claims and format, as far as there are any."""
+    """Return sources, claims and format, where there are any."""
     found: dict[str, Any] = {}
     if given.get("sources") is not None:
         found["sources"] = _parse_sources(given["sources"], where)
@@ -156,12 +156,12 @@ def _parse_extra_content(given: Mapping[str, Any], where: str) -> dict[str, Any]
 
 
 def _is_extra_content(name: str, value: Any) -> bool:
-    """Whether a column of a row is what we mean by its name: other people's tables have a format (hardcover) of their own."""
+    """Tell whether a column holds what its name means here: other people's tables have a format (hardcover) of their own."""
     return isinstance(value, str) and value in _TEXT_FORMATS if name == "format" else isinstance(value, list)
 
 
 def _parse_sources(value: Any, where: str) -> list[str | dict[str, Any]]:
-    """Texts, or titles with texts; `golden` marks those that bear the answer out, which `raft` learns to cite."""
+    """Return sources as texts, or titles with texts; `golden` marks those that support the answer, which `raft` learns to cite."""
     hint = 'sources = ["a text", {"title": "Annual report", "text": "…", "golden": true}]'
     if not isinstance(value, list):
         raise UserError(f"sources must be a list of texts, not {value!r:.60}", hint, where=where)
@@ -192,7 +192,7 @@ def _parse_text(value: Any, field: str, where: str) -> str:
 
 
 def _are_responses(value: Any) -> bool:
-    """Whether a column beside a conversation holds responses to it, and not something else under that name."""
+    """Tell whether a column beside a conversation holds responses to it, and not something else under that name."""
     return isinstance(value, list) and len(value) > 1 and all(isinstance(text, str) for text in value)
 
 
@@ -206,7 +206,7 @@ def _parse_messages(value: Any, where: str) -> list[dict[str, Any]]:
 
 
 def _check_message(turn: Mapping[str, Any], what: str, where: str) -> None:
-    """UserError unless a turn can be shown: a text, texts in parts, or nothing where it calls tools."""
+    """Raise UserError unless a message can be shown: a text, texts in parts, or nothing where it calls tools."""
     said = turn.get("content")
     if isinstance(said, str):
         return
@@ -234,13 +234,13 @@ COLUMN_NAMES = {
 
 
 def read_judgments(path: str | Path) -> Judgments:
-    """Judgments from the columns item, annotator and answer (or their usual other names)."""
+    """Read judgments from the columns item, annotator and answer (or their usual other names) of a file."""
     item, annotator, answer = _read_columns(path, ("item", "annotator", "answer"))
     return Judgments.from_columns(item=item, annotator=annotator, answer=answer)
 
 
 def read_gold(path: str | Path) -> dict[Any, Any]:
-    """Known answers by item from the columns item and answer; UserError when one item has two."""
+    """Read known answers by item from the columns item and answer of a file; raises UserError when one item has two."""
     known: dict[Any, Any] = {}
     for item, answer in zip(*_read_columns(path, ("item", "answer")), strict=True):
         if known.setdefault(item, answer) != answer:

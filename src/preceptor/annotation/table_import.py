@@ -1,10 +1,7 @@
-"""Import plain tables: items, items with a judgment, or judgments about known items.
+"""Import plain tables: a row is an item, an item with a judgment, or a judgment about an existing item.
 
-Lists and tables that stand as JSON in the cells of a table of texts, under the names by which a row has them.
-
-Names and keys that are the same when the same file comes again, so that nothing enters twice.
-
-Plain tables into the project: a row is an item, an item with a judgment, or a judgment about an item that is there.
+Lists and tables may stand as JSON in the cells of a table of texts, under the names by which a row has them. Generated ids, names and
+keys are the same when the same file comes again, so that nothing is imported twice.
 """
 
 from __future__ import annotations
@@ -40,29 +37,29 @@ _JSON_FIELDS = (*JUDGMENT_FIELDS, "metadata", "messages", "responses", "sources"
 
 
 def find_json_columns(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Which of the cells of a table with judgments are JSON; none where judgments don't stand in its cells."""
+    """Return the columns of a table with judgments whose cells are JSON; none where its cells hold no judgments."""
     found = {name for row in rows for name in _JSON_FIELDS if _is_json(row.get(name))}
     return [name for name in _JSON_FIELDS if name in found] if found & set(JUDGMENT_FIELDS) else []
 
 
 def holds_judgments(row: Mapping[str, Any]) -> bool:
-    """Whether a row has a list of judgments or guesses, and not something else under such a name."""
+    """Tell whether a row has a list of judgments or predictions, and not something else under such a name."""
     return any(isinstance(said := row.get(name), list) and any(isinstance(each, dict) for each in said) for name in JUDGMENT_FIELDS)
 
 
 def decode_json_cells(row: dict[str, Any]) -> dict[str, Any]:
-    """A row with the values of cells that hold the JSON of a list or a table; what only looks like it stays a text."""
+    """Return a row with cells of JSON lists or tables parsed; what only looks like JSON stays a text."""
     found = {name: _decode_cell(name, row[name]) for name in _JSON_FIELDS if _is_json(row.get(name))}
     return row | found if found else row
 
 
 def _drop_empty_judgments(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of a plain table, without the empty lists by which one of our own says that nobody judged it."""
+    """Return a row of a plain table without the empty lists by which an export says that nobody judged it."""
     return {name: value for name, value in row.items() if name not in JUDGMENT_FIELDS or value not in ([], None)}
 
 
 def drop_empty_cells(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of a table of texts without the columns that only other rows fill; an item's only content may be the empty text."""
+    """Return a row of a table of texts without the columns that only other rows fill; an item's only content may be the empty text."""
     filled = {name: value for name, value in row.items() if value not in ("", None)}
     if row.get("prompt") == "" and ("completion" in filled or "responses" in filled):
         return {**filled, "prompt": ""}
@@ -87,7 +84,7 @@ PSEUDONYM_PREFIX = "import:"
 
 
 class DuplicateItemIds:
-    """Items of one file without ids: the same content is the same item, unless it came with other metadata; then it is another.
+    """Distinguishes the items of one file that have no ids: the same content is the same item, unless its metadata differs.
 
     Their ids are made from the content and, from the second on, a number: the same when the same file comes again.
     """
@@ -96,7 +93,7 @@ class DuplicateItemIds:
         self._seen: dict[int, tuple[int, ...]] = {}
 
     def assign_id(self, item: Item) -> Item:
-        """The item under an id of its own, where its content was there with other metadata."""
+        """Return the item, under an id of its own where its content came before with other metadata."""
         place, beside = hash(item.id), hash(json.dumps(item.metadata, sort_keys=True, ensure_ascii=False))
         seen = self._seen.setdefault(place, (beside,))
         if beside not in seen:
@@ -104,36 +101,36 @@ class DuplicateItemIds:
         number = seen.index(beside) + 1
         if number == 1:
             return item
-        return replace(item, id=f"{item.id}-{number}")  # in the group of the first: they mustn't be on two sides of a split
+        return replace(item, id=f"{item.id}-{number}")  # in the group of the first: they mustn't be in different splits
 
 
 def is_generated_id(id_: str, content: Mapping[str, Any]) -> bool:
-    """Whether an item's id was made from its content."""
+    """Tell whether an item's id was made from its content."""
     made = make_content_id(content)
     return id_ == made or (id_.startswith(f"{made}-") and id_.removeprefix(f"{made}-").isdigit())
 
 
 class ImportKeys:
-    """Of one file: what it says n times has n keys."""
+    """Makes the keys and pseudonyms of one file: a judgment that it holds n times has n keys."""
 
     def __init__(self, file: str) -> None:
         self._file = file
         self._seen_once = _HashSet()
-        self._repeat_counts: dict[int, int] = {}  # of what comes twice, which is little
+        self._repeat_counts: dict[int, int] = {}  # only of what comes twice, which is little
 
     def annotator_name(self, given: str, item: str, question: str = "") -> str:
-        """The name given, else a pseudonym; several answers to one question about one item are those of several people."""
+        """Return the name given, else a pseudonym; several answers to one question about one item are those of several people."""
         if given:
             return given
         number = self._count_occurrence(f"{item}\0{question}")
         return f"{PSEUDONYM_PREFIX}{self._file}" + (f"#{number}" if number > 1 else "")
 
     def judgment_key(self, question: Question, item: str, annotator: str, answer: Any) -> str:
-        """A judgment's key: the same answer of the same person to the same version of a question, as often as the file says it."""
+        """Return a judgment's key, made from question, version, item, annotator, answer, and how often the file has had the same before."""
         return self._digest_key([question.name, question.version, item, annotator, answer])
 
     def annotation_key(self, kind: str, question: Question, item: str, by: str, document: Mapping[str, Any]) -> str:
-        """The key of what stands beside judgments, wherever among them: others may have been added since."""
+        """Return the key of an external annotation, which doesn't depend on its position: others may have been added since."""
         return self._digest_key([kind, question.name, item, by, {name: value for name, value in document.items() if name != "at"}])
 
     def _digest_key(self, said: list[Any]) -> str:
@@ -150,13 +147,13 @@ class ImportKeys:
 
 
 class _HashSet:
-    """A set of hashes in one array: a file has millions of keys, and a set of Python's takes five times the memory."""
+    """A set of hashes in one array: a file has millions of keys, and a Python set takes five times the memory."""
 
     def __init__(self) -> None:
         self._table, self._count = array("q", bytes(8 * 1024)), 0
 
     def add(self, value: int) -> bool:
-        """Put a hash in; whether it wasn't there."""
+        """Add a hash; return whether it was new."""
         if not self._put(value or 1):  # 0 marks a free place
             return False
         self._count += 1
@@ -179,7 +176,7 @@ class _HashSet:
 
 @dataclass(frozen=True)
 class ImportColumns:
-    """Which column is what. What isn't named is looked for under the usual names."""
+    """The columns to read, by what they hold; those that aren't named are found under the usual names."""
 
     id: str | None = None
     text: str | None = None
@@ -191,7 +188,10 @@ class ImportColumns:
 
 @dataclass(frozen=True)
 class ImportSettings:
-    """How a file is read. max_bad: bad rows to leave out. fold: other spellings of an option are that option. preview: keep nothing."""
+    """How a file is read.
+
+    max_bad: bad rows that may be left out. fold: other spellings of an option become that option. preview: store nothing.
+    """
 
     columns: ImportColumns = ImportColumns()
     format: str = "auto"
@@ -201,7 +201,7 @@ class ImportSettings:
 
 
 class _ParsedTableRow(NamedTuple):
-    """A row that is well formed: its item, or the id of one that is there, and what was said about it."""
+    """A well-formed row: its item, or the id of an existing one, and the fields of its answer."""
 
     number: int
     where: str
@@ -214,7 +214,7 @@ class _ParsedTableRow(NamedTuple):
 
 
 class TableImporter:
-    """A plain table on its way into one transaction."""
+    """Imports a plain table, batch by batch, within one transaction."""
 
     def __init__(
         self,
@@ -243,10 +243,10 @@ class TableImporter:
         self.fields: dict[str | None, str | None] = {}
         self.holds_items = True
         self.other_question_count = 0
-        self.has_json_cells = has_json_cells  # as of Interchange
+        self.has_json_cells = has_json_cells  # as in InterchangeImporter
 
     def import_batch(self, batch: Sequence[NumberedRow]) -> None:
-        """Keep one batch of rows."""
+        """Import one batch of rows."""
         batch = [
             each._replace(row=_drop_empty_judgments(drop_empty_cells(each.row) if self.has_json_cells else each.row)) for each in batch
         ]
@@ -259,7 +259,7 @@ class TableImporter:
         self._record_judgments([each for each in parsed if each.answer_fields is not None and each.number not in refused], keys)
 
     def report_excluded(self) -> None:
-        """Say what was left out of the whole file."""
+        """Report what was left out of the whole file."""
         if self.report.unnamed:
             warning = f"{self.report.unnamed:,} judgments name nobody in column {self.columns and self.columns.annotator!r}: who gave them "
             self.report.warnings.append(f"{warning}is unknown, and no accuracy is told of them")
@@ -268,7 +268,7 @@ class TableImporter:
             self.report.warnings.append(warning)
 
     def _add_items(self, new: Sequence[_ParsedTableRow]) -> tuple[dict[str, int], set[int]]:
-        """Add items and open their slots; their keys by id, and the numbers of rows whose items are there with other content."""
+        """Add items and open their slots; return their keys by id, and the numbers of rows whose items exist with other content."""
         if not new:
             return {}, set()
         placed = [(each.number, each.where, each.item) for each in new if isinstance(each.item, Item)]
@@ -331,7 +331,7 @@ class TableImporter:
             raise UserError(f"column {self.columns.label!r}: {error.message}", error.hint, where=where) from None
 
     def _parse_completion(self, where: str, item: Item) -> dict[str, Any] | None:
-        """The completion that stands in an item, as its author's answer."""
+        """Return an item's completion, as its author's answer."""
         if (said := parse_completion_judgment(item.content, where)) is None:
             self.report.missing_answers += "messages" in item.content
             return None
@@ -382,7 +382,7 @@ class TableImporter:
 
 
 def add_imported_items(connection: Connection, new: Sequence[tuple[int, str, Item]], faulty: RowErrors) -> tuple[int, set[int]]:
-    """Add (number, where, item) of rows; how many items were new, and the numbers of rows whose item is there with other content."""
+    """Add (number, where, item) of rows; return how many items were new, and the numbers of rows whose item exists with other content."""
     places = {id(item): (number, where) for number, where, item in new}
     refused: set[int] = set()
 
@@ -395,7 +395,7 @@ def add_imported_items(connection: Connection, new: Sequence[tuple[int, str, Ite
 
 
 def add_annotators(connection: Connection, names: set[str]) -> dict[str, int]:
-    """The keys of people by their names; who isn't there is added."""
+    """Return the keys of annotators by their names; those who don't exist are added."""
     if not names:
         return {}
     people.add(connection, [Annotator(name, kind="import" if name.startswith(PSEUDONYM_PREFIX) else "person") for name in sorted(names)])
@@ -403,7 +403,7 @@ def add_annotators(connection: Connection, names: set[str]) -> dict[str, int]:
 
 
 def _resolve_columns(named: ImportColumns, row: Mapping[str, Any], question: str | None, where: str) -> tuple[ImportColumns, bool]:
-    """The columns by their names or the usual ones, and whether rows hold items (or only judgments about known ones)."""
+    """Return the columns by their names or the usual ones, and whether rows hold items (or only judgments about known ones)."""
     for field_name, column in asdict(named).items():
         if column is not None and column not in row:
             known = ", ".join(map(str, row))
@@ -431,9 +431,9 @@ def _resolve_columns(named: ImportColumns, row: Mapping[str, Any], question: str
 
 
 def _map_item_fields(columns: ImportColumns) -> dict[str | None, str | None]:
-    """Column -> field of the item, None for what belongs to the judgment.
+    """Return the item's field for each column, None for columns that belong to the judgment.
 
-    A column that only happens to bear the name of such a field keeps it with a low line, as metadata.
+    A column that only happens to have the name of such a field is kept as metadata, its name followed by an underscore.
     """
     own = {columns.id: "id", columns.text: "text", columns.group: "group"}
     taken = {field for column, field in own.items() if column is not None}

@@ -1,9 +1,4 @@
-"""Commands about judgments: status, aggregate, prioritise, people, replay.
-
-Commands about judgments: status, aggregate, people.
-
-The command that spends recorded judgments as a live project would.
-"""
+"""Commands about judgments and annotators: status, aggregate, prioritise, people and replay."""
 
 from __future__ import annotations
 
@@ -21,7 +16,7 @@ if TYPE_CHECKING:
 @click.command("status")
 @project_command
 def status_command(project: Project) -> Any:
-    """Progress, agreement, cost so far, and what to do next."""
+    """Show progress, agreement, cost so far, and what to do next."""
     return project.status()
 
 
@@ -31,7 +26,7 @@ def status_command(project: Project) -> Any:
 @click.option("-o", "options", metavar="KEY=VALUE", multiple=True, help="An option of the method.")
 @project_command
 def aggregate_command(project: Project, question: str, method: str | None, options: tuple[str, ...]) -> Any:
-    """The consensus of QUESTION: each item's most probable answer, and how certain it is."""
+    """Show the consensus of QUESTION: each item's most probable answer, and how certain it is."""
     from preceptor.cli.options import parse_options
 
     fitted = project.consensus(question, method, **parse_options(options, taken=("method",)))
@@ -52,14 +47,14 @@ def aggregate_command(project: Project, question: str, method: str | None, optio
     return document, f"method: {fitted.method}{notes}\n" + format_table(("item", "answer", "certainty", "judgments"), shown) + more
 
 
-@click.command("prioritise")
+@click.command("select")
 @click.argument("question", required=False)
 @click.option("--model", help="A model of the question, by its id: what it is unsure of comes first.")
 @click.option("--size", default=100, show_default=True, type=click.IntRange(min=1), help="How many items.")
 @click.option("--base", default="minilm", show_default=True, help="Whose vectors say which items are alike: a base's name or folder.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the random fifth and of the clusters.")
 @project_command
-def prioritise_command(project: Project, question: str | None, model: str | None, **options: Any) -> Any:
+def select_command(project: Project, question: str | None, model: str | None, **options: Any) -> Any:
     """Choose which unjudged items people see first, for a better model of QUESTION (default: the only one)."""
     from collections import Counter
 
@@ -70,7 +65,7 @@ def prioritise_command(project: Project, question: str | None, model: str | None
 
 @click.group("people")
 def people_command() -> None:
-    """People: invite, list, pause, retract."""
+    """Invite, list, pause and retract people, and end or rotate their credentials."""
 
 
 @people_command.command("invite")
@@ -85,7 +80,7 @@ def people_command() -> None:
 @click.option("--scope", "scopes", multiple=True, help="Instead: a token for a program, with this scope. May be given several times.")
 @project_command
 def people_invite(project: Project, name: str, crowd: bool, scopes: tuple[str, ...], **values: Any) -> Any:
-    """A link to hand to NAME, and a token with which programs act for them."""
+    """Print a link to hand to NAME, and a token with which programs act for them."""
     from preceptor.annotation.access_control import AccessControl
 
     access = AccessControl(project)
@@ -102,7 +97,7 @@ def people_invite(project: Project, name: str, crowd: bool, scopes: tuple[str, .
 @click.option("--end", is_flag=True, help="Ask them again.")
 @project_command
 def people_pause(project: Project, name: str, by: str, end: bool) -> Any:
-    """Ask NAME nothing until further notice; what they have answered stays."""
+    """Ask NAME nothing until further notice; what they have answered is kept."""
     from preceptor.annotation.access_control import AccessControl
 
     AccessControl(project).set_paused(name, not end, by=by)
@@ -114,7 +109,7 @@ def people_pause(project: Project, name: str, by: str, end: bool) -> Any:
 @click.option("--by", required=True, help="Who decides this.")
 @project_command
 def people_revoke(project: Project, name: str, by: str) -> Any:
-    """End all links, tokens, passwords and sessions of NAME; what they have answered stays."""
+    """End all links, tokens, passwords and sessions of NAME; what they have answered is kept."""
     from preceptor.annotation.access_control import AccessControl
 
     return {"annotator": name, "credentials": AccessControl(project).revoke_credentials(name, by=by)}
@@ -126,7 +121,7 @@ def people_revoke(project: Project, name: str, by: str) -> Any:
 @click.option("--by", required=True, help="Who decides this.")
 @project_command
 def people_rotate(project: Project, name: str, hours: float, by: str) -> Any:
-    """A new token for NAME in place of those they have; files, jobs, models and answers stay theirs."""
+    """Issue a new token for NAME in place of those they have; files, jobs, models and answers stay theirs."""
     from preceptor.annotation.access_control import AccessControl
 
     return AccessControl(project).rotate_token(name, hours=hours, by=by)
@@ -136,7 +131,7 @@ def people_rotate(project: Project, name: str, hours: float, by: str) -> Any:
 @click.option("--question", help="Which question their quality is measured on (default: the only one).")
 @project_command
 def people_list(project: Project, question: str | None) -> Any:
-    """Everyone who has answered, with their agreement with the consensus."""
+    """List everyone who has answered, with their agreement with the consensus."""
     rows = project.people(question)
     shown = [
         (row["annotator"], row["role"], row["judgments"], format_document(row["accuracy"]) if row["accuracy"] else "-") for row in rows
@@ -151,10 +146,10 @@ def people_list(project: Project, question: str | None) -> Any:
 @click.option("--remake", is_flag=True, help="Make consensus, snapshots and models that rest on them again, without them.")
 @project_command
 def people_retract(project: Project, name: str, by: str, reason: str, remake: bool) -> Any:
-    """Take all that NAME has answered out of everything downstream, and list the snapshots and models that rest on it.
+    """Take all that NAME has answered out of everything downstream, and list the snapshots and models that are affected.
 
-    With --remake these are made again: same options, seed and base. The old ones stay until somebody releases the new; the same
-    command goes on where it was stopped.
+    With --remake these are made again, with the same options, seed and base. The old ones remain until somebody releases the new ones;
+    the same command continues where it was stopped.
     """
     from preceptor.cli.erasure import summarize_removal
     from preceptor.release.retraction import retract_annotator
@@ -168,7 +163,7 @@ def _annotator_quality(quality: Any) -> dict[str, Any]:
     return {"judgments": quality.judgments, "accuracy": quality.accuracy.to_dict() if quality.accuracy else None}
 
 
-@click.command("replay")
+@click.command("simulate")
 @click.argument("file", metavar="FILE")
 @click.option("--gold", metavar="FILE", help="Known answers (item, answer); they only score, and never change what is bought.")
 @click.option("--method", default="auto", show_default=True, help="The aggregator.")
@@ -176,8 +171,8 @@ def _annotator_quality(quality: Any) -> dict[str, Any]:
 @click.option("--choose-people", is_flag=True, help="Choose among the people who answered an item (default: random arrival).")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the order of arrival.")
 @output_command
-def replay_command(file: str, gold: str | None, **options: Any) -> Any:
-    """Replay recorded judgments (FILE: item, annotator, answer): how many would have been bought, and what they were worth."""
+def simulate_command(file: str, gold: str | None, **options: Any) -> Any:
+    """Replay recorded judgments (FILE: item, annotator, answer): how many would have been bought, and how accurate they were."""
     from preceptor.annotation.row_parser import read_gold, read_judgments
     from preceptor.planning import replay_judgments
 

@@ -1,4 +1,4 @@
-"""Commands of curating: what waits for a decision, one row with all that is known of it, the decision, and taking it back."""
+"""`preceptor curate`: list suspect rows, show one with all that is known about it, decide, and undo a decision."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _question_option = click.option("--question", metavar="NAME", help="Which questi
 
 @click.group("curate")
 def curate_command() -> None:
-    """Rows that a check suspects, decided one by one; as on the page /curate."""
+    """Decide one by one about rows that a check suspects; the page /curate does the same."""
 
 
 @curate_command.command("list")
@@ -28,7 +28,7 @@ def curate_command() -> None:
 @click.option("--most", default=50, show_default=True, type=click.IntRange(min=1), help="How many rows.")
 @project_command
 def curate_list(project: Project, question: str | None, check: str | None, most: int) -> Any:
-    """What waits for a decision, the gravest first, and how much is decided."""
+    """List the rows that wait for a decision, the most suspect first, and count those that are decided."""
     from preceptor.snapshots import curation
 
     about = project.only_question(question)
@@ -43,7 +43,7 @@ def curate_list(project: Project, question: str | None, check: str | None, most:
 @_question_option
 @project_command
 def curate_show(project: Project, item: str, question: str | None) -> Any:
-    """One row: why it is suspect, what people said, what the model thinks, what was decided before."""
+    """Show one row: why it is suspect, what people answered, what the model predicts, and earlier decisions."""
     from preceptor.snapshots import curation
 
     case = curation.load_curation_case(project, project.only_question(question), item)
@@ -72,7 +72,7 @@ def curate_show(project: Project, item: str, question: str | None) -> Any:
 @click.option("--by", required=True, metavar="NAME", help="Who decides.")
 @project_command
 def curate_decide(project: Project, item: str, action: str, question: str | None, answer: str | None, **fields: Any) -> Any:
-    """Keep, relabel, rewrite, reject or merge a row. A newer decision takes the place of this one; nothing is erased."""
+    """Keep, relabel, rewrite, reject or merge a row. A later decision replaces this one; nothing is erased."""
     from preceptor.cli.options import parse_option_value
     from preceptor.snapshots import curation
 
@@ -89,7 +89,7 @@ def curate_decide(project: Project, item: str, action: str, question: str | None
 @click.option("--by", required=True, metavar="NAME", help="Who takes it back.")
 @project_command
 def curate_undo(project: Project, item: str, question: str | None, by: str) -> Any:
-    """Take the newest decision about a row back; the row is suspect again."""
+    """Undo the newest decision about a row; the row is suspect again."""
     from preceptor.snapshots import curation
 
     number = curation.undo_curation(project, item, project.only_question(question), by=by)

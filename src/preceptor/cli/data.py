@@ -1,4 +1,4 @@
-"""Commands that bring things in and out: import, export, question."""
+"""Commands that move data in and out of a project: import and export."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MAX_SKIPPED_SHOWN = 20  # of the rows that are left out; all are counted
 @click.option("--preview", is_flag=True, help="Show what would become of the rows; keep nothing.")
 @project_command
 def import_command(project: Project, files: tuple[str, ...], id_: str | None, format_: str, **options: Any) -> Any:
-    """Import items, or items with judgments, or judgments about items that are there. A file enters as a whole or not at all.
+    """Import items, items with judgments, or judgments about existing items. A file is imported as a whole or not at all.
 
     Files of other tools (Label Studio, Argilla, and more: see docs/moving.md) are recognised, and bring their questions.
     """
@@ -44,7 +44,7 @@ def import_command(project: Project, files: tuple[str, ...], id_: str | None, fo
 
 
 def _import_summary(report: ImportReport) -> Iterator[str]:
-    """A report, in lines."""
+    """Yield an import report as lines of text."""
     preview = "preview of " if report.preview else ""
     yield (
         f"{preview}{report.file} ({report.format}): {report.read} rows read, {report.items} new items, {report.judgments} new judgments, "
@@ -83,12 +83,12 @@ def export_command(
 ) -> Any:
     """Write WHAT (items, judgments, consensus, everything, or a snapshot's name) to FILE; or export model MODEL FILE.
 
-    model: a Hugging Face folder with the model's card, or, where FILE ends with .gguf, one file for llama.cpp and Ollama (of the
-    Llama family); what was written is read back, and must say what the model said in training.
+    model: a Hugging Face folder with the model's card, or, where FILE ends with .gguf, one file for llama.cpp and Ollama (Llama family
+    only). What was written is read back, and must give the same log-probabilities as the model did in training.
 
-    everything: items with all that was said of them, which another project imports as it was. In another tool's format,
-    judgments are items with all that was said of them, drafts and predictions too; a snapshot is training data. What the tool
-    needs beside the file (a labelling config, a dataset's entry) is written there.
+    everything: items with all judgments about them, which another project imports unchanged. In another tool's format, judgments are
+    items with all answers to them, including drafts and predictions; a snapshot is training data. What the tool needs in addition (a
+    labelling config, a dataset's entry) is written beside the file.
     """
     if what == "model" and model:
         return _export_model(project, *model, file, dtype)

@@ -1,4 +1,4 @@
-"""Commands about documents: add, list, show, search, remove; what is relevant, and how well it is found."""
+"""`preceptor documents`: add, list, show, search, remove and erase documents; judge passages and measure retrieval."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 _LINE = 100  # characters of a passage that a line shows
 _k_option = click.option("-k", "k", default=5, show_default=True, type=click.IntRange(min=1), help="How many chunks.")
 _mode_option = click.option(
-    "--way", type=click.Choice(["fused", "lexical", "dense"]), default="fused", show_default=True, help="How to search."
+    "--mode", "way", type=click.Choice(["fused", "lexical", "dense"]), default="fused", show_default=True, help="How to search."
 )
 
 
 @click.group("documents")
 def documents_command() -> None:
-    """Documents that answers may rest on: text, Markdown, HTML, PDF."""
+    """Manage the documents that answers may cite: text, Markdown, HTML, PDF."""
 
 
 @documents_command.command("add")
@@ -34,7 +34,7 @@ def documents_command() -> None:
 @click.option("--by", default="system", metavar="NAME", help="Who adds them; it stays on record.")
 @project_command
 def documents_add(project: Project, files: tuple[Path, ...], name: str, meta: tuple[str, ...], by: str) -> Any:
-    """Add documents. A changed one is a new version; the one before is no longer found. What is unchanged stays as it is."""
+    """Add documents. A changed document is a new version, which replaces the earlier one in searches; an unchanged one stays as it is."""
     from preceptor.documents.library import add_files
 
     done = add_files(project, files, name=name, metadata=_parse_metadata(meta), by=by, tell=progress_printer("indexed"))
@@ -48,7 +48,7 @@ def documents_add(project: Project, files: tuple[Path, ...], name: str, meta: tu
 @documents_command.command("list")
 @project_command
 def documents_list(project: Project) -> Any:
-    """The documents that are found."""
+    """List the documents that searches find."""
     from preceptor.documents.library import DocumentLibrary
 
     rows = DocumentLibrary(project).list()
@@ -62,7 +62,7 @@ def documents_list(project: Project) -> Any:
 @click.option("--text", "with_text", is_flag=True, help="Its text, as it was read.")
 @project_command
 def documents_show(project: Project, name: str, version: int | None, with_text: bool) -> Any:
-    """One document: where its chunks begin and end, in characters of its text."""
+    """Show one document: where its chunks begin and end, in characters of its text."""
     from preceptor.documents.library import DocumentLibrary
 
     found = DocumentLibrary(project)
@@ -82,7 +82,7 @@ def documents_show(project: Project, name: str, version: int | None, with_text: 
 @click.option("--filter", "filters", multiple=True, metavar="KEY=VALUE", help="Only such documents; also KEY>=VALUE and KEY<=VALUE.")
 @project_command
 def documents_search(project: Project, question: str, k: int, way: str, filters: tuple[str, ...]) -> Any:
-    """The passages that answer a question best."""
+    """Search for the passages that answer a question best."""
     from preceptor.documents.library import DocumentLibrary
     from preceptor.retrieval.search import parse_filters
 
@@ -97,7 +97,7 @@ def documents_search(project: Project, question: str, k: int, way: str, filters:
 @click.option("--by", default="system", metavar="NAME", help="Who removes it.")
 @project_command
 def documents_remove(project: Project, name: str, by: str) -> Any:
-    """Let a document be found no longer. What rested on it can still be told; `documents erase` takes it out for good."""
+    """Remove a document from searches. Its record is kept for lineage; `documents erase` deletes it for good."""
     from preceptor.documents.library import DocumentLibrary
 
     DocumentLibrary(project).remove(name, by=by)
@@ -112,7 +112,7 @@ def documents_remove(project: Project, name: str, by: str) -> Any:
 @click.option("--dry-run", is_flag=True, help="Only say what would be erased, and what rests on it.")
 @project_command
 def documents_erase(project: Project, name: str, by: str, reason: str, remake: bool, dry_run: bool) -> Any:
-    """Erase all versions of a document, what people were asked about its passages, and the answers that cite or quote it.
+    """Erase all versions of a document, the questions asked about its passages, and the answers that cite or quote it.
 
     Then everything is searched for what is left (exit code 3 when anything is).
     """
@@ -124,27 +124,27 @@ def documents_erase(project: Project, name: str, by: str, reason: str, remake: b
     return document, summarize_removal(document), removal_exit_code(document)
 
 
-@documents_command.command("pool")
+@documents_command.command("judge-pool")
 @click.argument("queries", type=click.Path(exists=True, path_type=Path))
 @click.option("--question", default="relevance", show_default=True, metavar="NAME", help="The choice that asks how relevant a passage is.")
 @click.option("-k", "depth", default=10, show_default=True, type=click.IntRange(1, 100), help="Passages of each way of searching.")
 @project_command
 def documents_pool(project: Project, queries: Path, question: str, depth: int) -> Any:
-    """Make items of queries with what each way of searching finds, so that people can say what is relevant."""
+    """Make items of queries and the passages that each search mode finds, so that people can judge their relevance."""
     from preceptor.documents.relevance import pool_passages
 
     made = pool_passages(project, queries, question, depth)
     return made, f"{made['items']} items of {made['queries']} queries, {made['new']} new; people are asked: {question}"
 
 
-@documents_command.command("measure")
+@documents_command.command("evaluate")
 @click.option("--question", metavar="NAME", help="People's judgments about pooled passages.")
 @click.option("--qrels", type=click.Path(exists=True, path_type=Path), metavar="FILE", help="Or a file: query, document, relevance.")
 @click.option("--queries", type=click.Path(exists=True, path_type=Path), metavar="FILE", help="With --qrels: id, query, (group).")
 @click.option("-k", "ks", multiple=True, default=(5, 10), show_default=True, type=click.IntRange(1, 100), help="How deep to look.")
 @project_command
 def documents_measure(project: Project, question: str | None, qrels: Path | None, queries: Path | None, ks: tuple[int, ...]) -> Any:
-    """Recall, nDCG and the share that nobody judged, of searching by words, by meaning, and by both."""
+    """Measure recall, nDCG and the unjudged share of lexical, dense and fused search."""
     from preceptor.documents.relevance import measure_retrieval
 
     found = measure_retrieval(project, question=question, qrels=qrels, queries=queries, ks=ks)
@@ -154,7 +154,7 @@ def documents_measure(project: Project, question: str | None, qrels: Path | None
 
 
 def _parse_metadata(meta: tuple[str, ...]) -> dict[str, Any] | None:
-    """Metadata of a command line; None where there is none, which leaves that of an earlier version."""
+    """Return the metadata of a command line; None where there is none, which leaves that of an earlier version."""
     if wrong := next((pair for pair in meta if not pair.partition("=")[0] or "=" not in pair), None):
         raise UserError(f"metadata is written key=value, not {wrong!r:.80}", "--meta jurisdiction=EU")
     return (

@@ -1,9 +1,4 @@
-"""`preceptor items`: erase items for good, and print what an erasure or a retraction took out.
-
-What was taken out, as lines of a terminal.
-
-Commands about single items: erasing them for good.
-"""
+"""`preceptor items`: erase items for good, and summarise what an erasure or a retraction removed."""
 
 from __future__ import annotations
 
@@ -19,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def summarize_removal(document: Mapping[str, Any]) -> str:
-    """A document of `retracting` or `erasing`."""
+    """Return the document of a retraction or an erasure as lines for a terminal."""
     from preceptor.release import removal_summary
 
     rows = removal_summary.affected_rows(document)
@@ -33,7 +28,7 @@ def summarize_removal(document: Mapping[str, Any]) -> str:
 
 
 def removal_exit_code(document: Mapping[str, Any]) -> int:
-    """0: nothing was found, or nothing was to be done yet; 3: something was, or the search isn't whole."""
+    """Return 3 where the search of an erasure found remains or couldn't look everywhere, else 0."""
     from preceptor.release import removal_summary
 
     return 3 if removal_summary.has_remains(document) else 0
@@ -41,7 +36,7 @@ def removal_exit_code(document: Mapping[str, Any]) -> int:
 
 @click.group("items")
 def items_command() -> None:
-    """Items: erase what must not be kept."""
+    """Erase items that must not be kept."""
 
 
 @items_command.command("erase")
@@ -52,9 +47,10 @@ def items_command() -> None:
 @click.option("--dry-run", is_flag=True, help="Only say what would be erased, and what rests on it.")
 @project_command
 def items_erase(project: Project, ids: tuple[str, ...], by: str, reason: str, remake: bool, dry_run: bool) -> Any:
-    """Erase items by their ids, with what was made of them: from tables, snapshots, reports and caches; then search for what is left.
+    """Erase items by their ids, with what was made of them: from tables, snapshots, reports and caches; then search for remains.
 
-    Exit code 3 when the search finds anything, or couldn't look everywhere. The same command again ends what a kill has stopped.
+    Exit code 3 when the search finds anything, or couldn't look everywhere. Run the same command again to complete an erasure that was
+    interrupted.
     """
     from preceptor.release.erasure import erase_items
 

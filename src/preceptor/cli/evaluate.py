@@ -1,11 +1,4 @@
-"""Commands about evaluation: evaluate, compare, judge.
-
-The command that measures a model, and what its report says in a terminal.
-
-The command that compares models side by side.
-
-Commands about judge models of one's own.
-"""
+"""Commands about evaluation: evaluate a model, compare models side by side, and train the local judge."""
 
 from __future__ import annotations
 
@@ -38,7 +31,7 @@ REPORT_SUFFIXES = (".html", ".json", ".md", ".pdf")
 @click.option("--base", metavar="DIR", help="Where the base of a model that writes lies, when it is a folder of your own.")
 @click.option("--judge", default="", metavar="NAME", help="For suites that name none: smollm2, a model's id or folder, openai:NAME.")
 @click.option("--queue/--no-queue", default=True, show_default=True, help="Ask people for the verdicts that a suite lacks.")
-@click.option("--experts", is_flag=True, help="Put the next part of the test rows before experts: 50 at random, then 100, 200, 400.")
+@click.option("--adjudicate", is_flag=True, help="Put the next part of the test rows before experts: 50 at random, then 100, 200, 400.")
 @add_hosted_judge_options
 @click.option("--out", metavar="FILE", multiple=True, help="Also write it: report.html (with report.json), card.md, report.pdf.")
 @project_command
@@ -51,16 +44,17 @@ def evaluate_command(
     base: str | None,
     judge: str,
     queue: bool,
-    experts: bool,
+    adjudicate: bool,
     out: tuple[str, ...],
     **hosted: Any,
 ) -> Any:
-    """Measure MODEL on held-out rows, and by suites; or the answers recorded in FILE, by suites alone.
+    """Measure MODEL on held-out rows, and with suites; or the answers recorded in FILE, with suites alone.
 
-    FOLDER is a Hugging Face folder of a model that was trained elsewhere: it becomes one of the project's, to compare, release and serve.
+    FOLDER is a Hugging Face folder of a model that was trained elsewhere: it becomes one of the project's models, to compare, release and
+    serve.
 
-    A model that writes is proved first, and measured beside its base. A suite that needs people asks them, and the same command
-    again takes their answers into account.
+    The parity of a generative model is checked first, and it is compared with its base. A suite that needs people queues its items for
+    annotation; run the same command again to take their answers into account.
     """
     from preceptor.release.gate import add_decisions
     from preceptor.runs.named_judges import JudgeHosting
@@ -69,10 +63,10 @@ def evaluate_command(
     _check_suffixes(out)
     wishes = SuiteOptions(judge, JudgeHosting(**hosted), queue, progress_printer)
     report = project.evaluate(model, split=split, base=base, suites=suites, wishes=wishes, snapshot=snapshot)
-    measured = (report.document.get("lineage") or {}).get("model")  # none, where answers were recorded
+    measured = (report.document.get("lineage") or {}).get("model")  # None for a file of recorded answers
     for path in out:
         _save_report(add_decisions(project, report, measured) if measured else report, path)
-    asked = _ask_experts(project, str(measured)) if experts and measured else ""
+    asked = _ask_experts(project, str(measured)) if adjudicate and measured else ""
     return dict(report.document), _report_summary(report) + asked
 
 
@@ -139,8 +133,8 @@ def _suite_summary(name: str, section: Mapping[str, Any]) -> str:
 def compare_command(project: Project, models: tuple[str, ...], rows: str | None, max_tokens: int, out: str | None, **given: Any) -> Any:
     """Let people compare models' answers blind: A and B (and C…) are models, or files of recorded answers.
 
-    The first time it opens a round, in which people see two answers without knowing whose they are; the same command again shows
-    what they say so far, and ends the asking as soon as that decides.
+    The first run opens a round, in which people see two answers without knowing which model gave them; the same command again shows the
+    results so far, and closes the round as soon as they are decisive.
     """
     from preceptor.runs.comparison import COMPARISON_INSTRUCTIONS, ComparisonOptions, compare_side_by_side, load_compared_answers
     from preceptor.runs.named_judges import JudgeHosting
@@ -158,7 +152,7 @@ def compare_command(project: Project, models: tuple[str, ...], rows: str | None,
 
 
 def _make_judges(project: Project, name: str | None, question: str | None, hosting: JudgeHosting, *, watched: bool) -> dict[str, Any]:
-    """The judge, and the same made anew where it is watched."""
+    """Return the judge, and another instance of it that is asked again where it is watched."""
     import time
     from dataclasses import replace
 
@@ -172,12 +166,12 @@ def _make_judges(project: Project, name: str | None, question: str | None, hosti
         return {}
     asked = question or PAIR_QUESTION
     judge = load_pair_judge(project, name, asked, hosting)
-    today = replace(hosting, repetition=int(time.time() // 86400))  # a hosted judge is asked anew once a day at most
+    today = replace(hosting, repetition=int(time.time() // 86400))  # a hosted judge is asked again once a day at most
     return {"judge": judge, "again": load_pair_judge(project, name, asked, today) if watched else None}
 
 
 def _json_document(document: Mapping[str, Any]) -> dict[str, Any]:
-    """As JSON holds it; UserError where a number isn't finite."""
+    """Return a document as JSON holds it; raise UserError where a number isn't finite."""
     from preceptor.reporting.report import Report
 
     return dict(Report.from_document(document).document)
@@ -240,7 +234,7 @@ def _round_status(document: Mapping[str, Any], state: Mapping[str, Any]) -> str:
 
 @click.group("judge")
 def judge_command() -> None:
-    """Judges: train the local one, which checks claims against their sources without any key."""
+    """Train the local judge, which checks claims against their sources without any key."""
 
 
 @judge_command.command("train")

@@ -1,7 +1,6 @@
 """The `preceptor` command: errors, exit codes, and the commands that are found by name.
 
-Exit codes: 0 done, 1 the user's input or state is at fault, 2 wrong usage, 3 a gate refused or lacks evidence,
-130 interrupted.
+Exit codes: 0 done, 1 the user's input or state is at fault, 2 wrong usage, 3 a gate refused or lacks evidence, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -21,11 +20,10 @@ COMMANDS = {
     "aggregate": "annotation",
     "alias": "release",
     "calibrate": "monitoring",
-    "choose": "train",
     "compare": "evaluate",
     "curate": "curation",
-    "cycle": "pipeline",
     "demo": "project",
+    "design-study": "planning",
     "doctor": "project",
     "documents": "documents",
     "evaluate": "evaluate",
@@ -34,40 +32,45 @@ COMMANDS = {
     "init": "project",
     "items": "erasure",
     "judge": "evaluate",
+    "learning-curve": "train",
     "lineage": "models",
-    "live": "monitoring",
     "migrate": "migration",
     "models": "models",
-    "parity": "models",
+    "monitor": "monitoring",
     "people": "annotation",
+    "pipeline": "pipeline",
     "plan": "planning",
     "predict": "models",
-    "prioritise": "annotation",
     "question": "questions",
     "quickstart": "project",
     "release": "release",
-    "replay": "annotation",
+    "select": "annotation",
     "serve": "serve",
+    "simulate": "annotation",
     "snapshot": "snapshots",
     "status": "annotation",
     "train": "train",
+    "verify": "models",
 }
 
 
 class CommandGroup(click.Group):
-    """Commands by name; a module is imported when one of its commands is asked for."""
+    """Commands by name; a module is imported when one of its commands is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands, sorted."""
         return sorted(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of a command and return the command; None where there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"preceptor.cli.{COMMANDS[cmd_name]}")
-        command: click.Command = getattr(module, f"{cmd_name}_command")
+        command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Resolve the command of the arguments; raise UsageError with the closest name for an unknown one."""
         if args and args[0] not in COMMANDS:
             import difflib
 
@@ -80,11 +83,11 @@ class CommandGroup(click.Group):
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__)
 def cli() -> None:
-    """Turns human judgment into a better language model, and proves that it did."""
+    """Turn human judgment into a better language model, and prove that it is better."""
 
 
 def main(args: list[str] | None = None) -> NoReturn:
-    """Run the command line; render errors once; exit with the code that says how it went."""
+    """Run the command line; show an error once; exit with the code of its outcome."""
     given = sys.argv[1:] if args is None else args
     try:
         cli.main(given, prog_name="preceptor", standalone_mode=False)
@@ -103,9 +106,9 @@ def main(args: list[str] | None = None) -> NoReturn:
         _show_error(_missing_package(error), as_json="--json" in given)
         sys.exit(1)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's last flush has somewhere to go
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's last flush at exit doesn't fail
         sys.exit(1)
-    except OSError as error:  # where nothing nearer to it knew what was read or written
+    except OSError as error:  # where no handler closer to the cause knew what was read or written
         _show_error(_system_error(error), as_json="--json" in given)
         sys.exit(1)
     except RecursionError:
@@ -115,7 +118,7 @@ def main(args: list[str] | None = None) -> NoReturn:
 
 
 def _system_error(error: OSError) -> UserError:
-    """What the system refused, of which file, and what helps."""
+    """Return what the system refused, for which file, and what helps."""
     from preceptor.formats.durable_files import DISK_FULL_ERRNOS
 
     where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
@@ -126,7 +129,7 @@ def _system_error(error: OSError) -> UserError:
 
 
 def _missing_package(error: ModuleNotFoundError) -> UserError:
-    """What to install for a package that isn't here; any other module's absence is a fault of ours, and raised."""
+    """Return what to install for an optional package that isn't here; raise the error again for any other module, which is a bug."""
     from preceptor.pipeline.diagnostics import OPTIONAL_PACKAGES
 
     package = (error.name or "").partition(".")[0]

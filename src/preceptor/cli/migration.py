@@ -1,9 +1,4 @@
-"""`preceptor migrate`: hosted fine-tuned models and whole projects of other tools.
-
-Commands that move whole projects of other tools in: migrate label-studio, argilla, potato.
-
-The command that brings hosted fine-tuned models home; with those that move other tools' projects in.
-"""
+"""`preceptor migrate`: move hosted fine-tuned models (openai), and whole projects of Label Studio, Argilla and Potato, into a project."""
 
 from __future__ import annotations
 
@@ -72,7 +67,7 @@ MIGRATION_FIGURES = ("accuracy", "macro_f1", "exact_match", "token_f1", "format"
 
 @click.group("migrate")
 def migrate_command() -> None:
-    """Bring fine-tuned models home from a hosted service, or whole projects of other tools: label-studio, argilla, potato."""
+    """Move fine-tuned models from a hosted service, or whole projects of other tools: label-studio, argilla, potato."""
 
 
 for command in TOOL_COMMANDS:
@@ -110,7 +105,7 @@ for command in TOOL_COMMANDS:
 @click.option("-o", "options", metavar="KEY=VALUE", multiple=True, help="An option of the recipe sft.")
 @project_command
 def migrate_openai(project: Project, jobs: tuple[str, ...], dry_run: bool, key_file: str | None, base_url: str | None, **given: Any) -> Any:
-    """Move the fine-tuned models of your OpenAI project here: all, or those of the JOBs named. The same command again goes on."""
+    """Move the fine-tuned models of your OpenAI project here: all, or those of the JOBs named. The same command again continues."""
     from preceptor.generation import OpenAIClient
     from preceptor.pipeline.migration import list_hosted_sources, local_source
 
@@ -159,7 +154,7 @@ def _run_migration(
             with progress_bar(project.config.cost) as tell:
                 moved.append(migrate_hosted_model(project, source, service, wishes, tell))
             paid = (moved[-1].report.document["migration"]["teacher"] or {}).get("paid", 0.0)
-            wishes = replace(wishes, max_cost=max(0.0, wishes.max_cost - paid))  # one cap for all of them
+            wishes = replace(wishes, max_cost=max(0.0, wishes.max_cost - paid))  # the cap is for all sources together
         except UserError as fault:
             if len(sources) == 1:
                 raise

@@ -1,9 +1,4 @@
-"""Commands about models: models, predict, parity, lineage.
-
-Commands about models: train, parity, lineage.
-
-Commands about what models there are, and what one says of new rows: models, predict.
-"""
+"""Commands about trained models: models, predict, parity and lineage."""
 
 from __future__ import annotations
 
@@ -19,12 +14,12 @@ if TYPE_CHECKING:
     from preceptor.project import Project
 
 
-@click.command("parity")
+@click.command("verify")
 @click.argument("model")
 @click.option("--base", metavar="DIR", help="Where the model's base lies, when it is a folder of your own.")
 @project_command
-def parity_command(project: Project, model: str, base: str | None) -> Any:
-    """Prove that MODEL says the same when trained, merged, saved, loaded again and served."""
+def verify_command(project: Project, model: str, base: str | None) -> Any:
+    """Check that MODEL gives the same log-probabilities when trained, merged, saved, loaded again and served."""
     from preceptor.runs.parity_check import check_parity
 
     found = check_parity(project, project.model(model), base=base)
@@ -47,7 +42,7 @@ def parity_command(project: Project, model: str, base: str | None) -> Any:
 @click.argument("name", metavar="MODEL|SNAPSHOT|ANSWER|FEEDBACK|JUDGMENT|PERSON|ITEM|DOCUMENT")
 @project_command
 def lineage_command(project: Project, name: str) -> Any:
-    """Back from a model, snapshot or answer to each judgment, person and document, or forward to what they went into."""
+    """Trace a model, snapshot or answer back to each judgment, person and document, or forward to what they went into."""
     traced = project.lineage(name)
     shown = {key: value for key, value in traced.items() if key != "judgments"}
     judgments = traced["judgments"]
@@ -58,7 +53,7 @@ def lineage_command(project: Project, name: str) -> Any:
 @click.command("models")
 @project_command
 def models_command(project: Project) -> Any:
-    """List the project's models, the newest first, with what was measured and decided about each."""
+    """List the project's models, newest first, with their evaluation and release decisions."""
     rows = project.models()
     shown = [
         (
@@ -87,9 +82,9 @@ def models_command(project: Project) -> Any:
 @click.option("--max-tokens", default=256, show_default=True, type=click.IntRange(min=1), help="Of each text that a model writes.")
 @project_command
 def predict_command(project: Project, model: str, file: str, out: str | None, format_: str, **options: Any) -> Any:
-    """Write the rows of FILE (CSV, JSON Lines, Parquet) again, each with what MODEL says of it: the answer and all probabilities.
+    """Write the rows of FILE (CSV, JSON Lines, Parquet) again, each with MODEL's prediction: the answer and all probabilities.
 
-    Of a model that writes, the prediction is its text; of a reward model, its score. MODEL is an id, or an alias.
+    The prediction of a generative model is its text; that of a reward model, its score. MODEL is an id, or an alias.
     """
     from preceptor.formats import write
 

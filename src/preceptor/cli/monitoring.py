@@ -1,4 +1,4 @@
-"""Commands about what is served: how it is doing, what goes to people, and what a model's words mean."""
+"""Commands about served models: their quality, the share of calls that people answer, and the calibration of confidence."""
 
 from __future__ import annotations
 
@@ -12,26 +12,16 @@ if TYPE_CHECKING:
     from preceptor.project import Project
 
 
-@click.command("live")
+@click.command("monitor")
 @click.argument("name", required=False, default="")
 @click.option("--days", type=click.FloatRange(0, 36_600, min_open=True), default=30.0, show_default=True, help="Days that are looked at.")
-@click.option("--share", type=click.FloatRange(0, 1), help="Have people answer this share of the calls of NAME, the least sure ones.")
-@click.option("--threshold", type=click.FloatRange(0, 1), help="Have people answer the calls of NAME below this confidence.")
-@click.option("--by", default="", help="Who chooses the share or the threshold.")
 @project_command
-def live_command(project: Project, name: str, days: float, share: float | None, threshold: float | None, by: str) -> Any:
-    """How what is served is doing, all or the model or alias NAME: quality, confidence, errors against cost, and what has changed."""
-    from preceptor.monitoring.answer_confidence import set_threshold
+def monitor_command(project: Project, name: str, days: float) -> Any:
+    """Show how what is served performs, all or the model or alias NAME: quality, confidence, errors against cost, and drift."""
     from preceptor.monitoring.live_report import build_live_report
-    from preceptor.release.model_aliases import resolve_alias
 
-    if share is None and threshold is None:
-        found = build_live_report(project, name, days=days).to_dict()
-        return found, _monitoring_summary(found)
-    if not name:
-        raise click.UsageError("say for which model or alias: preceptor live NAME --share 0.1 --by WHO")
-    chosen = set_threshold(project, name, resolve_alias(project, name), share=share, threshold=threshold, by=by)
-    return chosen, format_document(chosen)
+    found = build_live_report(project, name, days=days).to_dict()
+    return found, _monitoring_summary(found)
 
 
 @click.command("calibrate")
@@ -41,7 +31,7 @@ def live_command(project: Project, name: str, days: float, share: float | None, 
 @click.option("--temperature", type=click.FloatRange(0, 2), help="At which it answers them (default: 0; calls that say nothing have 1).")
 @project_command
 def calibrate_command(project: Project, model: str, snapshot: str, live: bool, temperature: float | None) -> Any:
-    """Learn from people's verdicts how probably an answer of MODEL is right, so that those it isn't sure of can go to people."""
+    """Learn from people's verdicts how probably an answer of MODEL is right, so that people answer the calls with low confidence."""
     from preceptor.monitoring.answer_confidence import calibrate_confidence, uninformative_warning
 
     if live and temperature is not None:
@@ -56,7 +46,7 @@ def calibrate_command(project: Project, model: str, snapshot: str, live: bool, t
     words += f"\nof a right and a wrong answer the right one is the surer in {format_interval(document['apart'])} of cases"
     document["warning"] = uninformative_warning(found["apart"])
     words += f"\nwarning: {document['warning']}" if document["warning"] else ""
-    return document, f"{words}\nnext: preceptor live {found['model']}"
+    return document, f"{words}\nnext: preceptor monitor {found['model']}"
 
 
 def _monitoring_summary(found: dict[str, Any]) -> str:

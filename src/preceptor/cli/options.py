@@ -23,14 +23,17 @@ HOSTED_JUDGE_FIELDS = ("key_file", "base_url", "max_cost", "prices")
 
 
 def add_hosted_judge_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options by which a hosted judge is reached: the parameters HOSTED."""
+    """Add the options by which a hosted judge is reached, whose parameters are `HOSTED_JUDGE_FIELDS`."""
     for option in reversed(_HOSTED_JUDGE_OPTIONS):
         command = option(command)
     return command
 
 
 def parse_options(options: Sequence[str], *, taken: Sequence[str] = ()) -> dict[str, Any]:
-    """Options as a dict; a value is read as JSON where it is JSON, else as text. `taken` have an option of their own."""
+    """Parse `key=value` options into a dict; a value is read as JSON where it is JSON, else as text.
+
+    taken: keys that have an option of their own. Raises UserError for one of these, and for an option that isn't `key=value`.
+    """
     pairs = [option.partition("=") for option in options]
     for key, sign, _ in pairs:
         if not key or not sign:
@@ -41,7 +44,7 @@ def parse_options(options: Sequence[str], *, taken: Sequence[str] = ()) -> dict[
 
 
 def parse_option_value(text: str) -> Any:
-    """A value of the command line: read as JSON where it is JSON, else the text."""
+    """Parse a value of the command line: as JSON where it is JSON, else as text."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):  # numbers of thousands of digits and endless nesting too

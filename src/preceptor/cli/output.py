@@ -23,7 +23,7 @@ TIME_FIELDS = ("created", "superseded", "answered", "deadline", "expires")  # fi
 
 
 def project_command(command: Command) -> Command:
-    """Add --project and --json; the command gets the open project, and what it returns is emitted."""
+    """Add --project and --json to a command, which gets the open project and whose return value is printed."""
 
     @click.option("--project", "folder", default=".", metavar="DIR", help="The project's folder (default: the current one).")
     @_emit_result
@@ -41,7 +41,7 @@ def project_command(command: Command) -> Command:
 
 
 def output_command(command: Command) -> Command:
-    """Add --json to a command that needs no project; what it returns is emitted."""
+    """Add --json to a command that needs no project, and print what it returns."""
 
     @_emit_result
     @functools.wraps(command)
@@ -69,7 +69,7 @@ def _emit_result(command: Command) -> Command:
 
 
 def _check_numbers(context: click.Context) -> None:
-    """Raise BadParameter for a number that isn't finite, which passes every range of click's, or that nothing here can count to."""
+    """Raise BadParameter for a number that isn't finite, which passes every range check of click, or is too large to count to."""
     for parameter in context.command.params:
         given = context.params.get(parameter.name or "")
         for number in given if isinstance(given, tuple) else (given,):
@@ -80,7 +80,7 @@ def _check_numbers(context: click.Context) -> None:
 
 
 def format_document(document: Any, indent: str = "") -> str:
-    """A document for people: one line a field, nested ones indented; an estimate on one line."""
+    """Format a document as text: one line a field, nested ones indented; an estimate on one line."""
     if isinstance(document, Mapping):
         if {"value", "low", "high", "n", "method"} <= document.keys():
             return f"{format_interval(document)} (n = {document['n']}, {document['method']})"
@@ -91,13 +91,13 @@ def format_document(document: Any, indent: str = "") -> str:
 
 
 def format_interval(estimate: Mapping[str, Any]) -> str:
-    """An estimate of a document as `value [low, high]`; an end that the data can't bound is null there, and unknown here."""
+    """Format a document's estimate as `value [low, high]`; an end that is null, since the data can't bound it, is `unknown`."""
     low, high = ("unknown" if estimate[end] is None else f"{estimate[end]:.3f}" for end in ("low", "high"))
     return f"{estimate['value']:.3f} [{low}, {high}]"
 
 
 def format_time(value: float) -> str:
-    """A Unix time as day and minute here."""
+    """Format a Unix time as day and minute in local time."""
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(value))
 
 
@@ -112,7 +112,7 @@ def _format_field(name: Any, value: Any, indent: str) -> str:
 
 
 def format_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Columns aligned by spaces."""
+    """Format rows as columns aligned by spaces."""
     cells = [list(head), *[[str(cell) for cell in row] for row in rows]]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
@@ -120,9 +120,9 @@ def format_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 @contextmanager
 def progress_bar(price: CostOptions | None = None) -> Iterator[Callable[[TrainingProgress], None]]:
-    """A listener that shows progress on stderr: a bar on a terminal, elsewhere a line a stage and one an evaluation.
+    """Yield a listener that shows progress on stderr: a bar on a terminal, elsewhere a line for each stage and each evaluation.
 
-    price: the project's prices, among them an hour of this machine; with it, what the run has cost so far is shown.
+    price: the project's prices, among them that of an hour of this machine; with it, the cost of the run so far is shown.
     """
     meter = ProgressMeter(price)
     if not sys.stderr.isatty():
@@ -152,7 +152,7 @@ def progress_bar(price: CostOptions | None = None) -> Iterator[Callable[[Trainin
 
 
 def progress_printer(name: str) -> Callable[[int, int], None]:
-    """What is told on stderr while `name` is being done: how many of how many."""
+    """Return a function that prints to stderr how many of how many steps of `name` are done."""
 
     def tell(done: int, total: int) -> None:
         click.echo(f"{name}: {done:,} of {total:,}", err=True)
@@ -161,13 +161,13 @@ def progress_printer(name: str) -> Callable[[int, int], None]:
 
 
 class ProgressMeter:
-    """What is told of a step beside how far it is: losses, speed, how much memory holds, and what the stages so far have cost."""
+    """Figures of a training step beside its progress: losses, speed, the limit of tokens in memory, and the cost of the stages so far."""
 
     def __init__(self, price: CostOptions | None) -> None:
         self.price, self._seconds = price, dict[str, float]()
 
     def figures(self, step: TrainingProgress) -> str:
-        """One line, of what is known."""
+        """Return the figures that are known of a step, as one line."""
         from preceptor.evaluation.number_format import format_count, format_money
 
         fields = step.fields

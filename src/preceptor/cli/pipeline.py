@@ -1,4 +1,4 @@
-"""`preceptor cycle`: one turn of the loop, safe on a timer."""
+"""`preceptor pipeline run`: run the pipeline once; safe to run on a timer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from preceptor.project import Project
 
 
-@click.command("cycle")
+@click.group("pipeline")
+def pipeline_command() -> None:
+    """Run the whole loop: from judgments to a model to release."""
+
+
+@pipeline_command.command("run")
 @click.option("--question", "questions", multiple=True, metavar="NAME", help="What is learnt; several of kind write are learnt together.")
 @click.option("--recipe", help="How a model is trained.")
 @click.option("--base", help="From which model.")
@@ -24,11 +29,11 @@ if TYPE_CHECKING:
 @click.option("--suite", "suites", multiple=True, metavar="NAME", help="What else is measured in a writer's answers.")
 @click.option("--alias", metavar="NAME", help="The model that this name stands for is the one to beat (default: the last one let out).")
 @project_command
-def cycle_command(project: Project, options: tuple[str, ...], **wishes: Any) -> Any:
-    """One turn of the loop: aggregate, snapshot, train, evaluate, compare with the model that stands, ask for a release.
+def pipeline_run(project: Project, options: tuple[str, ...], **wishes: Any) -> Any:
+    """Run the pipeline once: aggregate, snapshot, train, evaluate, compare with the current model, request a release.
 
-    What isn't said is as [cycle] in preceptor.toml says. Nothing is released. A turn that was stopped goes on. Exit 0: done, or nothing
-    to do; 3: the gate refused, or people are waited for; 1: something is wrong.
+    Options that aren't given are taken from [cycle] in preceptor.toml. Nothing is released. A run that was stopped continues. Exit 0:
+    done, or nothing to do; 3: the gate refused, or annotations are pending; 1: an error.
     """
     from preceptor.cli.options import parse_options
     from preceptor.pipeline.pipeline_run import PipelinePlan, run_pipeline

@@ -1,4 +1,4 @@
-"""The command about budgets: what more judgments and rows would buy, what it all costs, and what a study would take."""
+"""`preceptor plan`: what more judgments and rows would bring, what training and serving cost, and what a study would take."""
 
 from __future__ import annotations
 
@@ -16,27 +16,14 @@ if TYPE_CHECKING:
     from preceptor.runs.judgment_plan import JudgmentPlan
 
 
-_CROWD_OPTIONS = ("accuracy", "spread", "guessing", "hard")
-
-
 @click.command("plan")
 @click.argument("question", required=False)
 @click.option("--project", "folder", default=".", metavar="DIR", help="The project's folder (default: the current one).")
-@click.option("--next", "judgments", default=100, show_default=True, help="Judgments to plan.")
+@click.option("--judgments", default=100, show_default=True, help="Judgments to plan.")
 @click.option("--rows", multiple=True, type=int, help="Forecast accuracy with so many rows (default: 2 and 4 times those measured).")
 @click.option("--curve", metavar="FILE", help="A learning curve to forecast: CSV with size, seed, error or accuracy, held.")
 @click.option("--costs", metavar="FILE", help="What training, serving and people cost, by a TOML file: see docs/costs.md.")
 @click.option("--out", metavar="FILE", help="Write it as a page, such as plan.html.")
-@click.option("--study", is_flag=True, help="Design a study before its first judgment; with QUESTION, its people are the pilot.")
-@click.option("--items", default=1000, show_default=True, help="Study: items.")
-@click.option("--options", default=2, show_default=True, help="Study: answers to choose from.")
-@click.option("--target", default=0.95, show_default=True, help="Study: share of right answers wanted.")
-@click.option("--price", type=float, help="Study: of one judgment (default: the project's, or 0.05).")
-@click.option("--per-person", default=100, show_default=True, help="Study: judgments that one person gives.")
-@click.option("--accuracy", default=0.75, show_default=True, help="Study: how often people are right.")
-@click.option("--spread", default=0.1, show_default=True, help="Study: standard deviation of that across people.")
-@click.option("--guessing", default=0.0, show_default=True, help="Study: share of people who answer at random.")
-@click.option("--hard", default=0.0, show_default=True, help="Study: share of items on which people are half as far above chance.")
 @output_command
 def plan_command(
     question: str | None,
@@ -46,15 +33,11 @@ def plan_command(
     curve: str | None,
     costs: str | None,
     out: str | None,
-    study: bool,
-    **options: Any,
 ) -> Any:
-    """What the next judgments about QUESTION, more rows or the machine would buy, against money; or, with --study, what a study takes.
+    """Show what more judgments about QUESTION, more rows or more compute would bring, against cost.
 
-    --curve and --costs need no project; with QUESTION its plan stands beside them.
+    --curve and --costs need no project; with QUESTION the project's plan is shown beside them.
     """
-    if study:
-        return _design_study(question, folder, **options)
     outlooks = [] if curve is None else [_read_outlook(curve, rows)]
     plan = _make_plan(question, folder, judgments, () if curve else rows) if question is not None or not (curve or costs) else None
     costing = None if costs is None else _read_costing(costs, folder)
@@ -100,7 +83,7 @@ def _read_costing(path: str, folder: str) -> CostEstimate:
 
 
 def _plan_result(plan: JudgmentPlan | None, outlooks: list[ScalingForecast], costing: CostEstimate | None, out: str | None) -> Any:
-    """The document, and the same for people."""
+    """Return the plan as a document, and the same as text."""
     from preceptor.runs.plan_page import allocation_summary, build_cost_table, judgments_summary
 
     document: dict[str, Any] = {} if plan is None else plan.to_dict()
@@ -123,12 +106,38 @@ def _plan_result(plan: JudgmentPlan | None, outlooks: list[ScalingForecast], cos
     return document, "\n\n".join(parts) + (f"\n{out}" if out else "")
 
 
-def _design_study(question: str | None, folder: str, *, price: float | None, options: int, **settings: Any) -> Any:
+@click.command("design-study")
+@click.argument("question", required=False)
+@click.option("--project", "folder", default=".", metavar="DIR", help="The project's folder (default: the current one).")
+@click.option("--items", default=1000, show_default=True, help="Items to label.")
+@click.option("--options", default=2, show_default=True, help="Answers to choose from.")
+@click.option("--target", default=0.95, show_default=True, help="Share of correct answers wanted.")
+@click.option("--price", type=float, help="Price of one judgment (default: the project's, or 0.05).")
+@click.option("--per-person", default=100, show_default=True, help="Judgments that one annotator gives.")
+@click.option("--accuracy", default=0.75, show_default=True, help="Mean accuracy of the annotators.")
+@click.option("--annotator-sd", "spread", default=0.1, show_default=True, help="Standard deviation of their accuracy.")
+@click.option("--spammers", "guessing", default=0.0, show_default=True, help="Share of annotators who answer at random.")
+@click.option(
+    "--hard-items", "hard", default=0.0, show_default=True, help="Share of items on which annotators are half as far above chance."
+)
+@output_command
+def design_study_command(
+    question: str | None,
+    folder: str,
+    price: float | None,
+    options: int,
+    accuracy: float,
+    spread: float,
+    guessing: float,
+    hard: float,
+    **settings: Any,
+) -> Any:
+    """Design an annotation study before its first judgment; with QUESTION, its annotators are the pilot."""
     from preceptor.planning import CrowdModel, design_study
 
-    guess = {name: settings.pop(name) for name in _CROWD_OPTIONS}
     if question is None:
-        return _study_result(design_study(crowd=CrowdModel(**guess), options=options, price=0.05 if price is None else price, **settings))
+        crowd = CrowdModel(accuracy=accuracy, spread=spread, guessing=guessing, hard=hard)
+        return _study_result(design_study(crowd=crowd, options=options, price=0.05 if price is None else price, **settings))
     from preceptor.project import Project
 
     project = Project.open(folder)
@@ -136,7 +145,7 @@ def _design_study(question: str | None, folder: str, *, price: float | None, opt
         pilot, cost = project.consensus(question), project.config.cost.judgment if price is None else price
     finally:
         project.close()
-    crowd = CrowdModel.from_pilot(pilot, hard=guess["hard"])
+    crowd = CrowdModel.from_pilot(pilot, hard=hard)
     return _study_result(design_study(crowd=crowd, options=len(pilot.answers), price=cost, **settings))
 
 

@@ -1,9 +1,4 @@
-"""Commands about a whole project: init, demo, quickstart, doctor.
-
-The command that makes a project: init.
-
-Commands that do a whole job: demo, quickstart, doctor.
-"""
+"""Commands about a whole project: init creates it, demo and quickstart run the whole pipeline, doctor checks machine and project."""
 
 from __future__ import annotations
 
@@ -26,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--bound", "bounds", metavar="BOUND", multiple=True, help="What a model must reach: 'accuracy.low >= 0.8'. May be repeated.")
 @output_command
 def init_command(folder: str, template: str | None, part: str, bounds: tuple[str, ...]) -> Any:
-    """Make a new project in DIR, empty or with questions, guidelines, gold, a policy, suites and bounds of a field."""
+    """Create a new project in DIR, empty or from a domain template with questions, guidelines, gold, a policy, suites and bounds."""
     from preceptor.evaluation import ReleaseBound
     from preceptor.pipeline import project_templates
     from preceptor.project import Project
@@ -39,7 +34,7 @@ def init_command(folder: str, template: str | None, part: str, bounds: tuple[str
     if part:
         raise click.UsageError("--part needs --template: a project without a template has no parts.")
     for bound in bounds:
-        ReleaseBound.parse(bound)  # before a folder is made
+        ReleaseBound.parse(bound)  # before a folder is created
     project = Project.create(folder, gate={"bounds": bounds})
     project.close()
     made = f"made {project.folder}; next: preceptor question add FILE, preceptor import FILE"
@@ -48,7 +43,7 @@ def init_command(folder: str, template: str | None, part: str, bounds: tuple[str
 
 
 def _template_summary(laid: TemplateProject) -> str:
-    """What lies where, and what to do next."""
+    """Return where everything is in a new project, and what to do next, as text."""
     said = laid.template.get_part(laid.part)
     gold = ", ".join(f"{count} for {question}" for question, count in laid.gold.items())
     lines = [
@@ -84,7 +79,7 @@ def _is_suite_path(path: str) -> bool:
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @output_command
 def demo_command(out: str, data: str, stop_after: str | None, seed: int) -> Any:
-    """The main job on recorded human judgments, end to end: a tuned model and a report that can be believed."""
+    """Run the whole pipeline on recorded human judgments: a tuned model, and a report with confidence intervals."""
     from preceptor.pipeline.demo import DemoRun
 
     with progress_bar() as tell:
@@ -105,7 +100,7 @@ def demo_command(out: str, data: str, stop_after: str | None, seed: int) -> Any:
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @output_command
 def quickstart_command(file: str, out: str | None, **options: Any) -> Any:
-    """From your own FILE (CSV, JSON Lines or Parquet) to a tuned model and its report, in one command."""
+    """Turn your own FILE (CSV, JSON Lines or Parquet) into a tuned model and its report, in one command."""
     from preceptor.pipeline.quickstart import run_quickstart
 
     folder = Path(out) if out else Path(f"{Path(file).stem}-preceptor")
@@ -118,7 +113,7 @@ def quickstart_command(file: str, out: str | None, **options: Any) -> Any:
 @click.option("--check", metavar="DIR", help="Instead: read the whole project in DIR, and say what was damaged; exit code 1 then.")
 @output_command
 def doctor_command(check: str | None) -> Any:
-    """What this machine has and lacks, in words."""
+    """Report what this machine has and lacks; with --check, which parts of a project are damaged."""
     from preceptor.pipeline.diagnostics import diagnose_machine
 
     if check is not None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.group("question")
 def question_command() -> None:
-    """Questions: add, edit, list, show."""
+    """Add, edit, list and show questions."""
 
 
 @question_command.command("add")
@@ -46,7 +46,7 @@ def question_add(project: Project, file: str) -> Any:
 @click.option("--fold", is_flag=True, help="Merge options that differ only in capitals or spaces.")
 @project_command
 def question_edit(project: Project, name: str, rename: tuple[str, ...], add: tuple[str, ...], remove: tuple[str, ...], fold: bool) -> Any:
-    """Change the options of NAME: its next version, to which the answers given so far are carried over."""
+    """Change the options of NAME: this makes its next version, to which the answers so far are carried over."""
     from preceptor.annotation.question_admin import edit_options
 
     names = dict(each.partition("=")[::2] for each in rename)
@@ -63,7 +63,7 @@ def question_edit(project: Project, name: str, rename: tuple[str, ...], add: tup
 @question_command.command("list")
 @project_command
 def question_list(project: Project) -> Any:
-    """List the questions that are asked."""
+    """List the active questions."""
     questions = project.questions()
     rows = [(q.name, q.kind, q.version, ", ".join(map(str, q.options))) for q in questions]
     return {"questions": [_question_document(q) for q in questions]}, format_table(("name", "kind", "version", "options"), rows)

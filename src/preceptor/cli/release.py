@@ -1,9 +1,4 @@
-"""Commands about releases: release, alias.
-
-`preceptor release`: the gate, for a person who decides and for a pipeline that only asks.
-
-`preceptor alias`: names that programs call models by, moved and rolled back.
-"""
+"""`preceptor release`: check a model against the gate and release it; `preceptor alias`: point names at models, and roll them back."""
 
 from __future__ import annotations
 
@@ -12,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from preceptor.cli.output import format_table, format_time, project_command
+from preceptor.cli.output import format_document, format_table, format_time, project_command
 
 if TYPE_CHECKING:
     from preceptor.project import Project
@@ -20,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _require_decider(context: click.Context, option: click.Parameter, value: str) -> str:
-    """A decision has a name; looking needs none."""
+    """Return the name of the person who decides; raise MissingParameter where it is empty, except with --check and --queue."""
     if not value.strip() and not (context.params.get("check") or context.params.get("queue")):
         raise click.MissingParameter("name the person who decides, or only look: --check", context, option)
     return value
@@ -38,7 +33,7 @@ def _require_decider(context: click.Context, option: click.Parameter, value: str
 @click.option("--queue", is_flag=True, is_eager=True, help="Ask people for what open bounds lack, as far as it is here; decides nothing.")
 @project_command
 def release_command(project: Project, model: str, by: str, note: str, override: str, without_bounds: str, check: bool, queue: bool) -> Any:
-    """Let MODEL out, if it meets the project's bounds; exit 3 if it doesn't. A file of recorded answers can be checked: FILE --check."""
+    """Release MODEL, if it meets the project's bounds; exit 3 if it doesn't. A file of recorded answers can be checked: FILE --check."""
     if check or queue:
         if override or note or without_bounds:
             raise click.UsageError("--check and --queue decide nothing, so there is nothing to override or to note")
@@ -94,7 +89,7 @@ _override_option = click.option(
 
 @click.group("alias")
 def alias_command() -> None:
-    """Names that programs call models by, such as support:production."""
+    """Manage the names that programs call models by, such as support:production."""
 
 
 @alias_command.command("set")
@@ -105,31 +100,48 @@ def alias_command() -> None:
 @_override_option
 @project_command
 def alias_set(project: Project, name: str, model: str, by: str, reason: str, override: str) -> Any:
-    """Let NAME stand for MODEL, which was let out, from the next call on; exit 3 if it wasn't."""
+    """Point NAME at MODEL, which must be released, from the next call on; exit 3 if it isn't."""
     from preceptor.release.model_aliases import ModelAliases
 
     made = ModelAliases(project).set(name, model, by=by, reason=reason, override=override)
     return made, f"{name} stands for {made['model']} (by {by}){_confidence_warning(project, made)}"
 
 
-@alias_command.command("back")
+@alias_command.command("rollback")
 @click.argument("name")
 @_by_option
 @_reason_option
 @_override_option
 @project_command
 def alias_rollback(project: Project, name: str, by: str, reason: str, override: str) -> Any:
-    """Roll NAME back to the model before, at once; once more, to the one before that."""
+    """Roll NAME back to the previous model, at once; run it again for the one before that."""
     from preceptor.release.model_aliases import ModelAliases
 
     made = ModelAliases(project).roll_back(name, by=by, reason=reason, override=override)
     return made, f"{name} stands for {made['model']} again (by {by}){_confidence_warning(project, made)}"
 
 
+@alias_command.command("set-threshold")
+@click.argument("name")
+@click.option("--share", type=click.FloatRange(0, 1), help="Have people answer this share of the calls, those of the lowest confidence.")
+@click.option("--threshold", type=click.FloatRange(0, 1), help="Have people answer the calls below this confidence.")
+@click.option("--by", default="", metavar="WHO", help="The person who decides it.")
+@project_command
+def alias_set_threshold(project: Project, name: str, share: float | None, threshold: float | None, by: str) -> Any:
+    """Set which calls of NAME, a model or an alias, people answer: those below a confidence, or a share of all."""
+    from preceptor.monitoring.answer_confidence import set_threshold
+    from preceptor.release.model_aliases import resolve_alias
+
+    if share is None and threshold is None:
+        raise click.UsageError("give a share of the calls, or a confidence: --share 0.1 or --threshold 0.7")
+    chosen = set_threshold(project, name, resolve_alias(project, name), share=share, threshold=threshold, by=by)
+    return chosen, format_document(chosen)
+
+
 @alias_command.command("list")
 @project_command
 def alias_list(project: Project) -> Any:
-    """What each alias stands for."""
+    """List the aliases and the model that each points at."""
     from preceptor.release.model_aliases import ModelAliases
 
     found = ModelAliases(project).list_current()
@@ -140,7 +152,7 @@ def alias_list(project: Project) -> Any:
 @click.argument("name")
 @project_command
 def alias_history(project: Project, name: str) -> Any:
-    """All that NAME has stood for, in order."""
+    """List all models that NAME has pointed at, in order."""
     from preceptor.release.model_aliases import ModelAliases
 
     found = ModelAliases(project).history(name)
@@ -153,7 +165,7 @@ def _format_aliases(rows: list[dict[str, Any]]) -> str:
 
 
 def _confidence_warning(project: Project, made: dict[str, Any]) -> str:
-    """A warning where people answer below a confidence that nobody knows of this model: then they answer everything."""
+    """Return a warning where people answer below a confidence that isn't calibrated for this model: then they answer every call."""
     from preceptor.monitoring.answer_confidence import estimate_confidence, get_threshold
 
     if not get_threshold(project, made["model"], made["name"]) or estimate_confidence(project, made["model"], (0.0,)) is not None:

@@ -1,4 +1,4 @@
-"""Commands that let people in: serve, and the links to hand out."""
+"""`preceptor serve`: start the web server of a project."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def serve_command(folder: str, host: str, port: int, workers: int, as_json: bool
 
 
 def _prepare_project(folder: str, address: str) -> None:
-    """Say where links lead, and prove that a server that draws in this one's place draws from the right models; UserError if not."""
+    """Print where links lead; check that an upstream server generates from the right models, and raise UserError where it doesn't."""
     from preceptor.project import Project
 
     project = Project.open(folder)

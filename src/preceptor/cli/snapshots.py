@@ -1,4 +1,4 @@
-"""Commands about what is trained on: snapshot create, list, show, diff; check, and what people do about what it finds."""
+"""`preceptor snapshot`: create, list, show, compare and check training data, and act on what a check found."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _check_options(command: Command) -> Command:
 
 @click.group("snapshot")
 def snapshot_command() -> None:
-    """Snapshots: create, list, show, diff, check; send, merge, drop, mask what a check found."""
+    """Create, list, show, compare and check snapshots; review, dedupe, drop or mask what a check found."""
 
 
 @snapshot_command.command("create")
@@ -46,7 +46,7 @@ def snapshot_command() -> None:
 @click.option("--method", help="The aggregator (default: the question kind's own).")
 @project_command
 def snapshot_create(project: Project, question: str | None, name: str | None, seed: int | None, method: str | None) -> Any:
-    """Freeze what is known about QUESTION (default: the only one, or the completions of imported files).
+    """Create a snapshot of the items and consensus of QUESTION (default: the only one, or the completions of imported files).
 
     Once personal data were masked in any snapshot of QUESTION, they are masked in this one.
     """
@@ -69,7 +69,7 @@ def snapshot_list(project: Project) -> Any:
 @click.argument("snapshot", metavar="SNAPSHOT")
 @project_command
 def snapshot_show(project: Project, snapshot: str) -> Any:
-    """Rows, groups, answers and checks of SNAPSHOT (a name, or the beginning of a digest)."""
+    """Show rows, groups, answers and checks of SNAPSHOT (a name, or the beginning of a digest)."""
     found = project.load_snapshot(snapshot)
     return {"digest": found.digest, "question": dict(found.question), "seed": found.manifest["seed"], **found.summary()}
 
@@ -79,7 +79,7 @@ def snapshot_show(project: Project, snapshot: str) -> Any:
 @click.argument("after")
 @project_command
 def snapshot_diff(project: Project, before: str, after: str) -> Any:
-    """What changed from BEFORE to AFTER: rows, answers, sides, and the people whose judgments came or went."""
+    """Show what changed from BEFORE to AFTER: rows, answers, splits, and the people whose judgments were added or removed."""
     from preceptor.snapshots.check_page import build_difference_tables, compare_snapshots, summarize_differences
 
     changed = compare_snapshots(project, project.load_snapshot(before), project.load_snapshot(after))
@@ -98,7 +98,7 @@ def snapshot_diff(project: Project, before: str, after: str) -> Any:
 def snapshot_check(
     project: Project, snapshot: str, only: tuple[str, ...], without_vectors: bool, against: str | None, page: str | None, **looked: Any
 ) -> Any:
-    """Look for what spoils training and evaluation: duplicates, leaks, personal data, wrong labels, drift, cut texts and more."""
+    """Check for what degrades training and evaluation: duplicates, leaks, personal data, wrong labels, drift, cut texts and more."""
     from preceptor.snapshots.check_page import render_check_page, summary_lines
 
     found = project.load_snapshot(snapshot)
@@ -115,15 +115,15 @@ def snapshot_check(
     return {**checked.to_dict(), "digest": found.digest, "checks": counted, "page": page}, "\n".join(summary_lines(checked))
 
 
-@snapshot_command.command("send")
+@snapshot_command.command("review")
 @click.argument("snapshot", metavar="SNAPSHOT")
 @click.argument("check")
 @_check_options
 @click.option("--most", type=click.IntRange(min=1), help="So many at most, the gravest first.")
 @_by_option(required=False)
 @project_command
-def snapshot_send(project: Project, snapshot: str, check: str, most: int | None, by: str | None, **looked: Any) -> Any:
-    """Put what CHECK found in SNAPSHOT before experts, who keep, relabel, rewrite or reject it."""
+def snapshot_review(project: Project, snapshot: str, check: str, most: int | None, by: str | None, **looked: Any) -> Any:
+    """Queue what CHECK found in SNAPSHOT for experts, who keep, relabel, rewrite or reject it."""
     from preceptor.snapshots.remediation import send_to_experts
 
     found = project.load_snapshot(snapshot)
@@ -140,14 +140,14 @@ def snapshot_send(project: Project, snapshot: str, check: str, most: int | None,
     return told, sent.summary
 
 
-@snapshot_command.command("merge")
+@snapshot_command.command("dedupe")
 @click.argument("snapshot", metavar="SNAPSHOT")
 @click.argument("check", default="duplicates")
 @_by_option()
 @_name_option
 @project_command
-def snapshot_merge(project: Project, snapshot: str, check: str, by: str, name: str | None) -> Any:
-    """A new snapshot in which one row of each cluster of duplicates in SNAPSHOT stays, with the judgments of all."""
+def snapshot_dedupe(project: Project, snapshot: str, check: str, by: str, name: str | None) -> Any:
+    """Create a snapshot in which one row of each cluster of duplicates in SNAPSHOT remains, with the judgments of all."""
     from preceptor.snapshots.remediation import merge_duplicates
 
     found = project.load_snapshot(snapshot)
@@ -168,7 +168,7 @@ def snapshot_merge(project: Project, snapshot: str, check: str, by: str, name: s
 def snapshot_drop(
     project: Project, snapshot: str, check: str | None, file: str | None, reason: str, by: str, name: str | None, **looked: Any
 ) -> Any:
-    """A new snapshot without the rows that CHECK found in SNAPSHOT, or without those of --items."""
+    """Create a snapshot without the rows that CHECK found in SNAPSHOT, or without those of --items."""
     from preceptor.snapshots.remediation import drop_rows
 
     if (check is None) == (file is None):
@@ -188,7 +188,7 @@ def snapshot_drop(
 @_name_option
 @project_command
 def snapshot_mask(project: Project, snapshot: str, by: str, name: str | None) -> Any:
-    """A new snapshot in which placeholders stand for the personal data in SNAPSHOT; later ones of the question are masked too."""
+    """Create a snapshot in which placeholders replace the personal data in SNAPSHOT; later ones of the question are masked too."""
     from preceptor.snapshots.remediation import mask_personal_data
 
     found = project.load_snapshot(snapshot)
@@ -196,7 +196,7 @@ def snapshot_mask(project: Project, snapshot: str, by: str, name: str | None) ->
 
 
 def _derived_result(before: Snapshot, after: Snapshot, name: str | None) -> Any:
-    """What is told of a snapshot that a decision made."""
+    """Return the result of a command that made a snapshot from another."""
     derived = after.manifest["derived"]
     rows = {"before": before.manifest["count"], "after": after.manifest["count"]}
     words = (
@@ -206,7 +206,7 @@ def _derived_result(before: Snapshot, after: Snapshot, name: str | None) -> Any:
 
 
 def _read_ids(file: str) -> list[str]:
-    """The ids in a file, one a line; UserError where it can't be read."""
+    """Return the ids in a file, one a line; raise UserError where it can't be read."""
     try:
         lines = Path(file).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:

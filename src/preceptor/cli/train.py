@@ -1,12 +1,6 @@
-"""Commands about training: train, with its automatic choice and dry run, and choose.
+"""`preceptor train`, with its automatic choice of a recipe and its dry run; `preceptor learning-curve`, which compares learning methods.
 
-`preceptor train auto`: the table of techniques with what speaks for each, and the one to train with.
-
-Rows as training sees them, on a terminal: what is learnt stands in [brackets] and green, what is only read is dim.
-
-Commands about models: train, parity, lineage.
-
-The command that measures which way to learn pays.
+A dry run prints rows as tokens: those that are trained on are in [brackets] and green, those that are only read are dim.
 """
 
 from __future__ import annotations
@@ -29,7 +23,7 @@ AUTO = "auto"
 
 
 def choose_recipe(project: Project, snapshot: str, base: str, seed: int) -> RecipeChoice:
-    """The technique for a snapshot, by what is at hand and by short trainings."""
+    """Choose the recipe for a snapshot, by what is available and by short trainings."""
     from preceptor.runs.auto_recipe import select_recipe
 
     with progress_bar(project.config.cost) as tell:
@@ -37,7 +31,7 @@ def choose_recipe(project: Project, snapshot: str, base: str, seed: int) -> Reci
 
 
 def format_recipes(found: RecipeChoice) -> str:
-    """For people: each technique, what its short training showed, what the whole one costs, and why."""
+    """Format the recipes as a table: what each one's short training showed, what the whole training costs, and why it is chosen or not."""
     told = found.to_dict()
     rows = [
         (each["name"], *_pilot_cells(each, told), "<-" if each["name"] == found.recipe else "", each["why"]) for each in told["techniques"]
@@ -72,7 +66,7 @@ def check_trainable_rows(seen: Mapping[str, Any]) -> None:
 
 
 def format_dry_run(seen: Mapping[str, Any]) -> str:
-    """The document of a dry run for people."""
+    """Format the document of a dry run as text."""
     lines = [f"template: {seen['template']}"]
     for split, rows in seen["rows"].items():
         tokens, learnt = seen["tokens"][split], seen["supervised_tokens"][split]
@@ -103,11 +97,13 @@ def _format_token(token: Mapping[str, Any]) -> str:
 @click.option("--base", help="minilm, smollm2, or a model's folder.")
 @click.option("--seed", type=SEED, help="Seed of the run (default: 0).")
 @click.option("-o", "options", metavar="KEY=VALUE", multiple=True, help="An option of the recipe.")
-@click.option("--from", "source", metavar="FILE|MODEL", help="Repeat a run, by its run.toml or its model; other options take precedence.")
+@click.option("--repeat", "source", metavar="FILE|MODEL", help="Repeat a run, by its run.toml or its model; other options take precedence.")
 @click.option("--dry-run", is_flag=True, help="Train nothing; show rows as tokens, each learnt or only read, and what would be left out.")
-@click.option("--ask-people", is_flag=True, help="The run may ask the project's people; it ends with code 3 while it waits for them.")
-@click.option("--ask-at-most", type=click.IntRange(min=1), metavar="N", help="Items that it may have them asked about, in all.")
-@click.option("--judge", default="", metavar="MODEL", help="A reward model that looks at what the run writes, and isn't its reward.")
+@click.option("--human-feedback", is_flag=True, help="The run may ask the project's people; it ends with code 3 while it waits for them.")
+@click.option("--max-queries", type=click.IntRange(min=1), metavar="N", help="Items that it may have them asked about, in all.")
+@click.option(
+    "--monitor-model", default="", metavar="MODEL", help="A reward model that scores what the run generates and isn't its reward."
+)
 @project_command
 def train_command(
     project: Project,
@@ -118,12 +114,13 @@ def train_command(
     options: tuple[str, ...],
     source: str | None,
     dry_run: bool,
-    ask_people: bool,
-    ask_at_most: int | None,
-    judge: str,
+    human_feedback: bool,
+    max_queries: int | None,
+    monitor_model: str,
 ) -> Any:
-    """Train RECIPE on a snapshot; continues where an interrupted run of the same stopped. RECIPE auto: what short trainings say is best."""
-    from preceptor.runs import human_feedback, training
+    """Train RECIPE on a snapshot, or continue an interrupted run of the same training. RECIPE auto: the best one in short trainings."""
+    from preceptor.runs import training
+    from preceptor.runs.human_feedback import FeedbackOptions, WaitsForHumans
     from preceptor.runs.training import RepeatedRun, load_repeated_run
 
     given, about = parse_options(options, taken=("snapshot", "base", "seed")), dict[str, Any]()
@@ -142,25 +139,25 @@ def train_command(
     elif recipe and snapshot and base:
         wanted = RepeatedRun(recipe, project.load_snapshot(snapshot), base, seed or 0, given)
     else:
-        raise click.UsageError("give RECIPE, --snapshot and --base, or a run to repeat: --from FILE")
+        raise click.UsageError("give RECIPE, --snapshot and --base, or a run to repeat: --repeat FILE")
     if dry_run:
         seen = training.preview_training(project, wanted.recipe, wanted.snapshot, wanted.base, seed=wanted.seed, options=wanted.options)
         check_trainable_rows(seen)
         return seen, format_dry_run(seen)
-    wishes = human_feedback.FeedbackOptions(ask_people, ask_at_most, judge)
+    wishes = FeedbackOptions(human_feedback, max_queries, monitor_model)
     try:
         with progress_bar(project.config.cost) as tell:
             model = training.train_model(
                 project, wanted.recipe, wanted.snapshot, wanted.base, seed=wanted.seed, progress=tell, options=wanted.options, wishes=wishes
             )
-    except human_feedback.WaitsForHumans as waiting:
+    except WaitsForHumans as waiting:
         return waiting.document, waiting.document["summary"], waiting.exit_code
     words = "\n".join([*model.manifest.get("summary", []), *_human_feedback_lines(wanted.recipe, model.manifest.get("people"))])
     return {**training.training_summary(model), **about}, f"{words}\nmodel {model.id}; next: preceptor evaluate {model.id}"
 
 
 def _human_feedback_lines(recipe: str, people: Mapping[str, Mapping[str, int]] | None) -> Iterator[str]:
-    """How far people are with what a run had them asked; nothing where it might ask nobody."""
+    """Yield how many of a run's annotation requests are answered; nothing where the run may ask nobody."""
     if people is not None and not people:
         yield f"Nobody was asked: this run of {recipe} had no question."
     for question, count in (people or {}).items():
@@ -168,19 +165,21 @@ def _human_feedback_lines(recipe: str, people: Mapping[str, Mapping[str, int]] |
         yield f"{question}: people were asked about {count['asked']:,} items, of which {count['waiting']:,} wait{later}."
 
 
-@click.command("choose")
+@click.command("learning-curve")
 @click.argument("snapshot", metavar="SNAPSHOT")
 @click.option(
     "--base", default="minilm", show_default=True, help="An encoder: minilm, a model's folder, or the id of a model trained here."
 )
-@click.option("--writer", metavar="BASE", help="A model that writes, such as smollm2: then few-shot and LoRA take part.")
-@click.option("--way", "ways", multiple=True, help="Only this way: few_shot, linear_probe, contrastive, full, lora.")
-@click.option("--at", multiple=True, type=click.IntRange(min=1), help="Rows to advise on (default: 20, 200, 2000, all, 4 times all).")
+@click.option("--generative-base", "writer", metavar="BASE", help="A generative model, such as smollm2: then few-shot and LoRA take part.")
+@click.option("--method", "ways", multiple=True, help="Only this method: few_shot, linear_probe, contrastive, full, lora.")
+@click.option(
+    "--sizes", "at", multiple=True, type=click.IntRange(min=1), help="Rows to advise on (default: 20, 200, 2000, all, 4 times all)."
+)
 @click.option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="Trainings for each point.")
 @click.option("--out", metavar="FILE", help="Write the curves as a picture, such as learning.svg.")
 @project_command
-def choose_command(project: Project, snapshot: str, out: str | None, **options: Any) -> Any:
-    """Measure learning curves on SNAPSHOT and say which way to learn pays at which size; goes on where it was interrupted."""
+def learning_curve_command(project: Project, snapshot: str, out: str | None, **options: Any) -> Any:
+    """Measure learning curves on SNAPSHOT and advise which learning method to use at which size; continues where it was interrupted."""
     from preceptor.runs.method_comparison import compare_methods
 
     with progress_bar(project.config.cost) as tell:

@@ -1,1 +1,1 @@
-"""Offer other libraries' interfaces over the same methods."""
+"""Offer other libraries' interfaces on top of Preceptor's methods."""

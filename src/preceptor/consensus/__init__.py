@@ -1,6 +1,6 @@
-"""From judgments to posteriors: who is right about each item, how certain that is, and how good each annotator is.
+"""Consensus: the posterior of each item's answer, its certainty, and the quality of each annotator, from judgments.
 
-numpy, scipy and pydantic only. `Judgments` holds the columns, `aggregators` the methods, `aggregate` runs one.
+Uses numpy, scipy and pydantic only. `Judgments` holds the columns, `aggregators` registers the methods, `aggregate` runs one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""The aggregator protocol, its registry, `aggregate`, and the quality of annotators under a fit.
+"""The aggregator protocol, the registry of aggregators, `aggregate`, and the quality of annotators under a fit.
 
-What a fit says of each annotator, computed when asked for: a crowd may have 100,000 of them.
-
-The contract of an aggregator, the registry of them, and the one call that runs one.
+The quality of an annotator is computed when it is asked for, since a crowd may have 100,000 of them.
 """
 
 from __future__ import annotations
@@ -26,18 +24,18 @@ CONFIDENCE = 0.95
 
 
 class ConfusionModel(Protocol):
-    """Fitted parameters, which know everybody's table of confusions."""
+    """Fitted parameters that give every annotator's confusion matrix."""
 
     def confusion(self, annotator: int) -> Floats:
-        """k × k, rows the truth; annotator by code."""
+        """Return the confusion matrix of an annotator, given by code: (k, k), rows are the true answers, and each row sums to 1."""
 
 
 class AnnotatorQualities(Mapping[Any, AnnotatorQuality]):
-    """Annotator id -> AnnotatorQuality.
+    """A lazy mapping of annotator id -> AnnotatorQuality.
 
-    Accuracy is the share of judgments that agree with the posterior, with a 95 % credible interval: Beta under
-    Jeffreys' prior on as many judgments as the uncertain posteriors are worth (Louis 1982, missing information:
-    n − Σ t(1−t) / (r(1−r)), t = the posterior at the answer given).
+    Accuracy is the share of judgments that agree with the posterior, with a 95 % credible interval: a Beta distribution under
+    Jeffreys' prior, on as many judgments as the uncertain posteriors are worth (Louis 1982, missing information:
+    n − Σ t(1−t) / (r(1−r)), where t is the posterior probability of the answer given, and r the accuracy).
     """
 
     def __init__(self, judgments: Judgments, posterior: Floats, model: ConfusionModel | None = None) -> None:
@@ -57,7 +55,7 @@ class AnnotatorQualities(Mapping[Any, AnnotatorQuality]):
 
     @cached_property
     def accuracy(self) -> Floats:
-        """Share of votes that agree with the posterior, shape (n_annotators,); 0.5 of a vote either way where there are few."""
+        """Share of votes that agree with the posterior, shape (n_annotators,), smoothed by half a vote for and half a vote against."""
         _, votes, agree, _ = self._vote_sums
         return np.asarray((agree + 0.5) / (votes + 1.0))
 
@@ -82,10 +80,10 @@ class AnnotatorQualities(Mapping[Any, AnnotatorQuality]):
 
 
 def score_annotators(judgments: Judgments, score: Floats) -> dict[Any, AnnotatorQuality]:
-    """Annotator -> quality, from how far each judgment agrees with what was composed: score, (rows,), 0 to 1.
+    """Return the quality of each annotator from `score`, (rows,), how far each judgment agrees with the composed answer, 0 to 1.
 
-    Several judgments of one person about one item are one; NaN is left out. No accuracy where an interval can't be told (one
-    item, or no spread).
+    Several judgments by one annotator of one item count as one, their mean; NaN scores are ignored. The accuracy is None where no
+    finite interval can be computed (one item only, or no spread).
     """
     j = judgments
     known = ~np.isnan(score)
@@ -104,9 +102,9 @@ def score_annotators(judgments: Judgments, score: Floats) -> dict[Any, Annotator
 
 
 def chance_warnings(votes: Floats, agree: Floats, clamp: GoldClamp, answers: int) -> list[str]:
-    """A warning where many seem to do worse than chance and no gold says which side is right.
+    """Return a warning where many annotators seem to do worse than chance and no gold says which side is right.
 
-    votes, agree: each annotator's votes, and those that agree with the posterior; shape (annotators,).
+    votes, agree: each annotator's votes, and the votes that agree with the posterior; both of shape (annotators,).
     """
     worse = (votes >= 5) & (agree + 2 * np.sqrt(np.maximum(agree, 1.0)) < votes / answers)
     share = votes[worse].sum() / max(votes.sum(), 1e-300)
@@ -119,9 +117,9 @@ def chance_warnings(votes: Floats, agree: Floats, clamp: GoldClamp, answers: int
 
 
 class Aggregator(Protocol):
-    """`fit` is pure: the same judgments in any order give the same Consensus; nothing stays on self.
+    """A method of aggregation, made from its `Options`.
 
-    It is made from its `Options`; gold maps items to known answers.
+    `fit` is pure: the same judgments in any order give the same Consensus, and no state is kept on self.
     """
 
     @property
@@ -129,7 +127,8 @@ class Aggregator(Protocol):
 
     def __init__(self, options: Any = ...) -> None: ...
 
-    def fit(self, judgments: Judgments, gold: GoldAnswers | None = None) -> Consensus: ...
+    def fit(self, judgments: Judgments, gold: GoldAnswers | None = None) -> Consensus:
+        """Fit the judgments and return their consensus; `gold` maps items to known answers."""
 
 
 aggregators: Registry[type[Aggregator]] = Registry(
@@ -163,10 +162,10 @@ def aggregate(
     item_prior: Floats | None = None,
     **options: Any,
 ) -> Consensus:
-    """Consensus by the aggregator called `method`; gold maps items to known answers, options are the method's own.
+    """Return the consensus of the judgments by the aggregator registered as `method`.
 
-    start: an earlier consensus to go on from. item_prior: probabilities (items, answers). UserError where the method
-    takes neither.
+    gold: item -> known answer. options: the method's own. start: an earlier consensus to resume from. item_prior: probabilities
+    (items, answers). Raises UserError where the method doesn't take `start` or `item_prior`.
     """
     kind: Any = aggregators.get(method)
     aggregator = kind(kind.Options.parse(options, of=f"aggregator {method!r}"))

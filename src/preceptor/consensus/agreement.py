@@ -1,4 +1,4 @@
-"""Krippendorff's alpha: how far people agree beyond chance, with missing answers, and how sure that is.
+"""Krippendorff's alpha: agreement between annotators beyond chance, with missing answers, and its interval.
 
 Alpha says whether a guideline is reproducible, not whether its answers are true.
 """
@@ -21,25 +21,25 @@ AlphaFunction = Callable[[Floats], Floats]
 
 RESAMPLE_BLOCK = 2**22  # numbers held at once while resampling (32 MB)
 ROUNDING = 1e-12
-MAX_RATIO_VALUES = 4096  # the ratio metric has no shortcut around a table of values × values
-MAX_DISTANCE_VALUES = 1024  # nor have distances between sets, spans, orders and texts, of which nearly every judgment may be another
+MAX_RATIO_VALUES = 4096  # the ratio metric needs the full table of values × values
+MAX_DISTANCE_VALUES = 1024  # so do distances between sets, spans, orders and texts, where nearly every judgment may be distinct
 
 
 def agreement(j: Judgments, level: str = "nominal", *, confidence: float = 0.95, replicates: int = 1000, seed: int = 0) -> Estimate:
-    """Krippendorff's alpha with an interval from `replicates` weightings of the units (items).
+    """Return Krippendorff's alpha with an interval from `replicates` weightings of the units (items).
 
-    α = 1 − Σ O δ² / Σ E δ² (Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability"); E is computed anew for each
-    weighting. Weights are uniform on the simplex (the Bayesian bootstrap, Rubin 1981) over the units seen and one that wasn't: for the
-    lower limit one on which people disagree as far as they can, for the upper one on which they agree on the answer furthest from the
-    commonest. Resamples of the units alone show nothing of a rare answer that was seen once or twice: of ten items they hold the truth
-    as seldom as one time in six. Items with fewer than two votes are left out; `n` counts the others. "ordinal" takes the order of
-    `j.answers`; "interval" and "ratio" need numbers. "sets", "spans", "ranks", "claims" and "texts" take the distance of that
-    name in `distances` for δ² (Passonneau 2006), on items drawn at random where there are more than 1,024 different answers.
-    Repeats: under "share" and "last" a person has one vote an item, which is paired with others' votes only; under "all"
-    each answer is a vote of its own.
+    α = 1 − Σ O δ² / Σ E δ² (Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability"); E is computed again for each
+    weighting. Weights are uniform on the simplex (the Bayesian bootstrap, Rubin 1981) over the units seen and one unseen unit: for
+    the lower limit a unit on which annotators disagree as far as possible, for the upper limit one on which they agree on the answer
+    furthest from the most frequent. Resamples of the units alone show nothing of a rare answer that was seen once or twice: with ten
+    items their interval covers the truth as seldom as one time in six. Items with fewer than two votes are left out; `n` counts the
+    others. "ordinal" takes the order of `j.answers`; "interval" and "ratio" need numbers. "sets", "spans", "ranks", "claims" and
+    "texts" take the distance of that name in `distances` for δ² (Passonneau 2006), on a random sample of items where there are more
+    than 1,024 different answers. Repeats: under "share" and "last" an annotator has one vote an item, which is paired with other
+    annotators' votes only; under "all" each answer is a vote of its own.
 
     Where alpha is undefined (nothing to pair, or one single value seen) value, low and high are NaN and `method` says why.
-    Raises UserError for an unknown level and unfit answers.
+    Raises UserError for an unknown level, fewer than one replicate, and unfit answers.
     """
     check_confidence(confidence)
     if level not in (known := [*_LEVELS, *DISTANCES]):
@@ -70,10 +70,10 @@ def agreement(j: Judgments, level: str = "nominal", *, confidence: float = 0.95,
 
 @dataclass(frozen=True, eq=False)
 class AgreementUnits:
-    """Items with at least two votes, equal ones folded into one row.
+    """Items with at least two votes; items with equal votes are merged into one row.
 
-    votes: (units, values) votes on each value. size: votes a unit. copies: how many items look like this one.
-    split: (split votes, values) votes that one person shared between answers, each row summing to 1; split_unit: their units.
+    votes: (units, values), votes on each value. size: votes of each unit. copies: how many items each row stands for.
+    split: (split votes, values), votes that one annotator shared between answers, each row sums to 1. split_unit: the unit of each.
     """
 
     votes: sparse.csr_array
@@ -84,6 +84,7 @@ class AgreementUnits:
 
     @classmethod
     def from_judgments(cls, j: Judgments) -> AgreementUnits:
+        """Build the units from judgments."""
         vote, n_votes = _vote_of_row(j)
         weight = j.weight / np.bincount(vote, j.weight, n_votes)[vote]  # whole votes, also where `keep` took a part away
         size = np.rint(np.bincount(j.item_code, weight, j.n_items))
@@ -104,7 +105,7 @@ class AgreementUnits:
         return cls(votes, size[shown], copies, split, owner)
 
     def with_unit(self, votes: list[tuple[int, int]], n_answers: int) -> AgreementUnits:
-        """These and one more unit, last, of whole votes: (answer, how many) each."""
+        """Return these units and one more, last, of whole votes: (answer code, how many) each."""
         answers, times = np.asarray(votes).T
         unit = _table(np.zeros(len(votes), dtype=np.int64), answers.astype(np.int32), times.astype(np.float64), (1, n_answers))
         return replace(
@@ -115,7 +116,7 @@ class AgreementUnits:
         )
 
     def spread(self, values: Floats) -> Floats:
-        """Σ over pairs of votes of (r_k − r_l)² / (size − 1) with r = `values`: (values,) or (values, resamples), a row a unit."""
+        """Return Σ over pairs of votes of (r_k − r_l)² / (size − 1) with r = `values`: (values,) or (values, resamples), a row a unit."""
         size = self.size.reshape((-1,) + (1,) * (values.ndim - 1))
         square, total = self.votes @ values**2, self.votes @ values
         within = self.split @ values**2 - (self.split @ values) ** 2  # a split vote has no pair with itself
@@ -126,16 +127,20 @@ class AgreementUnits:
 
 
 def _vote_of_row(j: Judgments) -> tuple[Integers, int]:
-    """Rows of one person on one item whose weights are parts of a vote belong together; any other row is a vote of its own."""
+    """Return the vote that each row belongs to, and the number of votes.
+
+    Rows of one annotator on one item whose weights are parts of a vote belong together; any other row is a vote of its own.
+    """
     with_last = (j.item_code[1:] == j.item_code[:-1]) & (j.annotator_code[1:] == j.annotator_code[:-1]) & (j.weight[1:] < 1)
     vote = np.concatenate([[0], np.cumsum(~with_last)])[: len(j)]
     return vote, int(vote[-1]) + 1 if len(j) else 0
 
 
 def _fingerprints(j: Judgments, whole: np.ndarray) -> np.ndarray:
-    """One number an item, equal for items with the same votes: a sum of 64 random bits a value (a clash in a million items: 3e-8).
+    """Return one number an item, equal for items with the same votes: a sum of 64 random bits a value (a clash in a million items: 3e-8).
 
-    Items with a split vote are never folded: their rows get bits of their own."""
+    Items with a split vote are never merged: their rows get bits of their own.
+    """
     rng = np.random.default_rng(0)
     bits = rng.integers(2**64, size=j.n_answers, dtype=np.uint64)[j.answer_code]
     bits[~whole] = rng.integers(2**64, size=int((~whole).sum()), dtype=np.uint64)
@@ -162,13 +167,13 @@ def _nominal_alpha(units: AgreementUnits, j: Judgments) -> AlphaFunction:
 
 
 def _ordinal_alpha(units: AgreementUnits, j: Judgments) -> AlphaFunction:
-    """Σ_{g=k}^{l} n_g − (n_k + n_l)/2 is the distance of the values' mid-ranks: interval data on ranks over all items."""
+    """Σ_{g=k}^{l} n_g − (n_k + n_l)/2 is the distance between the values' mid-ranks, so this is interval data on ranks over all items."""
 
     def alpha(weights: Floats) -> Floats:
         margin = _value_margins(units, weights)
         ranks = np.cumsum(margin, axis=1) - margin / 2
         n = margin.sum(axis=1, keepdims=True)
-        ranks /= n  # of one size whatever the number of votes
+        ranks /= n  # so that the scale doesn't depend on the number of votes
         observed = np.einsum("ru,ur->r", weights, units.spread(ranks.T))
         return _compute_alpha(observed, _expected_spread(n[:, 0], (margin * ranks).sum(axis=1), (margin * ranks**2).sum(axis=1)), n[:, 0])
 
@@ -178,7 +183,7 @@ def _ordinal_alpha(units: AgreementUnits, j: Judgments) -> AlphaFunction:
 def _interval_alpha(units: AgreementUnits, j: Judgments) -> AlphaFunction:
     values = _numeric_answers(j, "interval")
     used = values[np.asarray(units.votes.sum(axis=0)).ravel() > 0]
-    values = (values - used.min()) / (float(np.ptp(used)) or 1.0)  # sums of squares stay exact, whatever the answers' scale
+    values = (values - used.min()) / (float(np.ptp(used)) or 1.0)  # sums of squares stay accurate, whatever the answers' scale
     parts = np.stack([units.size, units.votes @ values, units.votes @ values**2, units.spread(values)], axis=1)
 
     def alpha(weights: Floats) -> Floats:
@@ -202,7 +207,7 @@ def _ratio_alpha(units: AgreementUnits, j: Judgments) -> AlphaFunction:
 
 
 def _distance_alpha(units: AgreementUnits, metric: Floats) -> AlphaFunction:
-    """metric: δ² of each pair of values."""
+    """Return alpha under `metric`: δ² of each pair of values, (values, values)."""
     lone = units.split.multiply(units.split @ metric).sum(axis=1)
     pairs = np.asarray(units.votes.multiply(units.votes @ metric).sum(axis=1)).ravel()
     observed = (pairs - np.bincount(units.split_unit, np.asarray(lone).ravel(), len(pairs))) / (units.size - 1)
@@ -224,7 +229,7 @@ _LEVELS: dict[str, Callable[[AgreementUnits, Judgments], AlphaFunction]] = {
 
 
 def _sample_items(j: Judgments, seed: int) -> Judgments:
-    """The judgments of items drawn at random, as many as have few enough different answers; all where that is all."""
+    """Return the judgments of a random sample of items, of few enough judgments; all of them where the different answers are few enough."""
     if j.n_answers <= MAX_DISTANCE_VALUES:
         return j
     size = np.diff(j.item_start)
@@ -244,7 +249,7 @@ def _numeric_answers(j: Judgments, level: str) -> Floats:
 
 
 def _value_margins(units: AgreementUnits, weights: Floats) -> Floats:
-    """Votes on each value, a row a resample: n_k of the paper."""
+    """Return the votes on each value, a row a resample: n_k of the paper."""
     return np.asarray((units.votes.T @ weights.T).T)
 
 
@@ -253,13 +258,13 @@ def _expected_spread(n: Floats, total: Floats, square: Floats) -> Floats:
 
 
 def _compute_alpha(observed: Floats, expected: Floats, n: Floats) -> Floats:
-    """1 − observed / expected; NaN where a single value among n votes leaves nothing expected but rounding."""
+    """Return 1 − observed / expected; NaN where all n votes are on one value, so that only rounding is expected."""
     some = expected > ROUNDING * n
     return np.asarray(1 - np.divide(observed, expected, out=np.full_like(expected, np.nan), where=some))
 
 
 def _furthest_answers(units: AgreementUnits, j: Judgments, level: str) -> tuple[int, int]:
-    """The commonest answer, and of the others the one furthest from it; where answers have no distance, the rarest."""
+    """Return the most frequent answer, and of the others the one furthest from it, or, for nominal answers, the rarest one seen."""
     votes = np.asarray(units.copies @ units.votes)
     common = int(votes.argmax())
     if level in DISTANCES:
@@ -277,7 +282,7 @@ def _furthest_answers(units: AgreementUnits, j: Judgments, level: str) -> tuple[
 
 
 def _resampled_alpha(alpha: AlphaFunction, copies: Integers, replicates: int, rng: np.random.Generator) -> Floats:
-    """Alpha of each weighting: a unit that stands for several has the sum of their exponential weights."""
+    """Return alpha of each weighting; a unit that stands for several items has the sum of their exponential weights."""
     rows, parts = max(RESAMPLE_BLOCK // len(copies), 1), []
     for start in range(0, replicates, rows):
         drawn = rng.standard_gamma(copies.astype(np.float64), size=(min(rows, replicates - start), len(copies)))

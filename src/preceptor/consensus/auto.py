@@ -1,14 +1,8 @@
 """The default aggregator: Dawid-Skene with one or two kinds of item, tempered, pooled with the votes and corrected by gold.
 
-Posteriors that mean what they say: a temperature from held-out judgments, and a correction from gold.
-
-People who err together make any posterior that takes them for independent too sure. Held-out judgments show a part of
-it (answers vary more than the model says, so that a flatter posterior predicts the next answer better); what everybody
-gets wrong alike only gold shows.
-
-How many kinds of item judgments that a fit hasn't seen speak for.
-
-The default: a model in which people may err together, tempered, pooled with the votes, and corrected by gold.
+Annotators who err together make any posterior that takes them for independent overconfident. Held-out judgments show a part of
+it (answers vary more than the model predicts, so a flatter posterior predicts the next answer better): they set the temperature
+and the number of kinds of item. Errors that everybody makes alike show only against gold.
 """
 
 from __future__ import annotations
@@ -28,16 +22,16 @@ from preceptor.consensus.judgments import Floats, GoldAnswers, GoldClamp, Intege
 from preceptor.registry import OptionsBase
 from preceptor.types import Consensus
 
-TEMPERATURE_ROWS = 200_000  # judgments read for the temperature; of more, those of every nth item
+TEMPERATURE_ROWS = 200_000  # most judgments used for the temperature; of more, those of every nth item
 SPREAD_OF_SLOPE, SPREAD_OF_SHIFT = 0.5, 0.35  # prior standard deviations of log slope and shifts: 50 gold answers move them by half
-MIN_PROBABILITY = 1e-6  # probabilities below are read as this one
+MIN_PROBABILITY = 1e-6  # lower probabilities are raised to this one
 
 
 def fit_heldout_temperature(judgments: Judgments, fitted: FittedTables, posterior: Floats) -> float:
-    """The power t in (0, 1] for which T^t, made without one person's judgment, best predicts it; the mean over judgments.
+    """Return the power t in (0, 1] for which T^t, computed without one annotator's judgment, best predicts it, on average over judgments.
 
-    Without: it (or what one person said of one item in all) is taken out of the item's posterior and out of the person's
-    table. 1 where no item was judged by two.
+    A judgment (or all that one annotator answered on one item) is held out by removing it from the item's posterior and from the
+    annotator's table. Returns 1 where no item was judged by two annotators.
     """
     j = _thin_judgments(judgments)
     group = fitted.group[j.annotator_code]
@@ -66,7 +60,7 @@ def fit_heldout_temperature(judgments: Judgments, fitted: FittedTables, posterio
 
 
 def _group_sums(values: Floats, group: NDArray[Any]) -> Floats:
-    """Each row's group's sum, shape as values."""
+    """Return the sum of each row's group, of the shape of `values`."""
     return np.stack([np.bincount(group, column)[group] for column in values.T], axis=1)
 
 
@@ -77,16 +71,16 @@ def _thin_judgments(judgments: Judgments) -> Judgments:
 
 @dataclass(frozen=True, eq=False)
 class GoldCorrection:
-    """log T ↦ slope·log T + shift, then normalised (bias-corrected temperature scaling, Alexandari et al. 2020)."""
+    """The map log T ↦ slope·log T + shift, then normalised (bias-corrected temperature scaling, Alexandari et al. 2020)."""
 
     slope: float
     shift: Floats
 
     @classmethod
     def fit(cls, rows: Floats, key: Integers) -> GoldCorrection:
-        """The correction likeliest on gold, under N(0, spread²) on log slope and shifts.
+        """Fit the most probable correction on gold, under N(0, spread²) on log slope and shifts.
 
-        rows: the posterior of the gold items, made without their keys, shape (gold items, answers).
+        rows: the posterior of the gold items, computed without their keys, shape (gold items, answers). key: their answer codes.
         """
         logs = np.log(np.maximum(rows, MIN_PROBABILITY))
         hit = np.eye(rows.shape[1])[key]
@@ -110,7 +104,7 @@ class GoldCorrection:
 
 
 def apply_power(posterior: Floats, power: float) -> Floats:
-    """Each row to a power, scaled to sum to 1."""
+    """Raise each row to a power and scale it to sum to 1."""
     if power == 1.0:
         return posterior
     scores = power * floored_log(posterior)
@@ -119,27 +113,27 @@ def apply_power(posterior: Floats, power: float) -> Floats:
 
 
 def _apply_gold_correction(posterior: Floats, clamp: GoldClamp) -> Floats:
-    """The posterior, made without the keys, corrected by them; gold's rows are put in place."""
+    """Return the posterior, computed without the keys, corrected by gold and with the gold rows clamped."""
     return clamp.clamp_rows(GoldCorrection.fit(posterior[clamp.item], clamp.key)(posterior))
 
 
-KIND_SELECTION_VOTES = 20_000  # judgments read; of more, those of every nth item
-HELD_OUT_SHARE = 0.25  # share of the judgments that the fits don't see
-CLEAR_ERRORS = 3.0  # standard errors beyond which the better model stands alone
-KIND_SELECTION_STEPS, KIND_SELECTION_TOLERANCE = 200, 1e-7  # of each fit; in nats a judgment
+KIND_SELECTION_VOTES = 20_000  # most judgments used; of more, those of every nth item
+HELD_OUT_SHARE = 0.25  # share of the judgments that is held out of the fits
+CLEAR_ERRORS = 3.0  # standard errors beyond which the better model is used alone
+KIND_SELECTION_STEPS, KIND_SELECTION_TOLERANCE = 200, 1e-7  # most EM steps of each fit, and its tolerance in nats a judgment
 
 
 def select_item_kinds(judgments: Judgments, most: int) -> tuple[int, ...]:
-    """1 and `most` kinds of item under each answer, or the one of them that predicts held-out judgments clearly better.
+    """Select 1 and `most` kinds of item under each answer, or the one of them that predicts held-out judgments clearly better.
 
-    A random quarter of the judgments is held out (which one is drawn from a fixed seed; what a person said of an item more than
-    once goes together), both models are fitted to the rest, and their log-likelihoods of it compared as paired samples (Vuong
-    1989). In doubt both stand: items on which people err together, and confusions that overturn the vote, can look the same.
+    A random quarter of the judgments is held out (with a fixed seed; all that an annotator answered on one item goes together), both
+    models are fitted to the rest, and their log-likelihoods of the held-out part are compared as paired samples (Vuong 1989). Without
+    a clear difference both are returned: items on which annotators err together, and confusions that overturn the vote, can look alike.
     """
     every = max(int(np.ceil(judgments.weight.sum() / KIND_SELECTION_VOTES - 1e-9)), 1)
     seen = judgments if every == 1 else judgments.select_rows(judgments.item_code % every == 0)
     pairs = seen.item_code.astype(np.int64) * seen.n_annotators + seen.annotator_code
-    _, pair = np.unique(pairs, return_inverse=True)  # of an item and a person
+    _, pair = np.unique(pairs, return_inverse=True)  # of an item and an annotator
     held = (np.random.default_rng(0).random(int(pair.max(initial=-1)) + 1) < HELD_OUT_SHARE)[pair]
     if most == 1 or held.all() or len(np.unique(pair[held])) < 2:
         return (most,)
@@ -152,7 +146,7 @@ def select_item_kinds(judgments: Judgments, most: int) -> tuple[int, ...]:
 
 
 def _heldout_log_likelihood(judgments: Judgments, held: NDArray[np.bool_], kinds: int) -> Floats:
-    """Log-likelihood of each judgment held out, (held,), by a fit to the others."""
+    """Return the log-likelihood of each held-out judgment, (held,), by a fit to the others."""
     rest = judgments.select_rows(~held)
     truths = build_truths(rest, None, class_prior=vote_prior(rest), kinds=kinds)
     climbed, fitted = ConfusionTables(truths, ConfusionPrior()).fit(
@@ -172,12 +166,12 @@ ENOUGH_GOLD = 30  # gold answers from which on the correction outweighs its prio
 class AutoAggregator:
     """(1 − votes)·T^t + votes·(shares of votes), T from Dawid–Skene with one or two kinds of item; corrected by gold where there is some.
 
-    Why: no single model wins on all crowds, and which one does can't be told from judgments where people share a bias.
-    Two kinds of item under each answer let people err together; held-out judgments choose between them and one, and in doubt T^t
-    is the mean of both. The answers' shares are held at those of the votes. t is the power that best predicts held-out judgments.
-    The linear pool with the votes keeps a doubt that no model of these judgments can see. Gold, where given, judges this
-    posterior (made without it) and corrects its sureness and each answer's share; it should be a random sample of the
-    items. Where the posterior misses most of gold, as with adversaries in the majority, the model is fitted to gold.
+    Why: no single model wins on all crowds, and which one does can't be told from judgments where annotators share a bias.
+    Two kinds of item under each answer let annotators err together; held-out judgments choose between two kinds and one, and without
+    a clear difference T^t is the mean of both. The class prior is fixed at the shares of votes. t is the power that best predicts
+    held-out judgments. The linear pool with the votes keeps a doubt that no model of these judgments can see. Gold, where given, is
+    compared with this posterior (computed without it) and corrects its confidence and each answer's share; it should be a random
+    sample of the items. Where the posterior misses most of gold, as with adversaries in the majority, the model is fitted to gold.
     """
 
     class Options(OptionsBase):
@@ -190,7 +184,10 @@ class AutoAggregator:
     options: Options = field(default_factory=Options)
 
     def fit(self, judgments: Judgments, gold: GoldAnswers | None = None, *, start: Consensus | None = None) -> Consensus:
-        """start: an earlier consensus by auto, to go on from with its kinds of item; the spread of other methods is then not told again."""
+        """Fit the judgments and return the pooled, tempered and gold-corrected consensus.
+
+        start: an earlier consensus by auto, to resume from with its kinds of item; the note on other methods' answers is then left out.
+        """
         clamp = GoldClamp.from_gold(judgments, gold)
         pool = self._pool(judgments, None, start)
         notes = [f"Dawid-Skene, {pool.summary}; {self.options.votes:.0%} plain votes"]
@@ -216,7 +213,7 @@ class AutoAggregator:
         starts = {_fitted_tables(each).kinds: each for each in known.fits} if isinstance(known, DawidSkeneMixture) else {}
         fits, powers = [], []
         for kinds in tuple(starts) or select_item_kinds(judgments, self.options.kinds):
-            # learnt from few judgments, the answers' shares run away: the commonest answer takes the items of the others
+            # a class prior learnt from few judgments runs away: the most frequent answer takes over the items of the others
             options = DawidSkene.Options(kinds=kinds, tolerance=TOLERANCE, class_prior=vote_prior(judgments))
             fits.append(DawidSkene(options).fit(judgments, gold, start=starts.get(kinds, start)))
             powers.append(fit_heldout_temperature(judgments, _fitted_tables(fits[-1]), fits[-1].posterior))
@@ -228,17 +225,17 @@ class AutoAggregator:
 
 @dataclass(frozen=True, eq=False)
 class DawidSkeneMixture:
-    """Dawid–Skene fits that count alike; a person's table of confusion is the mean of theirs."""
+    """Dawid–Skene fits of equal weight; the confusion matrix of an annotator is the mean of theirs."""
 
     fits: tuple[Consensus, ...]
 
     def confusion(self, annotator: int) -> Floats:
-        """P(says l | the answer is k), rows k; annotator by code."""
+        """Return P(annotator answers l | the answer is k), rows k; annotator by code."""
         return np.asarray(np.mean([_fitted_tables(fit).confusion(annotator) for fit in self.fits], axis=0))
 
 
 class PooledFit(NamedTuple):
-    """The models, their temperatures' inverses, and their mean posterior pooled with the votes."""
+    """The fitted models, the power (inverse temperature) of each, and their mean posterior pooled with the votes, (items, answers)."""
 
     mixture: DawidSkeneMixture
     powers: tuple[float, ...]
@@ -246,14 +243,14 @@ class PooledFit(NamedTuple):
 
     @property
     def summary(self) -> str:
-        """How many kinds of item, and how far made less sure."""
+        """The number of kinds of item and the power of each model."""
         kinds = [_fitted_tables(fit).kinds for fit in self.mixture.fits]
         parts = [f"{n} kind{'s' * (n > 1)} of item, to the power {power:.2f}" for n, power in zip(kinds, self.powers, strict=True)]
         return " and ".join(parts)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the models say, each thing once."""
+        """The notes of all models, without repetitions."""
         return tuple(dict.fromkeys(note for fit in self.mixture.fits for note in fit.notes))
 
 
@@ -263,7 +260,7 @@ def _fitted_tables(fit: Consensus) -> FittedTables:
 
 
 def _disagreement_note(judgments: Judgments, posterior: Floats) -> str:
-    """How far other methods would answer otherwise: what can't be told without gold."""
+    """Return a note on the share of items that other methods answer differently, which only gold can decide."""
     top = posterior.argmax(axis=1)
     told = []
     for name in OTHER_METHODS:

@@ -1,4 +1,7 @@
-"""Claims of a response and their verdicts, from people who marked the same claims or split the response each their own way."""
+"""Consensus on the claims of a response and their verdicts.
+
+Annotators either marked given claims or each split the response into claims of their own.
+"""
 
 from __future__ import annotations
 
@@ -19,17 +22,18 @@ from preceptor.types import ComposedConsensus
 
 ClaimMarks = tuple[tuple[Any, Any], ...]
 
-CLAIM_SIMILARITY = 0.5  # of the united length, or of texts' similarity, from which on two claims are one
+CLAIM_SIMILARITY = 0.5  # share of the united length, or similarity of texts, from which on two claims are the same
 
 
 @aggregators.register("claims")
 @dataclass(frozen=True)
 class ClaimAggregator:
-    """The posterior of each claim's verdict, by the aggregator of choices; answers are tuples of (claim, verdict).
+    """The posterior of each claim's verdict, by an aggregator of single choices; answers are tuples of (claim, verdict).
 
-    A claim is a number where all marked the same ones, else a passage (start, end) or a text. Passages that share half of their
-    length, and texts half alike, are one claim, in the form that most gave it; it is kept where at least half of the item's
-    people marked it. The certainty is that all verdicts are right, times the share of people's marks that the kept claims hold.
+    A claim is a number where all annotators marked the same claims, else a passage (start, end) or a text. Passages that share half
+    of their united length, and texts of similarity one half, are one claim, under its most frequent name; it is kept where at least
+    half of the item's annotators marked it. The certainty is the probability that all verdicts are right, times the share of the
+    annotators' marks that belong to kept claims.
     """
 
     class Options(OptionsBase):
@@ -39,7 +43,10 @@ class ClaimAggregator:
     options: Options = field(default_factory=Options)
 
     def fit(self, judgments: Judgments, gold: GoldAnswers | None = None) -> ComposedConsensus:
-        """gold: item -> its claims with their verdicts. An item without judgments has no claims, at no certainty."""
+        """Fit the judgments and return the claims of each item with their verdicts.
+
+        gold: item -> its claims with their verdicts. An item without judgments has no claims, at certainty 0.
+        """
         j = judgments
         answers = [parse_claims(answer) for answer in j.answers]
         keys = {j.item_index[item]: parse_claims(key) for item, key in (gold or {}).items() if item in j.item_index}
@@ -68,7 +75,7 @@ class ClaimAggregator:
         )  # fmt: skip
 
     def _verdicts(self, votes: ClaimVotes, j: Judgments) -> tuple[np.ndarray, Sequence[Any]]:
-        """The posterior of each claim, (claims, verdicts), and the verdicts."""
+        """Return the posterior of each claim, (claims, verdicts), and the verdicts."""
         if not votes.claims:
             return np.zeros((0, 1)), ("",)
         seen = {verdict for *_, verdict in votes.rows} - set(self.options.verdicts)
@@ -79,7 +86,10 @@ class ClaimAggregator:
 
 
 class MarkedClaim(NamedTuple):
-    """One claim of an item (by code) under the name that most gave it; marked: by how many votes of all its people's."""
+    """One claim of an item (by code) under its most frequent name.
+
+    marked: the votes that marked it. people: all votes on the item.
+    """
 
     item: int
     name: Any
@@ -94,7 +104,10 @@ class ClaimVotes(NamedTuple):
     rows: list[tuple[int, int, Any]]
 
     def kept_share(self, item: int, kept: Sequence[tuple[Any, int]], people: int) -> float:
-        """The share of an item's marks that lie in the claims kept; with none, people over people + 1: a further one may see some."""
+        """Return the share of an item's marks that belong to the claims kept.
+
+        Where nothing was marked it is people / (people + 1), since one more annotator may mark something.
+        """
         here = [claim.marked for claim in self.claims if claim.item == item]
         return sum(self.claims[number].marked for _, number in kept) / sum(here) if here else people / (people + 1)
 
@@ -118,7 +131,7 @@ def _collect_votes(j: Judgments, answers: Sequence[ClaimMarks]) -> ClaimVotes:
 
 
 def _group_claims(names: Sequence[Any]) -> list[list[int]]:
-    """Places of names that are the same claim: equal numbers, else passages or texts alike to the one given most."""
+    """Return the positions of names that are the same claim: equal numbers, else passages or texts similar to the most frequent one."""
     count = Counter(names)
     order = sorted(count, key=lambda name: (-count[name], str(name)))
     alike = _claim_similarity(order)
@@ -144,7 +157,7 @@ def _claim_similarity(names: Sequence[Any]) -> np.ndarray:
 
 
 def _verdict_agreement(given: ClaimMarks, composed: ClaimMarks) -> float:
-    """The share of composed claims that somebody's answer has with this verdict; NaN where nothing was composed."""
+    """Return the share of composed claims to which this answer gives the same verdict; NaN where nothing was composed."""
     if not composed:
         return float("nan")
     groups = _group_claims([name for name, _ in (*composed, *given)])
@@ -154,7 +167,7 @@ def _verdict_agreement(given: ClaimMarks, composed: ClaimMarks) -> float:
 
 
 def parse_claims(answer: Any) -> ClaimMarks:
-    """(claim, verdict) pairs, from such or from dicts as they are stored; UserError where they are neither."""
+    """Parse an answer into (claim, verdict) pairs, from such pairs or from stored dicts; raises UserError for anything else."""
     try:
         pairs = [_claim_verdict(mark) if isinstance(mark, Mapping) else tuple(mark) for mark in answer]
         return tuple((tuple(name) if isinstance(name, list) else name, verdict) for name, verdict in pairs)
@@ -163,7 +176,7 @@ def parse_claims(answer: Any) -> ClaimMarks:
 
 
 def claims_to_json(marks: ClaimMarks) -> list[dict[str, Any]]:
-    """Claims in the form in which answers are stored."""
+    """Return claims in the form in which answers are stored."""
     named = [({"start": name[0], "end": name[1]} if isinstance(name, tuple) else {"claim": name}, verdict) for name, verdict in marks]
     return [{**name, "verdict": verdict, "source": None} for name, verdict in named]
 

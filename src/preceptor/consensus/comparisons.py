@@ -1,4 +1,4 @@
-"""Comparisons of two options as checked columns of codes."""
+"""Pairwise comparisons of options as validated columns of codes, and their comparison graph."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OUTCOME_SIGNS = {"left": 1.0, "right": -1.0, "tie": 0.0}
 
 
 class ComparisonCells(NamedTuple):
-    """Distinct (left, right, outcome), and how often each occurs; arrays of one length."""
+    """Distinct (left, right, outcome) cells and the number of comparisons in each; arrays of one length."""
 
     left: Codes
     right: Codes
@@ -29,9 +29,10 @@ class ComparisonCells(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class PairwiseComparisons:
-    """Rows sorted by annotator. sign: +1 left won, −1 right won, 0 tie; missing: rows without a winner, left out.
+    """Comparisons of two options each, rows sorted by annotator.
 
-    options, annotators: distinct ids, sorted. Without annotators or prompts, these are empty or None.
+    options, annotators: distinct ids, sorted; annotators is empty where none were given. left, right, annotator: codes, (rows,).
+    sign: +1 left won, −1 right won, 0 tie. prompt: codes, None where none were given. missing: rows without a winner, left out.
     """
 
     options: tuple[Any, ...]
@@ -45,7 +46,7 @@ class PairwiseComparisons:
 
     @classmethod
     def from_columns(cls, left: Any, right: Any, winner: Any, annotator: Any, prompt: Any) -> PairwiseComparisons:
-        """From columns as `pairwise` takes them; UserError for what it says there."""
+        """Build comparisons from columns as `fit_pairwise` takes them; raises UserError as documented there."""
         sign = _outcome_signs(winner)
         given = {"left": left, "right": right, "annotator": annotator, "prompt": prompt}
         _check_lengths(len(sign), {name: column for name, column in given.items() if column is not None})
@@ -60,7 +61,7 @@ class PairwiseComparisons:
         order = who[keep].astype(np.int64) * len(sign) + keep  # one integer: sorting that is several times faster than argsort
         order.sort()
         keep = order % len(sign)
-        present, people_of_rows = np.unique(who[keep], return_inverse=True)  # who answered nothing is left out, so that codes have no gaps
+        present, people_of_rows = np.unique(who[keep], return_inverse=True)  # only annotators with an answer, so that codes have no gaps
         people = tuple(people[p] for p in present) if people else ()
         shown = _dense_codes(prompts[keep]) if prompt is not None else None
         return cls(
@@ -79,7 +80,7 @@ class PairwiseComparisons:
 
     @cached_property
     def clusters(self) -> dict[str, Codes]:
-        """Codes of the rows that hang together: by annotator, by prompt; each row alone where there is but one of either."""
+        """Codes of the dependent rows: by annotator and by prompt, where there are several; else each row is a cluster of its own."""
         ways = {"annotators": self.annotator, "prompts": self.prompt}
         several = {name: code for name, code in ways.items() if code is not None and code.min() < code.max()}
         alone = {"comparisons": np.arange(len(self), dtype=np.int32)} if len(self) > 1 else {}
@@ -87,7 +88,7 @@ class PairwiseComparisons:
 
     @cached_property
     def cells(self) -> ComparisonCells:
-        """Comparisons of one pair, in one order, with one outcome, by whomever, as one cell with a count."""
+        """Comparisons of one pair, in one order, with one outcome, by any annotator, as one cell with a count."""
         k = len(self.options)
         key = (self.left.astype(np.int64) * k + self.right) * 3 + (self.sign + 1).astype(np.int64)
         key, count = count_keys(key, 3 * k * k)
@@ -96,7 +97,7 @@ class PairwiseComparisons:
 
     @cached_property
     def component_codes(self) -> Codes:
-        """The part of the comparison graph that each option is in; options of two parts can't be compared."""
+        """The component of the comparison graph that each option is in; options of two components can't be compared."""
         graph = self._graph(self.cells.left, self.cells.right)
         return np.asarray(connected_components(graph, directed=False)[1])
 
@@ -104,7 +105,10 @@ class PairwiseComparisons:
         return sparse.coo_array((np.ones(len(start)), (start, end)), shape=(len(self.options),) * 2)
 
     def order_is_separable(self) -> bool:
-        """False when strengths exist under which left is better by the same amount in each comparison."""
+        """Return whether order bias can be told from strength.
+
+        False where there are strengths under which the left option is better by the same amount in each comparison.
+        """
         left, right, rows = self.cells.left, self.cells.right, np.arange(len(self.cells.left))
         side = np.repeat([1.0, -1.0], len(rows))
         design = sparse.csr_array((side, (np.tile(rows, 2), np.concatenate([left, right]))), shape=(len(rows), len(self.options)))
@@ -112,7 +116,7 @@ class PairwiseComparisons:
         return residual > 1e-6 * float(np.sqrt(len(rows)))
 
     def notes(self) -> list[str]:
-        """What a reader must know of the graph: parts that can't be compared, options that only the prior holds back."""
+        """Return notes on the graph: components that can't be compared, and options whose strength only the prior keeps finite."""
         k = len(self.options)
         left, right, sign, _ = self.cells
         won, lost = np.where(sign >= 0, left, right), np.where(sign >= 0, right, left)
@@ -129,11 +133,11 @@ class PairwiseComparisons:
 
 
 def count_keys(key: Integers, size: int) -> tuple[Integers, Floats]:
-    """Distinct keys below `size`, sorted, and how often each occurs."""
+    """Return the distinct keys below `size`, sorted, and how often each occurs."""
     if size > 4 * len(key):
         found, count = np.unique(key, return_counts=True)
         return found, count.astype(np.float64)
-    table = np.bincount(key, minlength=size)  # a table of all is smaller than a sort
+    table = np.bincount(key, minlength=size)  # a table of all keys is cheaper than a sort
     found = np.flatnonzero(table)
     return found, table[found].astype(np.float64)
 
@@ -153,7 +157,7 @@ def _outcome_signs(winner: Any) -> Floats:
 
 
 def _stack_sides(left: Any, right: Any) -> Any:
-    """Both columns as one, so that they share their codes."""
+    """Return both columns as one, so that they share their codes."""
     if all(getattr(side, "dtype", np.dtype(object)).kind in "iu" for side in (left, right)):
         return np.concatenate([np.asarray(left), np.asarray(right)])
     return [*(left.tolist() if hasattr(left, "tolist") else left), *(right.tolist() if hasattr(right, "tolist") else right)]

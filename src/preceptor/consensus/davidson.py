@@ -1,4 +1,4 @@
-"""Davidson's model of comparisons with ties, with order bias and, where asked for, annotators who are not all reliable."""
+"""Davidson's model of pairwise comparisons with ties, order bias and, as an option, annotators of different reliability."""
 
 from __future__ import annotations
 
@@ -13,34 +13,38 @@ from scipy.optimize import minimize
 
 from preceptor.consensus.judgments import Codes, Floats, Integers
 
-RELIABILITY_NODES = np.array([1.0, 0.9, 0.75, 0.6, 0.5])  # how often a report is what the annotator saw; 0.5 is guessing
+RELIABILITY_NODES = np.array([1.0, 0.9, 0.75, 0.6, 0.5])  # probability that a report is what the annotator saw; 0.5 is guessing
 PSEUDO_ANNOTATORS = np.array([3.0, 0.1, 0.1, 0.1, 0.1])  # from the coverage simulations in the tests
-CONTRARY_RELIABILITY = 0.1  # no node: a difference in taste would be read as a mistake
+CONTRARY_RELIABILITY = 0.1  # not among the nodes, where a difference in taste would be taken for a mistake
 NO_TIES_LOGIT = -50.0
 ROW_BLOCK = 2**14  # rows
 
 
 class DavidsonRows(NamedTuple):
-    """What the model says of each row at some parameters; arrays of shape (rows,), and lists of them for the nodes after the first."""
+    """Probabilities and derivatives of each row at given parameters.
+
+    Arrays have shape (rows,); lists hold one array for each node after the first.
+    """
 
     gap: Floats  # p_left − p_right
     tie: Floats  # p_tie
     log_base: Floats  # log-probability of the outcome for a perfectly reliable annotator
-    log_mix: list[Floats]  # what a node adds to that
-    slope: list[Floats]  # derivative of log P(outcome) by half the signed gap, but for the normaliser; 1 at full reliability
+    log_mix: list[Floats]  # what a node adds to log_base
+    slope: list[Floats]  # derivative of log P(outcome) by half the signed δ, without the normaliser; 1 at full reliability
 
 
 @dataclass(frozen=True, eq=False)
 class DavidsonModel:
     """P(left) ∝ e^{δ/2}, P(right) ∝ e^{−δ/2}, P(tie) ∝ e^τ, δ = θ_left − θ_right + η (Davidson 1970; η: Davidson & Beaver 1977).
 
-    An annotator of reliability q reports left and right exchanged with probability 1 − q (Chen et al. 2013, CrowdBT). q is a
-    draw from a distribution over `nodes` that is learnt with the rest: marginal likelihood, so that the number of parameters
-    doesn't grow with the number of annotators; with the first node alone all are reliable. Priors: θ ~ N(0, 1/shrinkage), wide ones
-    on η and τ, Dirichlet(pseudo + 1) on the nodes' shares, which holds to full reliability what the data don't contradict.
+    An annotator of reliability q reports left and right exchanged with probability 1 − q (Chen et al. 2013, CrowdBT). q follows a
+    distribution over `nodes` that is learnt with the rest by marginal likelihood, so that the number of parameters doesn't grow with
+    the number of annotators; with the first node alone all annotators are reliable. Priors: θ ~ N(0, 1/shrinkage), wide normals on η
+    and τ, Dirichlet(pseudo + 1) on the nodes' shares, which keeps annotators at full reliability where the data don't contradict it.
 
-    Parameters, flat: θ (options), η, τ, the logits of the nodes' shares against the first. Rows are sorted by annotator;
-    sign: +1 left won, −1 right won, 0 tie; count: comparisons that a row stands for.
+    Parameters, flat: θ (options), η, τ, the logits of the nodes' shares against the first. Rows are sorted by annotator.
+    left, right, annotator: codes, (rows,). sign: +1 left won, −1 right won, 0 tie. count: the comparisons that a row stands for.
+    has_order, has_ties: whether η and τ are fitted.
     """
 
     left: Codes
@@ -66,7 +70,7 @@ class DavidsonModel:
 
     @property
     def precision(self) -> Floats:
-        """Of the normal prior on each parameter; the nodes' shares have their own."""
+        """The precision of the normal prior on each parameter; 0 for the nodes' shares, which have a prior of their own."""
         return np.concatenate([np.full(self.n_options, self.shrinkage), [0.1, 0.01], np.zeros(len(self.nodes) - 1)])
 
     @property
@@ -75,15 +79,15 @@ class DavidsonModel:
         return [self.n_options] * (not self.has_order) + [self.n_options + 1] * (not self.has_ties)
 
     def initial_params(self) -> Floats:
-        """Everything equal, and the nodes' shares at their prior."""
+        """Return the start of a fit: all options equal, and the nodes' shares at their prior."""
         x = np.zeros(self.size)
         x[self.n_options + 1] = 0.0 if self.has_ties else NO_TIES_LOGIT
         x[self.n_options + 2 :] = np.log(self.pseudo[1:] / self.pseudo[0])
         return x
 
     def fit(self, start: Floats, *, limit: int) -> tuple[Floats, bool]:
-        """The most probable parameters by L-BFGS, and whether it converged."""
-        scale = 1 / np.sqrt(np.diag(self._complete(start, self.rows(start))))  # parameters seen often and rarely turn alike
+        """Return the most probable parameters by L-BFGS, and whether it converged."""
+        scale = 1 / np.sqrt(np.diag(self._complete(start, self.rows(start))))  # preconditions parameters with much and little data
 
         def loss(z: Floats) -> tuple[float, Floats]:
             value, gradient = self.loss(scale * z)
@@ -93,7 +97,7 @@ class DavidsonModel:
         return np.asarray(scale * result.x), bool(result.success)
 
     def loss(self, x: Floats) -> tuple[float, Floats]:
-        """−(log marginal likelihood + log prior), and its gradient."""
+        """Return −(log marginal likelihood + log prior), and its gradient."""
         log_share = _log_softmax(x[self.n_options + 2 :])
         value = (self.pseudo * log_share).sum() - 0.5 * (self.precision * x**2).sum()
         gradient = -self.precision * x
@@ -107,7 +111,7 @@ class DavidsonModel:
 
     @cached_property
     def blocks(self) -> list[DavidsonModel]:
-        """The same model of some annotators each, so that their rows fit the cache."""
+        """The model split into groups of annotators, whose rows fit the cache."""
         rows = np.append(self.starts, len(self.sign))
         first = np.append(np.unique(np.searchsorted(self.starts, np.arange(0, len(self.sign), ROW_BLOCK))), len(self.starts))
         return [self._part(slice(rows[a], rows[b])) for a, b in itertools.pairwise(first) if a < b]
@@ -118,13 +122,14 @@ class DavidsonModel:
         return replace(self, annotator=who - who[0], **columns)
 
     def likelihood(self, x: Floats) -> tuple[float, Floats]:
-        """Log marginal likelihood, and its gradient."""
+        """Return the log marginal likelihood, and its gradient."""
         rows = self.rows(x)
         posterior, evidence = self.infer(x, rows)
         nodes = posterior.sum(axis=0) - len(posterior) * np.exp(_log_softmax(x[self.n_options + 2 :]))
         return float(evidence.sum()), np.concatenate([self.sum_gradients(*self.row_scores(rows, posterior)), nodes[1:]])
 
     def rows(self, x: Floats) -> DavidsonRows:
+        """Compute the probabilities and derivatives of each row at parameters `x`."""
         tau = float(x[self.n_options + 1])
         half = np.clip((x[self.left] - x[self.right] + x[self.n_options]) / 2, -300.0, 300.0)
         for_left, for_tie = np.exp(half), np.exp(tau)
@@ -134,7 +139,7 @@ class DavidsonModel:
         log_base = np.where(self.sign == 0, tau, signed) - np.log(total)
         against = np.exp(-2 * signed)  # 1 for a tie, which exchanging sides doesn't change
         log_mix, slope = [], []
-        for node in self.nodes[1:].tolist():  # node by node, as each array then fits the cache
+        for node in self.nodes[1:].tolist():  # one node at a time, so that each array fits the cache
             wrong = (1 - node) * against
             either = wrong + node
             log_mix.append(np.log(either))
@@ -142,7 +147,7 @@ class DavidsonModel:
         return DavidsonRows((for_left - for_right) / total, for_tie / total, log_base, log_mix, slope)
 
     def infer(self, x: Floats, rows: DavidsonRows) -> tuple[Floats, Floats]:
-        """Each annotator's posterior over nodes, shape (annotators, nodes), and log marginal likelihood."""
+        """Return each annotator's posterior over nodes, (annotators, nodes), and log marginal likelihood, (annotators,)."""
         starts = self.starts
         base = np.add.reduceat(self.count * rows.log_base, starts)
         mix = [np.add.reduceat(self.count * part, starts) for part in rows.log_mix]
@@ -153,30 +158,30 @@ class DavidsonModel:
         return scores / total[:, None], base + top + np.log(total)
 
     def contrary_annotators(self, x: Floats) -> Integers:
-        """Annotators who choose against the strengths too consistently for guessing (by 3 nats)."""
+        """Return the codes of annotators who choose against the strengths too consistently for guessing (by 3 nats)."""
         rows = replace(self, nodes=np.array([1.0, 0.5, CONTRARY_RELIABILITY])).rows(x)
         guessing, against = (np.add.reduceat(self.count * part, self.starts) for part in rows.log_mix)
         return np.flatnonzero(against - np.maximum(guessing, 0.0) > 3.0)
 
     def mean_slope(self, rows: DavidsonRows, posterior: Floats) -> Floats:
-        """Each row's slope under its annotator's posterior."""
+        """Return the mean of each row's slope under its annotator's posterior, (rows,)."""
         mean = posterior[:, 0].take(self.annotator)
         for node, slope in enumerate(rows.slope, start=1):
             mean += posterior[:, node].take(self.annotator) * slope
         return mean
 
     def row_scores(self, rows: DavidsonRows, posterior: Floats) -> tuple[Floats, Floats]:
-        """Derivatives of the log marginal likelihood by each row's δ and τ (Fisher's identity)."""
+        """Return the derivatives of the log marginal likelihood by each row's δ and τ (Fisher's identity)."""
         by_gap = self.sign * self.mean_slope(rows, posterior) - rows.gap
         return self.count * by_gap / 2, self.count * ((self.sign == 0) - rows.tie)
 
     def sum_gradients(self, by_gap: Floats, by_tie: Floats) -> Floats:
-        """Row derivatives summed to θ, η and τ."""
+        """Sum row derivatives to the gradient by θ, η and τ."""
         theta = np.bincount(self.left, by_gap, self.n_options) - np.bincount(self.right, by_gap, self.n_options)
         return np.concatenate([theta, [by_gap.sum(), by_tie.sum()]])
 
     def scores(self, x: Floats, clusters: Codes) -> sparse.csr_array:
-        """The gradient's part of each cluster of rows, shape (clusters, parameters)."""
+        """Return the contribution of each cluster of rows to the gradient, (clusters, parameters)."""
         rows = self.rows(x)
         posterior, _ = self.infer(x, rows)
         by_gap, by_tie = self.row_scores(rows, posterior)
@@ -185,7 +190,7 @@ class DavidsonModel:
         return ClusterScoreTable(clusters, self.left, self.right, self.n_options).sum(by_gap, [by_gap, by_tie, *nodes.T])
 
     def information(self, x: Floats) -> Floats:
-        """−Hessian of the log posterior, shape (parameters, parameters) (Louis 1982: complete minus missing information)."""
+        """Return −Hessian of the log posterior, (parameters, parameters) (Louis 1982: complete minus missing information)."""
         rows = self.rows(x)
         posterior, _ = self.infer(x, rows)
         matrix = self._complete(x, rows) - self._missing(rows, posterior)
@@ -195,7 +200,7 @@ class DavidsonModel:
         return matrix
 
     def _missing(self, rows: DavidsonRows, posterior: Floats) -> Floats:
-        """What is lost as reports may be exchanged, and nodes are unknown: the covariance of each annotator's complete score."""
+        """Return the information lost to possible exchanges and unknown nodes: the covariance of each annotator's complete-data score."""
         k, decided = self.n_options, self.sign != 0
         matrix = np.zeros((self.size, self.size))
         mean_slope = self.mean_slope(rows, posterior)
@@ -211,7 +216,7 @@ class DavidsonModel:
         return matrix
 
     def _complete(self, x: Floats, rows: DavidsonRows) -> Floats:
-        """The information if everyone's node, and which reports they exchanged, were known."""
+        """Return the information as if each annotator's node, and the reports they exchanged, were known."""
         k = self.n_options
         matrix = np.zeros((self.size, self.size))
         matrix[: k + 1, : k + 1] = self._laplacian(self.count * (1 - rows.tie - rows.gap**2) / 4)
@@ -224,7 +229,7 @@ class DavidsonModel:
         return matrix + np.diag(self.precision)
 
     def _laplacian(self, weight: Floats) -> Floats:
-        """Σ weight · v vᵀ with v = ∂δ: +1 at left, −1 at right, +1 at the order bias; shape (options + 1, options + 1)."""
+        """Return Σ weight · v vᵀ with v = ∂δ: +1 at left, −1 at right, +1 at the order bias; shape (options + 1, options + 1)."""
         k = self.n_options
         pair = sparse.coo_array((weight, (self.left, self.right)), shape=(k, k)).toarray()
         pair += pair.T
@@ -235,7 +240,7 @@ class DavidsonModel:
 
 
 class ClusterScoreTable:
-    """Sums of row derivatives by cluster and parameter as a sparse table; where the numbers go is worked out once."""
+    """Sums of row derivatives by cluster and parameter as a sparse table; its sparsity pattern is computed once."""
 
     def __init__(self, cluster: Codes, left: Codes, right: Codes, n_options: int) -> None:
         key = cluster.astype(np.int64) * n_options
@@ -248,7 +253,10 @@ class ClusterScoreTable:
         self._start = np.append(0, np.cumsum(np.bincount(row, minlength=self._shape[0])))
 
     def sum(self, by_gap: Floats, more: list[Floats]) -> sparse.csr_array:
-        """by_gap goes to +left and −right; `more` are the columns after the options. Shape (clusters, parameters)."""
+        """Return the sums by cluster, (clusters, parameters).
+
+        `by_gap` is added at left and subtracted at right; `more` holds the columns after the options.
+        """
         options = np.bincount(self._place, np.concatenate([by_gap, -by_gap]), len(self._column))
         table = sparse.csr_array((options, self._column, self._start), shape=self._shape)
         rest = np.stack([np.bincount(self._cluster, column) for column in more], axis=1)
@@ -256,7 +264,7 @@ class ClusterScoreTable:
 
 
 def _log_softmax(tail: Floats) -> Floats:
-    """Log shares of the nodes from their logits against the first."""
+    """Return the log shares of the nodes from their logits against the first."""
     logits = np.concatenate([[0.0], tail])
     top = logits.max()
     return np.asarray(logits - top - np.log(np.exp(logits - top).sum()))

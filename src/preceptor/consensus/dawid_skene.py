@@ -1,13 +1,8 @@
 """Dawid and Skene's model (1979): a confusion table for each annotator, fitted by MAP EM.
 
-Confusion tables: their expected counts, the prior that they are drawn to, and the EM step over them.
-
-Tables are laid out [annotator, answer given, truth], as the matrix products want them; a truth is an answer and a kind
-(see `Truths`), the kinds of an answer side by side.
-
-Going on from an earlier consensus: its parameters where they fit, else its posterior.
-
-Dawid and Skene's model: everyone has their own table of confusions.
+Tables are laid out [annotator, answer given, truth], as the matrix products need them; a truth is an answer and a kind
+(see `LatentTruths`), with the kinds of an answer next to each other. A fit may resume from an earlier consensus: from its
+parameters where they have the same form, else from its posterior.
 """
 
 from __future__ import annotations
@@ -29,19 +24,21 @@ from preceptor.types import Consensus
 PriorKind = Literal["ability", "pooled", "diagonal", "none"]
 
 MAX_CELLS = 2**24  # the most numbers in all tables together (128 MB); beyond, the rarest annotators share one table
-PRIOR_ROUNDS = 20  # the most times that the prior is estimated anew
-PRIOR_TOLERANCE = 2e-2  # the prior stays once none of its pseudo-judgments moves by more
+PRIOR_ROUNDS = 20  # the most times that the prior is estimated again
+PRIOR_TOLERANCE = 2e-2  # the prior is fixed once none of its pseudo-judgments moves by more
 STRENGTH_GRID = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0])
-STRENGTH_ROUNDS = 3  # later estimates would only flicker between neighbours on the grid
-CROWD_TRUST = (
-    2.0  # right judgments of each answer that the crowd is believed to have given before: a handful of answers must not deny itself
-)
-ABILITY_STRENGTH = 4.0  # judgments that the crowd's mean accuracy and habits are worth in one annotator's
-HABIT_SHARE = 0.5  # share of the table of knowledge and habit in the prior's mean; 0 lets who always says the same confirm themselves
+STRENGTH_ROUNDS = 3  # later estimates would only alternate between neighbours on the grid
+CROWD_TRUST = 2.0  # prior right judgments of each answer by the crowd, so that a handful of answers can't contradict itself
+ABILITY_STRENGTH = 4.0  # pseudo-judgments at the crowd's mean accuracy and habits in each annotator's own
+HABIT_SHARE = 0.5  # share of the knowledge-and-habit table in the prior's mean; with 0 a constant answerer confirms themselves
 
 
 class ConfusionPrior(NamedTuple):
-    """How tables are drawn together; see `ConfusionTables.pseudo_counts`."""
+    """The prior that pulls confusion tables together; see `ConfusionTables.pseudo_counts`.
+
+    kind: ability, pooled, diagonal or none. strength: pseudo-judgments a row, estimated where None. off, diagonal: the pseudo-counts
+    of kind diagonal.
+    """
 
     kind: PriorKind = "ability"
     strength: float | None = None
@@ -51,7 +48,12 @@ class ConfusionPrior(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class FittedTables:
-    """What a fit learnt: `tables` (groups, answers, truths), `shares` (see `LatentTruths`), and what a later fit starts from."""
+    """The fitted parameters, and what a later fit resumes from.
+
+    annotators, answers, kinds: what the fit was made of. group: the table of each annotator, (annotators,). tables: P(answer given |
+    truth), (groups, answers, truths). shares: see `LatentTruths`. counts: expected counts, of the tables' shape. alpha, strength: the
+    prior's pseudo-counts and their strength.
+    """
 
     annotators: tuple[Any, ...]
     answers: tuple[Any, ...]
@@ -64,17 +66,17 @@ class FittedTables:
     strength: float
 
     def by_answer(self, tables: Floats) -> Floats:
-        """Tables over truths brought to answers, whatever the kind, each kind by its share; shape (groups, answers, answers)."""
+        """Sum tables over truths to tables over answers, each kind weighted by its share; shape (groups, answers, answers)."""
         k = len(self.answers)
         return np.asarray((tables * self.shares[k:]).reshape(-1, k, k, self.kinds).sum(axis=3))
 
     def confusion(self, annotator: int) -> Floats:
-        """P(says l | the answer is k), rows k, whatever the kind; annotator by code."""
+        """Return P(annotator answers l | the answer is k), rows k, over all kinds; annotator by code."""
         return np.asarray(self.by_answer(self.tables[self.group[annotator]][None])[0].T)
 
 
 class ConfusionTables:
-    """Everybody's table for one set of judgments; the flat parameters of a climb are the tables, then the shares."""
+    """The EM over the confusion tables of one set of judgments; its flat parameters are the tables, then the shares."""
 
     def __init__(self, truths: LatentTruths, prior: ConfusionPrior) -> None:
         j = truths.judgments
@@ -85,15 +87,15 @@ class ConfusionTables:
         self.right = np.repeat(np.eye(self.k), truths.kinds, axis=1)
 
     def counts(self, posterior: Floats) -> Floats:
-        """Expected counts C[w, l, k] of judgments l by w where the truth is k."""
+        """Return the expected counts C[w, l, k] of judgments l by w where the truth is k."""
         return np.asarray(self.transposed @ posterior).reshape(self.groups, self.k, self.columns)
 
     def pseudo_counts(self, counts: Floats, strength: float | None = None) -> tuple[Floats, float]:
-        """The Dirichlet prior's α (minus 1), broadcastable to the tables, and its strength.
+        """Return the Dirichlet prior's α (minus 1), broadcastable to the tables, and its strength.
 
-        ability: strength × the mean of two tables. One has the annotator's own accuracy where it is right and the crowd's
-        pattern of errors beside it; the other is what they know beyond chance and, for the rest, what they are wont to say.
-        So who has judged little is a one-coin annotator, and who has judged much has a table of their own.
+        ability: strength × the mean of two tables. One has the annotator's own accuracy on the diagonal and the crowd's pattern of
+        errors off it; the other is what they know beyond chance and, for the rest, the answers they habitually give. So an annotator
+        with few judgments is a one-coin annotator, and one with many has a table of their own.
         pooled: strength × the crowd's table. diagonal: fixed, `off` everywhere and `diagonal` more where right.
         The strength, where neither given nor an option, maximises the Dirichlet-multinomial likelihood of the counts.
         """
@@ -107,10 +109,10 @@ class ConfusionTables:
         return mean * strength, strength
 
     def _ability_tables(self, counts: Floats, crowd: Floats) -> Floats:
-        """The ability prior's mean, (groups, answers, truths).
+        """Return the mean of the ability prior, (groups, answers, truths).
 
-        Accuracy alone lets who says the same of every item confirm themselves: each item of theirs drifts to that answer, which
-        makes them right. What they know beyond chance (as κ; Cohen 1960) doesn't rise by that, since chance rises as much.
+        Accuracy alone would let an annotator who gives every item the same answer confirm themselves: each of their items drifts to that
+        answer, which makes them right. Knowledge beyond chance (as κ; Cohen 1960) doesn't rise by that, since chance rises as much.
         """
         right, given = (counts * self.right).sum(axis=(1, 2)), counts.sum(axis=(1, 2))
         mean = (crowd * self.right).sum() / crowd.sum()
@@ -130,7 +132,10 @@ class ConfusionTables:
         return np.asarray((1 - HABIT_SHARE) * erring + HABIT_SHARE * (knows * self.right + (1 - knows) * habit[:, :, None]))
 
     def fit(self, posterior: Floats, *, gain: float, limit: int) -> tuple[EMResult, FittedTables]:
-        """Climb from a posterior; the prior is estimated anew after each leap until it stays, then held to the end."""
+        """Run EM from a posterior; the prior is estimated again every few steps until it settles, then fixed to the end.
+
+        gain: stop when a step promises at most this, in nats. limit: most steps.
+        """
         counts = self.counts(posterior)
         alpha, strength = self.pseudo_counts(counts)
         params, steps = self._maximise(counts, alpha, posterior), 0
@@ -145,7 +150,7 @@ class ConfusionTables:
         return self._finish(params, alpha, strength, steps, gain=gain, limit=limit)
 
     def fit_from_params(self, params: Floats, strength: float, *, gain: float, limit: int) -> tuple[EMResult, FittedTables]:
-        """Climb from an earlier fit's parameters; the prior is estimated once, from what they say of these judgments."""
+        """Run EM from an earlier fit's parameters; the prior is estimated once, from their posterior of these judgments."""
         tables, shares = self.split(params)
         posterior, _ = self.truths.infer(self.scores(floored_log(tables)), shares)
         counts = self.counts(posterior)
@@ -163,7 +168,7 @@ class ConfusionTables:
         return climbed, FittedTables(j.annotators, j.answers, self.truths.kinds, self.group, tables, shares, counts, alpha, strength)
 
     def step(self, params: Floats, alpha: Floats) -> EMStep:
-        """One EM step under the prior `alpha`."""
+        """Run one EM step under the prior `alpha`."""
         tables, shares = self.split(params)
         logs = floored_log(tables)
         posterior, value = self.truths.infer(self.scores(logs), shares)
@@ -174,16 +179,16 @@ class ConfusionTables:
         return EMStep(value + float((alpha * logs).sum()), posterior, following, promise)
 
     def scores(self, logs: Floats) -> Floats:
-        """Log-likelihood of each item's judgments under each truth, shape (items, truths)."""
+        """Return the log-likelihood of each item's judgments under each truth, shape (items, truths)."""
         return np.asarray(self.matrix @ logs.reshape(-1, self.columns))
 
     def unclamped_posterior(self, params: Floats) -> Floats:
-        """The posterior over answers as if there were no gold."""
+        """Return the posterior over answers as if there were no gold."""
         tables, shares = self.split(params)
         return self.truths.answer_posterior(self.truths.infer(self.scores(floored_log(tables)), shares, clamped=False)[0])
 
     def gold_posterior(self) -> Floats:
-        """The posterior that the judgments of gold items alone lead to."""
+        """Return the posterior under the tables that the judgments of gold items alone lead to."""
         clamp, kinds = self.truths.clamp, self.truths.kinds
         known = np.zeros((self.truths.judgments.n_items, self.columns))
         known[clamp.item] = np.repeat(clamp.rows, kinds, axis=1) / kinds
@@ -193,12 +198,12 @@ class ConfusionTables:
         return self.truths.infer(self.scores(floored_log(tables)), equal)[0]
 
     def split(self, params: Floats) -> tuple[Floats, Floats]:
-        """Flat parameters as tables and shares."""
+        """Split flat parameters into tables and shares."""
         size = self.groups * self.k * self.columns
         return params[:size].reshape(self.groups, self.k, self.columns), params[size:]
 
     def project(self, params: Floats) -> Floats:
-        """Back onto the simplices: negatives to (nearly) 0, and each distribution scaled to sum to 1."""
+        """Project parameters back onto the simplices: raise negatives to (nearly) 0 and scale each distribution to sum to 1."""
         tables, shares = self.split(np.maximum(params, 1e-12))
         answer, kind = shares[: self.k], shares[self.k :].reshape(self.k, -1)
         parts = (tables / tables.sum(axis=1, keepdims=True), answer / answer.sum(), kind / kind.sum(axis=1, keepdims=True))
@@ -212,23 +217,23 @@ class ConfusionTables:
 
 
 def _group_annotators(judgments: Judgments, columns: int) -> tuple[Codes, int, int]:
-    """Each annotator's table, the number of tables, and how many annotators share the last one.
+    """Return each annotator's table, the number of tables, and how many annotators share the last one.
 
-    Everybody has one of their own while they fit in CELLS; else those with the fewest judgments share one.
+    Each annotator has a table of their own while all fit in MAX_CELLS; else those with the fewest judgments share one.
     """
     size, room = judgments.n_annotators, MAX_CELLS // (judgments.n_answers * columns)
     if size <= room:
         return np.arange(size, dtype=np.int32), size, 0
     given = np.bincount(judgments.annotator_code, minlength=size)
-    own = given > np.sort(given)[::-1][max(room - 1, 0)]  # strictly: a tie at the edge must not be broken by name
+    own = given > np.sort(given)[::-1][max(room - 1, 0)]  # strictly: a tie at the cut must not be broken by name
     group = np.where(own, np.cumsum(own) - 1, own.sum()).astype(np.int32)
     return group, int(own.sum()) + 1, int((~own).sum())
 
 
 def _estimate_strength(counts: Floats, mean: Floats) -> float:
-    """The strength s for which rows drawn from Dirichlet(s·mean) make the counts likeliest (Minka 2000), on a grid.
+    """Return the strength s for which rows from Dirichlet(s·mean) make the counts likeliest (Minka 2000), on a grid.
 
-    About 20,000 cells are read, of those who judged most: they tell the most about how people differ.
+    About 20,000 cells are used, of the annotators with the most judgments, which are the most informative of how annotators differ.
     """
     given = counts.sum(axis=(1, 2))
     most = max(20_000 // (counts.shape[1] * counts.shape[2]), 50)
@@ -240,9 +245,9 @@ def _estimate_strength(counts: Floats, mean: Floats) -> float:
 
 
 def _resume_params(start: Consensus, tables: ConfusionTables) -> tuple[Floats, float] | None:
-    """Flat parameters, and the prior's strength, from an earlier fit of the same answers and kinds; None where it was of another form.
+    """Return flat parameters and the prior's strength from an earlier fit of the same answers and kinds; None where its form differs.
 
-    Annotators new since then begin with the mean table.
+    Annotators that the earlier fit didn't know start from the mean table.
     """
     model = start.annotators.model if isinstance(start.annotators, AnnotatorQualities) else None
     j = tables.truths.judgments
@@ -258,7 +263,7 @@ def _resume_params(start: Consensus, tables: ConfusionTables) -> tuple[Floats, f
 
 
 def _carry_posterior(start: Consensus, truths: LatentTruths) -> Floats:
-    """An earlier posterior brought to these judgments' items and answers; the first guess where it has none."""
+    """Return an earlier posterior mapped to these judgments' items and answers; the initial posterior where it has none."""
     j, k = truths.judgments, truths.judgments.n_answers
     place = {answer: column for column, answer in enumerate(j.answers)}
     kept = [(old, place[answer]) for old, answer in enumerate(start.answers) if answer in place]
@@ -277,15 +282,15 @@ def _carry_posterior(start: Consensus, truths: LatentTruths) -> Floats:
 @aggregators.register("dawid_skene")
 @dataclass(frozen=True)
 class DawidSkene:
-    """MAP EM for tables θ_w[k, l] = P(w says l | the answer is k) (Dawid & Skene 1979, eqs. 2.3 to 2.5).
+    """MAP EM for tables θ_w[k, l] = P(w answers l | the answer is k) (Dawid & Skene 1979, eqs. 2.3 to 2.5).
 
     E: T_ik ∝ p_k Π_m θ_{w_m}[k, y_m], in logs. M: θ_w[k, l] ∝ C_w[k, l] + α_w[k, l] with C the expected counts, and
-    p_k ∝ Σ_i T_ik + a. For a prior held, J = Σ_i log Σ_k (…) + Σ α log θ + a Σ log p never falls; α itself is estimated
-    from the counts (`ConfusionTables.pseudo_counts`), and estimated anew until it stays.
+    p_k ∝ Σ_i T_ik + a. For a fixed prior, J = Σ_i log Σ_k (…) + Σ α log θ + a Σ log p never falls; α itself is estimated
+    from the counts (`ConfusionTables.pseudo_counts`), again and again until it settles.
 
-    kinds=2 lets the items of an answer come in two kinds, each with tables of its own, so that people err together on
+    kinds=2 lets the items of an answer come in two kinds, each with tables of its own, so that annotators err together on
     the harder ones (after Li, Rubinstein & Cohn 2019, "Exploiting Worker Correlation for Label Aggregation in
-    Crowdsourcing"; here MAP, and started from how far the votes agree, where they draw at random).
+    Crowdsourcing"; here MAP, and started from how far the votes agree, where they start at random).
     """
 
     class Options(OptionsBase):
@@ -305,8 +310,9 @@ class DawidSkene:
     def fit(
         self, judgments: Judgments, gold: GoldAnswers | None = None, *, start: Consensus | None = None, item_prior: Floats | None = None
     ) -> Consensus:
-        """start: an earlier consensus on (nearly) the same judgments, to go on from.
+        """Fit the judgments and return their consensus, with an annotator's confusion matrix in its quality.
 
+        start: an earlier consensus on (nearly) the same judgments, to resume from.
         item_prior: probabilities (items, answers) in place of the class prior, such as a model's calibrated out-of-fold
         predictions; they enter as γ·log. To take a model as one more annotator instead, give its answers as judgments.
         """
@@ -345,7 +351,10 @@ class DawidSkene:
     def _refit_from_gold(
         self, tables: ConfusionTables, climbed: EMResult, fitted: FittedTables, unclamped: Floats
     ) -> tuple[EMResult, FittedTables, Floats, str]:
-        """The votes lead to answers that gold denies, as adversaries in the majority do: begin at the tables that gold shows."""
+        """Refit from the tables of the gold items, where the votes lead to answers that gold denies, as with adversaries in the majority.
+
+        Returns the fit, its tables, its unclamped posterior of the gold items, and a note; the old fit where the new misses no less gold.
+        """
         clamp, o = tables.truths.clamp, self.options
         gain = o.tolerance * float(tables.truths.judgments.weight.sum())
         again, fitted_anew = tables.fit(tables.gold_posterior(), gain=gain, limit=o.iterations)

@@ -1,12 +1,9 @@
-"""Distances between structured answers (sets, spans, ranks, claims, texts) and the similarity of texts.
+"""Distances between structured answers (sets, spans, ranks, claims, texts), used by alpha as squared differences, and text similarity.
 
-How alike texts are: the cosine between their counts of three characters in a row.
+Each distance function takes distinct answers and returns their distances, 0 (the same) to 1, shape (answers, answers).
 
-Close to chrF (Popović 2015) in what it sees: words, endings and their order nearby; letters' case and spaces are passed over.
-
-How far apart two answers are that are more than one label: what alpha takes for a squared difference.
-
-Each function takes distinct answers, as votes, and gives their distances, 0 (the same) to 1, shape (answers, answers).
+The similarity of texts is the cosine between their counts of character trigrams. Like chrF (Popović 2015) it sees words, endings
+and their local order; case and whitespace are ignored.
 """
 
 from __future__ import annotations
@@ -24,8 +21,11 @@ PAIR_BLOCK = 20_000  # pairs of texts compared at once
 
 
 def trigram_profiles(texts: Sequence[str]) -> sparse.csr_array:
-    """(texts, runs of characters): square roots of counts, so that a word repeated isn't all that counts; each row of length 1."""
-    marked = [f" {' '.join(text.casefold().split())} " + "\n" * (NGRAM_LENGTH - 1) for text in texts]  # a run never joins two texts
+    """Return the trigram profile of each text, (texts, trigrams): square roots of counts, each row of length 1.
+
+    The square root keeps a word that is repeated from dominating.
+    """
+    marked = [f" {' '.join(text.casefold().split())} " + "\n" * (NGRAM_LENGTH - 1) for text in texts]  # no trigram spans two texts
     codes = np.frombuffer("".join(marked).encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
     owner = np.repeat(np.arange(len(texts)), [len(text) for text in marked])
     last = max(len(codes) - NGRAM_LENGTH + 1, 0)
@@ -42,7 +42,7 @@ def trigram_profiles(texts: Sequence[str]) -> sparse.csr_array:
 
 
 def cosine_similarities(profile: sparse.csr_array, first: Integers, second: Integers) -> Floats:
-    """The similarity, 0 to 1, of each pair of rows."""
+    """Return the cosine similarity, 0 to 1, of each pair of rows (first[i], second[i])."""
     parts = [np.zeros(0)]
     for start in range(0, len(first), PAIR_BLOCK):
         rows = slice(start, start + PAIR_BLOCK)
@@ -54,7 +54,10 @@ DistanceFunction = Callable[[Sequence[Any]], Floats]
 
 
 def masi_distances(answers: Sequence[Any]) -> Floats:
-    """MASI (Passonneau 2006): 1 − J · M. J is Jaccard's index; M is 1 for equal sets, 2/3 for a subset, 1/3 for a part in common."""
+    """Return MASI distances (Passonneau 2006), 1 − J · M.
+
+    J is Jaccard's index; M is 1 for equal sets, 2/3 for a subset, 1/3 for an overlap (or none).
+    """
     table = _membership_matrix([answer if isinstance(answer, tuple) else (answer,) for answer in answers])
     shared, size = table @ table.T, table.sum(axis=1)
     smaller = np.minimum(size[:, None], size)
@@ -64,7 +67,7 @@ def masi_distances(answers: Sequence[Any]) -> Floats:
 
 
 def span_distances(answers: Sequence[tuple[tuple[int, int, Hashable], ...]]) -> Floats:
-    """1 − Jaccard's index of the characters that each label covers."""
+    """Return 1 − Jaccard's index of the characters that each label covers."""
     edges = np.unique([edge for answer in answers for start, end, _ in answer for edge in (start, end)])
     place = {edge: k for k, edge in enumerate(edges.tolist())}
     pieces = [[(k, label) for start, end, label in answer for k in range(place[start], place[end])] for answer in answers]
@@ -75,7 +78,10 @@ def span_distances(answers: Sequence[tuple[tuple[int, int, Hashable], ...]]) -> 
 
 
 def rank_distances(answers: Sequence[tuple[int, ...]]) -> Floats:
-    """(1 − Spearman's correlation) / 2 of two orders of the same responses; 1 where they don't rank the same ones."""
+    """Return (1 − Spearman's correlation) / 2 of orders of the same responses.
+
+    Raises ValueError for orders of different lengths.
+    """
     if len({len(answer) for answer in answers}) > 1:
         raise ValueError("orders of different lengths")  # one question has one number of responses
     place = np.argsort(np.asarray(answers), axis=1).astype(np.float64)
@@ -84,7 +90,7 @@ def rank_distances(answers: Sequence[tuple[int, ...]]) -> Floats:
 
 
 def claim_distances(answers: Sequence[tuple[tuple[Hashable, str], ...]]) -> Floats:
-    """The share of the claims that either marked on which the two verdicts differ, or only one marked it."""
+    """Return the share of the claims marked by either answer that only one marked or to which they give different verdicts."""
     marked = _membership_matrix([[claim for claim, _ in answer] for answer in answers])
     said = _membership_matrix(answers)
     size = marked.sum(axis=1)
@@ -93,7 +99,7 @@ def claim_distances(answers: Sequence[tuple[tuple[Hashable, str], ...]]) -> Floa
 
 
 def text_distances(answers: Sequence[str]) -> Floats:
-    """1 − the texts' similarity."""
+    """Return 1 − the similarity of texts (see `trigram_profiles`)."""
     profile = trigram_profiles(answers)
     return np.asarray(np.clip(1 - (profile @ profile.T).toarray(), 0.0, 1.0))
 
@@ -108,7 +114,7 @@ DISTANCES: dict[str, DistanceFunction] = {
 
 
 def _membership_matrix(answers: Sequence[Iterable[Hashable]], columns: Sequence[Hashable] | None = None) -> Floats:
-    """Which members each answer has: 0 or 1, (answers, members)."""
+    """Return which members each answer has: 0 or 1, (answers, members)."""
     place: dict[Hashable, int] = {member: k for k, member in enumerate(columns or ())}
     for answer in answers:
         for member in answer:
@@ -120,6 +126,6 @@ def _membership_matrix(answers: Sequence[Iterable[Hashable]], columns: Sequence[
 
 
 def _jaccard_index(shared: Floats, size: Floats) -> Floats:
-    """Shared over united, of each pair; two empty answers are the same."""
+    """Return intersection over union of each pair; two empty answers are equal."""
     union = size[:, None] + size - shared
     return np.divide(shared, union, out=np.ones_like(union), where=union > 0)

@@ -1,10 +1,7 @@
 """Expectation maximisation accelerated by SQUAREM, and the latent truths and vote cells that the models share.
 
-EM, accelerated: from scores to posteriors, and a climb of one objective.
-
-What is known of the items' answers besides judgments: gold, and a prior over answers, learnt or given.
-
-Models in which a judgment is right or not: what they need of the data is a sum over (item, answer) cells.
+`LatentTruths` holds what is known of the items' answers besides judgments: gold, and a prior over answers, learnt or given.
+`VoteCells` serves models in which a judgment is either right or wrong: they need only sums over (item, answer) cells.
 """
 
 from __future__ import annotations
@@ -24,9 +21,10 @@ ROUNDING_SLACK = 1e-9  # relative rounding error of a sum of log-probabilities
 
 
 class EMStep(NamedTuple):
-    """One E-step and M-step: objective and posterior at the parameters given, and the parameters that follow.
+    """One E-step and M-step.
 
-    promise: how much the M-step raised the expected log-likelihood, in nats; the objective will rise by at least that.
+    objective, posterior: at the parameters given. next_params: the parameters after the M-step. expected_gain: how much the M-step
+    raised the expected log-likelihood, in nats; the objective will rise by at least that.
     """
 
     objective: float
@@ -36,7 +34,7 @@ class EMStep(NamedTuple):
 
 
 class EMResult(NamedTuple):
-    """Where a climb ended: the best parameters met, their posterior and objective, and how it went."""
+    """The end of an EM run: the best parameters, their posterior and objective, the number of steps, and whether it converged."""
 
     params: Floats
     posterior: Floats
@@ -48,10 +46,11 @@ class EMResult(NamedTuple):
 def run_squarem(
     step: Callable[[Floats], EMStep], start: Floats, project: Callable[[Floats], Floats], *, gain: float, limit: int
 ) -> EMResult:
-    """SQUAREM (Varadhan & Roland 2008, scheme S3): two EM steps, then a leap along them that is kept only where it climbs higher.
+    """Maximise an EM objective by SQUAREM (Varadhan & Roland 2008, scheme S3): two EM steps, then an extrapolation.
 
-    start: flat parameters. project: back onto the simplices after a leap. Stops when the next step promises at most `gain`
-    nats, or after `limit` steps. The objective never falls: EM can't lower it, and a leap that would is not taken.
+    start: flat parameters. project: maps extrapolated parameters back onto the simplices. Stops when the next step promises at most
+    `gain` nats, or after `limit` steps. The objective never falls: EM can't lower it, and an extrapolation is kept only where it is at
+    least as good as the EM steps. Raises ArithmeticError where EM lowers the objective beyond rounding.
     """
     here, now, steps = start, step(start), 1
     while steps < limit and now.expected_gain > gain:
@@ -73,13 +72,13 @@ def _extrapolate(x0: Floats, x1: Floats, x2: Floats) -> Floats:
 
 
 def floored_log(values: Floats) -> Floats:
-    """log, with 0 as −690: a product with it stays finite."""
+    """Return log of values, floored at −690 (log 1e-300), so that products with it stay finite."""
     return np.asarray(np.log(np.maximum(values, 1e-300)))
 
 
 def normalize_scores(scores: Floats) -> Floats:
-    """exp and scale each row to sum to 1, in place; returns each row's log of the sum, shape (rows,)."""
-    # numpy's maximum over a short last axis is several times slower than column by column
+    """Exponentiate and scale each row to sum to 1, in place; return the log of each row's sum, shape (rows,)."""
+    # numpy's maximum over a short last axis is several times slower than one column at a time
     top = np.maximum.reduce(list(scores.T)) if scores.shape[1] <= 8 else scores.max(axis=1)
     scores -= top[:, None]
     np.exp(scores, out=scores)
@@ -92,10 +91,10 @@ def normalize_scores(scores: Floats) -> Floats:
 class LatentTruths:
     """The latent side of an EM: each item has an answer, and under it one of `kinds` kinds (1: answers only).
 
-    Posteriors have shape (items, answers × kinds), the kinds of an answer side by side. Shares, the parameters here, are
+    Posteriors have shape (items, answers × kinds), with the kinds of an answer next to each other. Shares, the parameters here, are
     P(answer), shape (answers,), followed by P(kind | answer), shape (answers × kinds,).
-    log_prior: None where P(answer) is learnt, else given, (answers,) or (items, answers).
-    smoothing: pseudo-items of each answer in a learnt prior; it keeps an answer that nobody gave alive.
+    clamp: the gold answers. log_prior: None where P(answer) is learnt, else given, (answers,) or (items, answers).
+    smoothing: pseudo-items of each answer in a learnt prior, which keep the probability of an answer that nobody gave above 0.
     """
 
     judgments: Judgments
@@ -109,7 +108,10 @@ class LatentTruths:
         return self.judgments.n_answers * self.kinds
 
     def initial_posterior(self) -> Floats:
-        """Vote shares with gold in place, equal where there are no votes; an item is of the easier kind the more its votes agree."""
+        """Return the vote shares with gold clamped, uniform where there are no votes.
+
+        With several kinds, an item is more likely of the easier kind the more its votes agree.
+        """
         votes = self.judgments.votes
         total = votes.sum(axis=1, keepdims=True)
         shares = self.clamp.clamp_rows(np.divide(votes, total, out=np.full_like(votes, 1 / votes.shape[1]), where=total > 0))
@@ -121,16 +123,16 @@ class LatentTruths:
         return np.asarray(shares[:, :, None] * grade[:, None, :]).reshape(len(shares), -1)
 
     def answer_posterior(self, posterior: Floats) -> Floats:
-        """The posterior over answers, whatever their kind; shape (items, answers)."""
+        """Sum the posterior over kinds to answers; shape (items, answers)."""
         return posterior.reshape(len(posterior), -1, self.kinds).sum(axis=2) if self.kinds > 1 else posterior
 
     def update_shares(self, posterior: Floats) -> Floats:
-        """The shares' M-step; gold tells nothing of P(answer), as it is rarely a random sample."""
+        """Run the M-step of the shares; gold is left out of P(answer), as it is rarely a random sample."""
         free, kinds = self._totals(posterior)
         return np.concatenate([free / free.sum(), (kinds / kinds.sum(axis=1, keepdims=True)).ravel()])
 
     def expected_gain(self, posterior: Floats, before: Floats, after: Floats) -> float:
-        """How much a step of the shares raises the expected log-likelihood, in nats."""
+        """Return how much a step of the shares raises the expected log-likelihood, in nats."""
         k = self.judgments.n_answers
         free, kinds = self._totals(posterior)
         rise = floored_log(after) - floored_log(before)
@@ -140,13 +142,13 @@ class LatentTruths:
         k = self.judgments.n_answers
         total = np.ones(len(posterior)) @ posterior
         free = (total - posterior[self.clamp.item].sum(axis=0)).reshape(k, self.kinds).sum(axis=1)
-        # EM without a prior may leave nothing of a class; a hair keeps its share defined
+        # EM without a prior may leave a class empty; a tiny count keeps its share defined
         return np.maximum(free, 0.0) + max(self.smoothing, 1e-12), total.reshape(k, self.kinds) + 1.0
 
     def infer(self, scores: Floats, shares: Floats, *, clamped: bool = True) -> tuple[Floats, float]:
-        """The E-step: log-likelihoods (items, answers × kinds), overwritten, to the posterior and its part of the objective.
+        """Run the E-step: log-likelihoods (items, answers × kinds), overwritten, to the posterior and its part of the objective.
 
-        That part is the log marginal of the free items, the expected log marginal of gold over its kinds, and the density
+        That part is the log marginal of the free items, the expected log marginal of gold over its kinds, and the log density
         of the shares under their prior. clamped=False: the posterior as if there were no gold.
         """
         k, gold = self.judgments.n_answers, self.clamp.item
@@ -160,14 +162,14 @@ class LatentTruths:
         return scores, value + gold_value + float(marginal.sum() - marginal[gold].sum())
 
     def contradiction_notes(self, scores: Floats, shares: Floats | None = None) -> list[str]:
-        """A note on gold that these log-likelihoods, overwritten, deny; shares: P(answer) where it is learnt."""
+        """Return a note on gold that these log-likelihoods (overwritten) contradict; shares: P(answer) where it is learnt."""
         if not len(self.clamp):
             return []
         unclamped, _ = self.infer(scores, np.ones(self.judgments.n_answers + self.columns) if shares is None else shares, clamped=False)
         return self.clamp.contradiction_notes(self.judgments, self.answer_posterior(unclamped)[self.clamp.item])
 
     def _gold(self, scores: Floats) -> tuple[Floats, float]:
-        """Gold's rows of the posterior, its kinds inferred, and its expected log marginal."""
+        """Return the posterior rows of gold, with its kinds inferred, and its expected log marginal."""
         shape = (len(scores), self.judgments.n_answers, self.kinds)
         within = scores.reshape(-1, self.kinds)
         marginal = normalize_scores(within).reshape(shape[:2])
@@ -185,9 +187,11 @@ def build_truths(
     item_prior: Floats | None = None,
     item_prior_weight: float = 1.0,
 ) -> LatentTruths:
-    """class_prior: answer -> probability (on any positive scale), learnt when None.
+    """Build the latent truths of judgments with gold and a prior.
 
-    item_prior: probabilities (items, answers) in its place, which enter as item_prior_weight·log.
+    class_prior: answer -> probability (on any positive scale), learnt when None. item_prior: probabilities (items, answers) in its
+    place, which enter as item_prior_weight·log. Raises UserError for a class prior that doesn't give each answer a positive share, and
+    for an item prior of the wrong shape or with a row that has no positive entry or a negative one.
     """
     log_prior = None
     if item_prior is not None:
@@ -198,7 +202,7 @@ def build_truths(
 
 
 def vote_prior(judgments: Judgments) -> dict[Any, float]:
-    """Each answer's share of the votes, with one vote more."""
+    """Return each answer's number of votes plus one, as an unnormalised class prior."""
     return dict(zip(judgments.answers, (judgments.votes.sum(axis=0) + 1.0).tolist(), strict=True))
 
 
@@ -224,7 +228,10 @@ def _item_log_prior(item_prior: Floats, judgments: Judgments) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class VoteCells:
-    """Vote weights, (item, answer) cells × sources; a source is an annotator, or an annotator's answer."""
+    """Vote weights by cell and source.
+
+    matrix: (item, answer) cells × sources; a source is an annotator, or an annotator's answer. votes: all votes of each source.
+    """
 
     judgments: Judgments
     matrix: sparse.csr_array
@@ -232,7 +239,7 @@ class VoteCells:
 
     @classmethod
     def from_judgments(cls, judgments: Judgments, *, by_answer: bool) -> VoteCells:
-        """Sources are annotators, or (by_answer) each annotator's answers side by side; votes: each source's, in all."""
+        """Build the cells; sources are annotators or, with `by_answer`, each annotator's answers next to each other."""
         j = judgments
         cell = j.item_code.astype(np.int64) * j.n_answers + j.answer_code
         source = j.annotator_code.astype(np.int64) * j.n_answers + j.answer_code if by_answer else j.annotator_code
@@ -241,9 +248,9 @@ class VoteCells:
         return cls(j, matrix, np.bincount(source, j.weight, shape[1]).astype(np.float64))
 
     def scores(self, gain: Floats) -> Floats:
-        """Each source's gain summed where it voted; shape (items, answers)."""
+        """Return the sum of the sources' gains over the votes on each answer; shape (items, answers)."""
         return np.asarray(self.matrix @ gain).reshape(-1, self.judgments.n_answers)
 
     def expected_right_votes(self, posterior: Floats) -> Floats:
-        """Each source's expected number of right votes, shape (sources,)."""
+        """Return each source's expected number of right votes, shape (sources,)."""
         return np.asarray(self.matrix.T @ posterior.ravel())

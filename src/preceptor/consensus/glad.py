@@ -1,4 +1,4 @@
-"""GLAD: people differ in ability, items in difficulty."""
+"""GLAD: annotators differ in ability, items in difficulty."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from preceptor.types import Consensus
 class Glad:
     """MAP for P(right) = σ(α_w β_i), β_i = exp(b_i) > 0, with α, b ~ N(1, 1) (Whitehill et al. 2009, "Whose Vote Should Count More").
 
-    The log marginal is climbed itself, by L-BFGS: by Fisher's identity its gradient is that of EM's expected
-    log-likelihood, and one climb costs a tenth of the paper's nested ones. It has a parameter an item: below five
-    judgments an item read it as a display of difficulty only.
+    The log marginal itself is maximised, by L-BFGS: by Fisher's identity its gradient is that of EM's expected
+    log-likelihood, and one run costs a tenth of the paper's nested ones. It has one parameter an item: below five
+    judgments an item read it as an indication of difficulty only.
     """
 
     class Options(OptionsBase):
@@ -35,7 +35,7 @@ class Glad:
     options: Options = field(default_factory=Options)
 
     def fit(self, judgments: Judgments, gold: GoldAnswers | None = None, *, item_prior: Floats | None = None) -> Consensus:
-        """item_prior: probabilities (items, answers) in place of the class prior."""
+        """Fit the judgments and return their consensus; `item_prior`: probabilities (items, answers) in place of the class prior."""
         o = self.options
         truths = build_truths(judgments, gold, class_prior=o.class_prior or dict.fromkeys(judgments.answers, 1.0), item_prior=item_prior)
         marginal = GladMarginal(truths, VoteCells.from_judgments(judgments, by_answer=False))
@@ -60,7 +60,7 @@ class GladMarginal:
     cells: VoteCells
 
     def loss(self, params: Floats) -> tuple[float, Floats]:
-        """Minus the log posterior density in nats a vote, and its gradient."""
+        """Return minus the log posterior density in nats a vote, and its gradient."""
         j = self.truths.judgments
         alpha, b, beta = self._split(params)
         x = alpha[j.annotator_code] * beta[j.item_code]
@@ -77,11 +77,11 @@ class GladMarginal:
         return -value / votes, np.asarray(-gradient / votes)
 
     def posterior(self, params: Floats) -> tuple[Floats, float]:
-        """The posterior, and its part of the log marginal."""
+        """Return the posterior, and its part of the log marginal."""
         return self.truths.infer(self.scores(params), np.ones(2 * self.truths.judgments.n_answers))
 
     def scores(self, params: Floats) -> Floats:
-        """What votes for k add to the log-likelihood of k, Σ α β + log(K − 1); shape (items, answers)."""
+        """Return what votes for k add to the log-likelihood of k, Σ α β + log(K − 1); shape (items, answers)."""
         alpha, _, beta = self._split(params)
         j = self.truths.judgments
         return np.asarray(beta[:, None] * self.cells.scores(alpha) + np.log(max(j.n_answers - 1, 1)) * j.votes)

@@ -1,11 +1,7 @@
 """Judgments as columns of codes, the one form in which every aggregator reads them, and gold answers.
 
-Judgments as columns of codes: the one form in which every aggregator reads them.
-
 Rows are kept sorted by item, annotator and answer, so that the order of arrival can't change a result,
-and an item's rows lie side by side.
-
-Known answers: how they enter a fit, and how a wrong one surfaces.
+and an item's rows are contiguous. `GoldClamp` holds how gold enters a fit and how a wrong key is found.
 """
 
 from __future__ import annotations
@@ -30,7 +26,7 @@ RepeatRule = Literal["share", "last", "all"]
 
 @dataclass(frozen=True, eq=False)
 class Judgments:
-    """Who answered what about which item, as codes into three tuples of original ids.
+    """The answers of annotators to items, as codes into three tuples of original ids.
 
     items, annotators: sorted distinct ids. answers: the closed list as given, or the sorted distinct answers.
     item_code, annotator_code, answer_code: int32, shape (rows,). weight: float64, shape (rows,), in votes.
@@ -59,7 +55,7 @@ class Judgments:
         repeats: RepeatRule = "share",
         answers: Sequence[Any] | None = None,
     ) -> Judgments:
-        """Judgments from three columns of equal length (lists, arrays or pandas Series), one row a judgment.
+        """Build judgments from three columns of equal length (lists, arrays or pandas Series), one row a judgment.
 
         An answer of None or NaN is missing: the row is dropped, the item stays. repeats says what counts when one
         annotator answered one item more than once: "share" (one vote in all), "last" (the latest by `time`), "all".
@@ -120,24 +116,27 @@ class Judgments:
 
     @property
     def counts(self) -> Integers:
-        """Votes an item rests on, shape (n_items,); with repeats shared, a person counts once."""
+        """The number of votes on each item, shape (n_items,); with repeats shared, an annotator counts once."""
         return np.asarray(np.rint(np.bincount(self.item_code, self.weight, self.n_items)), dtype=np.int64)
 
     def incidence(self, group: Codes, groups: int) -> sparse.csr_array:
-        """Items × (group, answer) matrix of vote weights; `group` codes each annotator into one of `groups`."""
+        """Return the items × (group, answer) matrix of vote weights; `group` codes each annotator into one of `groups`."""
         column = group[self.annotator_code] * np.int32(self.n_answers) + self.answer_code
         return sparse.csr_array((self.weight, column, self.item_start), shape=(self.n_items, groups * self.n_answers))
 
     def select_rows(self, mask: NDArray[np.bool_]) -> Judgments:
-        """The rows where `mask`, shape (rows,), is true, as if the others had never been; items, annotators and answers stay."""
+        """Return the judgments where `mask`, shape (rows,), is true.
+
+        Weights are as if there had been no others; items, annotators and answers stay.
+        """
         item, annotator, answer = self.item_code[mask], self.annotator_code[mask], self.answer_code[mask]
         weight = _row_weights(item, annotator, self.repeats)
         return replace(self, item_code=item, annotator_code=annotator, answer_code=answer, weight=weight)
 
     def extend(self, *, item: Any, annotator: Any, answer: Any) -> Judgments:
-        """These and later judgments, as `from_columns` would make of all, in a fraction of its time.
+        """Return these and later judgments, as `from_columns` would build from all, in a fraction of its time.
 
-        UserError for an answer that is not among `answers`: then all must be encoded anew.
+        Raises UserError for an answer that is not among `answers`: then all must be encoded again.
         """
         new = Judgments.from_columns(item=item, annotator=annotator, answer=answer, answers=self.answers)
         items, old_item, new_item = _merge_ids(self.items, new.items)
@@ -155,7 +154,10 @@ class Judgments:
 
 
 def encode_column(column: Any, name: str) -> tuple[tuple[Any, ...], Codes]:
-    """Sorted distinct values of a column, and each row's index among them; None and NaN get −1."""
+    """Return the sorted distinct values of a column, and each row's index among them; None and NaN get −1.
+
+    Raises UserError for a column of more than one dimension and for values that can't be hashed.
+    """
     values = np.asarray(column) if hasattr(column, "__array__") else column
     if not isinstance(values, np.ndarray):
         return _encode_objects(list(values), name)
@@ -172,7 +174,7 @@ def encode_column(column: Any, name: str) -> tuple[tuple[Any, ...], Codes]:
 
 
 def _encode_integers(values: NDArray[Any]) -> tuple[tuple[Any, ...], Codes]:
-    """A table over the range of values where that is small (no sort), else by sorting."""
+    """Encode integers by a table over their range where that is small (no sort), else by sorting."""
     low, high = int(values.min()), int(values.max())
     if high - low > 4 * len(values) + 1024:
         distinct, code = np.unique(values, return_inverse=True)
@@ -185,7 +187,7 @@ def _encode_integers(values: NDArray[Any]) -> tuple[tuple[Any, ...], Codes]:
 
 
 def _encode_objects(values: list[Any], name: str) -> tuple[tuple[Any, ...], Codes]:
-    """One pass through a dict that numbers what it hasn't seen, then the numbers in sorted order."""
+    """Encode values in one pass through a dict that numbers each new value, then renumber them in sorted order."""
     seen: defaultdict[Any, int] = defaultdict()
     seen.default_factory = seen.__len__
     try:
@@ -207,7 +209,7 @@ def _sort_values(values: Iterable[Any]) -> list[Any]:
 
 
 def _merge_ids(old: tuple[Any, ...], new: tuple[Any, ...]) -> tuple[tuple[Any, ...], Codes, Codes]:
-    """The sorted union of two id lists, and the place in it of each old and each new id."""
+    """Return the sorted union of two id lists, and the index in it of each old and each new id."""
     known = dict(zip(old, range(len(old)), strict=True))
     fresh = [value for value in new if value not in known]
     if not fresh:
@@ -261,7 +263,10 @@ def _answered_times(time: Any, given: NDArray[np.bool_]) -> NDArray[Any]:
 
 
 def _latest_rows(item: Codes, annotator: Codes, answer: Codes, time: NDArray[Any]) -> tuple[Codes, Codes, Codes]:
-    """The last row of each (item, annotator); judgments of one instant are told apart by their answer, not by their row."""
+    """Return the last row of each (item, annotator).
+
+    Of judgments with the same time the one with the larger answer code is taken, whatever the order of the rows.
+    """
     order = np.lexsort((answer, time, annotator, item))
     item, annotator, answer = item[order], annotator[order], answer[order]
     last = np.append((item[1:] != item[:-1]) | (annotator[1:] != annotator[:-1]), True)[: len(item)]
@@ -269,7 +274,7 @@ def _latest_rows(item: Codes, annotator: Codes, answer: Codes, time: NDArray[Any
 
 
 def _sort_rows(item: Codes, annotator: Codes, answer: Codes, n_annotators: int, n_answers: int) -> tuple[Codes, Codes, Codes]:
-    """Rows sorted by item, annotator, answer; packed into one integer, as sorting that is several times faster than sorting rows."""
+    """Sort rows by item, annotator and answer, packed into one integer, which is several times faster than sorting rows."""
     key = (item.astype(np.int64) * n_annotators + annotator) * n_answers + answer
     key.sort()
     pair = key // n_answers
@@ -289,14 +294,17 @@ def _row_weights(item: Codes, annotator: Codes, repeats: RepeatRule) -> Floats:
 
 GoldAnswers = Mapping[Any, Any]
 
-GOLD_DOUBT = 0.01  # the share of keys that may be wrong
+GOLD_DOUBT = 0.01  # the assumed share of wrong keys
 CONTRADICTION_PROBABILITY = 0.95
 MIN_MISSED_KEYS = 5  # missed keys from which on most annotators, rather than the keys, are taken to be wrong
 
 
 @dataclass(frozen=True, eq=False)
 class GoldClamp:
-    """Gold as fixed rows of the posterior: `item` codes, `key` codes, `rows` (1 − DOUBT on the key, the rest spread)."""
+    """Gold as fixed rows of the posterior.
+
+    item, key: codes of the gold items and of their answers. rows: 1 − GOLD_DOUBT on the key, the rest spread evenly, (gold items, answers).
+    """
 
     item: NDArray[np.int64]
     key: NDArray[np.int64]
@@ -304,7 +312,7 @@ class GoldClamp:
 
     @classmethod
     def from_gold(cls, judgments: Judgments, gold: GoldAnswers | None) -> GoldClamp:
-        """Gold of items that nobody judged is left out; UserError for a key outside the answers."""
+        """Build the clamp; gold of items without judgments is left out. Raises UserError for a key outside the answers."""
         place = {answer: code for code, answer in enumerate(judgments.answers)}
         known = [(judgments.item_index[item], item, key) for item, key in (gold or {}).items() if item in judgments.item_index]
         for _, item, key in known:
@@ -323,20 +331,23 @@ class GoldClamp:
         return len(self.item)
 
     def clamp_rows(self, posterior: Floats) -> Floats:
-        """The posterior with gold rows put in place (in place, and returned)."""
+        """Put the gold rows into the posterior, in place, and return it."""
         posterior[self.item] = self.rows
         return posterior
 
     def missed_share(self, unclamped: Floats) -> float:
-        """The share of keys that the judgments alone don't arrive at; unclamped: their posterior, shape (gold items, answers)."""
+        """Return the share of keys that differ from the most probable answer by the judgments alone.
+
+        unclamped: the posterior without gold, shape (gold items, answers).
+        """
         return float(np.mean(unclamped.argmax(axis=1) != self.key)) if len(self) else 0.0
 
     def denies_gold(self, unclamped: Floats) -> bool:
-        """Whether the judgments miss most keys, and too many for those to be wrong keys."""
+        """Return whether the judgments miss most keys, and more than could be wrong keys."""
         return self.missed_share(unclamped) > 0.5 and self.missed_share(unclamped) * len(self) >= MIN_MISSED_KEYS
 
     def contradiction_notes(self, judgments: Judgments, unclamped: Floats) -> list[str]:
-        """A note that names the gold items whose judgments say otherwise with more than 95 % certainty."""
+        """Return a note that names the gold items whose judgments lead to another answer with more than 95 % probability."""
         against = np.flatnonzero((unclamped.max(axis=1, initial=0.0) > CONTRADICTION_PROBABILITY) & (unclamped.argmax(axis=1) != self.key))
         if not len(against):
             return []

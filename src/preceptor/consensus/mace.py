@@ -1,4 +1,4 @@
-"""MACE: people either know, or spam with favourite answers."""
+"""MACE: an annotator either knows the answer or spams with favourite answers."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from preceptor.types import Consensus
 @aggregators.register("mace")
 @dataclass(frozen=True)
 class Mace:
-    """MAP EM for P(w says l | k) = c_w [l = k] + (1 − c_w) ξ_w[l] (Hovy, Berg-Kirkpatrick, Vaswani & Hovy 2013, "Learning
-    Whom to Trust with MACE").
+    """MAP EM for P(w answers l | k) = c_w [l = k] + (1 − c_w) ξ_w[l].
 
-    c_w: how often w knows; ξ_w: what w says else. Started once from the votes, where the paper draws ten starts: from
-    there EM ended no lower on the crowds that we tried, and gives the same answer each time. The class prior is learnt.
+    Hovy, Berg-Kirkpatrick, Vaswani & Hovy 2013, "Learning Whom to Trust with MACE".
+    c_w: how often w knows; ξ_w: what w answers otherwise. Started once from the votes, where the paper takes ten random starts: EM
+    from there ended no lower on the crowds that we tried, and gives the same answer each time. The class prior is learnt.
     """
 
     class Options(OptionsBase):
@@ -37,7 +37,7 @@ class Mace:
     options: Options = field(default_factory=Options)
 
     def fit(self, judgments: Judgments, gold: GoldAnswers | None = None, *, item_prior: Floats | None = None) -> Consensus:
-        """item_prior: probabilities (items, answers) in place of the class prior."""
+        """Fit the judgments and return their consensus; `item_prior`: probabilities (items, answers) in place of the class prior."""
         o = self.options
         truths = build_truths(judgments, gold, class_prior=o.class_prior, smoothing=o.smoothing, item_prior=item_prior)
         spam = MaceEM(truths, VoteCells.from_judgments(judgments, by_answer=True), o.knows, o.spams, o.favourite)
@@ -56,20 +56,26 @@ class Mace:
 
 @dataclass(frozen=True, eq=False)
 class MaceParameters:
-    """How often each knows, shape (annotators,), and what each says else, shape (annotators, answers)."""
+    """The fitted parameters.
+
+    knows: how often each annotator knows, (annotators,). says: their answers when spamming, (annotators, answers).
+    """
 
     knows: Floats
     says: Floats
 
     def confusion(self, annotator: int) -> Floats:
-        """c·I + (1 − c)·ξ in each row."""
+        """Return the confusion matrix of an annotator (by code), c·I + (1 − c)·ξ in each row."""
         c = self.knows[annotator]
         return np.asarray(c * np.eye(self.says.shape[1]) + (1 - c) * self.says[annotator])
 
 
 @dataclass(frozen=True, eq=False)
 class MaceEM:
-    """The EM step over c, ξ and the shares, one after another in the flat parameters."""
+    """The EM step over c, ξ and the shares, one after another in the flat parameters.
+
+    knows, spams, favourite: the prior's pseudo-judgments, as in `Mace.Options`.
+    """
 
     truths: LatentTruths
     cells: VoteCells
@@ -78,12 +84,12 @@ class MaceEM:
     favourite: float
 
     def initial_params(self) -> Floats:
-        """The parameters that the votes lead to, if half of those that agree were made knowing."""
+        """Return the parameters that the votes lead to if half of the agreeing votes were made knowing."""
         posterior = self.truths.initial_posterior()
         return self._maximize(0.5 * self._square(self.cells.expected_right_votes(posterior)), posterior)
 
     def step(self, params: Floats) -> EMStep:
-        """One EM step; the objective is the log marginal plus the log densities of c, ξ and shares under their priors."""
+        """Run one EM step; the objective is the log marginal plus the log densities of c, ξ and shares under their priors."""
         c, xi, shares = self.split(params)
         posterior, value = self.truths.infer(self.scores(c, xi), shares)
         spam = (1 - c)[:, None] * xi
@@ -95,16 +101,16 @@ class MaceEM:
         return EMStep(value, posterior, following, promise)
 
     def scores(self, c: Floats, xi: Floats) -> Floats:
-        """What a vote for k adds to the log-likelihood of k, summed; shape (items, answers)."""
+        """Return what the votes for k add to the log-likelihood of k; shape (items, answers)."""
         return self.cells.scores(np.log1p(c[:, None] / ((1 - c)[:, None] * xi)).ravel())
 
     def split(self, params: Floats) -> tuple[Floats, Floats, Floats]:
-        """c, ξ and the shares."""
+        """Split flat parameters into c, ξ and the shares."""
         w, k = self.truths.judgments.n_annotators, self.truths.judgments.n_answers
         return params[:w], params[w : w + w * k].reshape(w, k), params[w + w * k :]
 
     def project(self, params: Floats) -> Floats:
-        """c into [1e-6, 1 − 1e-6], each distribution positive and scaled to sum to 1."""
+        """Clip c into [1e-6, 1 − 1e-6], and make each distribution positive and sum to 1."""
         c, xi, shares = (np.maximum(part, 1e-9) for part in self.split(params))
         k = self.truths.judgments.n_answers
         parts = (np.clip(c, 1e-6, 1 - 1e-6), (xi / xi.sum(axis=1, keepdims=True)).ravel(), shares[:k] / shares[:k].sum(), shares[k:])

@@ -1,4 +1,4 @@
-"""Majority vote: the yardstick. Shares of votes are no calibrated posterior."""
+"""Majority vote, the baseline; its vote shares are not a calibrated posterior."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class MajorityAggregator:
     options: Options = field(default_factory=Options)
 
     def fit(self, judgments: Judgments, gold: GoldAnswers | None = None) -> Consensus:
+        """Return the vote shares of each item, with gold clamped."""
         clamp = GoldClamp.from_gold(judgments, gold)
         votes = judgments.votes + self.options.prior
         votes[votes.sum(axis=1) == 0] = 1.0

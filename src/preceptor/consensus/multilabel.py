@@ -1,4 +1,4 @@
-"""Several labels at once: whether each label applies to each item, from people who ticked those that they saw fit."""
+"""Multilabel consensus: whether each label applies to each item, from annotators who tick the labels that apply."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from preceptor.errors import UserError
 from preceptor.registry import OptionsBase
 from preceptor.types import Consensus
 
-BASE_RATE_ROUNDS = 4  # of learning how common each label is; the last changes little
+BASE_RATE_ROUNDS = 4  # rounds of learning how frequent each label is; the last changes little
 
 
 @dataclass(frozen=True)
 class MultilabelConsensus(Consensus):
-    """Also: P(the label applies), shape (items, labels). The posterior is over the sets in `answers`: the labels' product, scaled to 1.
+    """A consensus on sets of labels, with the probability of each label, `applies`, shape (items, labels).
 
+    The posterior is over the sets in `answers`: the product of the labels' probabilities, scaled to sum to 1.
     `top` is the most probable of all sets, whether or not anybody gave it, and `certainty` its probability.
     """
 
@@ -33,18 +34,18 @@ class MultilabelConsensus(Consensus):
 
     @property
     def sets(self) -> tuple[tuple[Any, ...], ...]:
-        """The labels that more likely apply than not, of each item, whether or not anybody gave just this set."""
+        """The labels of each item that more likely apply than not, whether or not anybody gave exactly this set."""
         return tuple(tuple(self.labels[k] for k in np.flatnonzero(row > 0.5)) for row in self.applies)
 
     @property
     def top(self) -> tuple[Any, ...]:
-        """The most probable set of each item, in the form in which people gave it where they did."""
+        """The most probable set of each item, in the form in which annotators gave it where they did."""
         given = {frozenset(_as_set(answer)): answer for answer in self.answers}
         return tuple(given.get(frozenset(found), found) for found in self.sets)
 
     @property
     def certainty(self) -> Floats:
-        """The probability of `top`: of the right yes or no to every label."""
+        """The probability of `top`: that every label's yes or no is right."""
         return np.asarray(np.maximum(self.applies, 1 - self.applies).prod(axis=1), dtype=np.float64)
 
 
@@ -53,9 +54,9 @@ class MultilabelConsensus(Consensus):
 class MultilabelAggregator:
     """Dawid & Skene's model of each label's yes or no; answers are tuples (or other collections) of labels, a lone label stands for itself.
 
-    Everyone has one table of yes and no for all labels, drawn to the crowd's; each label has its own base rate, learnt.
+    Each annotator has one table of yes and no for all labels, shrunk to the crowd's; each label has its own base rate, learnt.
     (A table for each label of each annotator, with the same prior, was less accurate in simulations, as most have too few
-    judgments.) Labels are taken as independent. To say which labels were shown, use `aggregate_multilabel`.
+    judgments.) Labels are taken as independent. To give the labels that were shown, use `aggregate_multilabel`.
     """
 
     class Options(OptionsBase):
@@ -66,7 +67,10 @@ class MultilabelAggregator:
     options: Options = field(default_factory=Options)
 
     def fit(self, judgments: Judgments, gold: GoldAnswers | None = None) -> MultilabelConsensus:
-        """gold: item -> the labels that apply. Annotators' quality is over decisions, one a label shown."""
+        """Fit the judgments and return their multilabel consensus.
+
+        gold: item -> the labels that apply. Annotators' quality is over decisions, one for each label shown.
+        """
         sets = [_as_set(answer) for answer in judgments.answers]
         labels, chosen = _membership_table(sets, self.options.labels)
         ticks = LabelTicks(
@@ -78,7 +82,10 @@ class MultilabelAggregator:
     def decide(
         self, ticks: LabelTicks, answers: tuple[Any, ...], members: NDArray[np.bool_], counts: NDArray[np.int64], gold: GoldAnswers | None
     ) -> MultilabelConsensus:
-        """answers: the sets of the posterior; members: (sets, labels), which labels are in them; counts: votes an item."""
+        """Decide each label of each item from ticks.
+
+        answers: the sets of the posterior. members: (sets, labels), which labels are in them. counts: votes on each item.
+        """
         width = len(ticks.labels)
         row, label = np.nonzero(ticks.shown)
         if not len(row):
@@ -108,9 +115,10 @@ class MultilabelAggregator:
 def fit_binary_decisions(
     decisions: Judgments, group: NDArray[np.int64], groups: int, gold: GoldAnswers | None, *, smoothing: float, iterations: int
 ) -> DecisionFit:
-    """Answers 0 and 1 by Dawid–Skene with tables drawn to the crowd's; each group of decisions learns its own rate of 1.
+    """Fit Dawid–Skene to answers 0 and 1, with tables shrunk to the crowd's; each group of decisions learns its own rate of 1.
 
-    group: of each item of `decisions`. smoothing: pseudo-decisions, at the mean rate of all, in a group's rate.
+    group: the group of each item of `decisions`, below `groups`. smoothing: pseudo-decisions, at the mean rate of all, in a group's
+    rate.
     """
     shares = decisions.votes[:, 1] / decisions.votes.sum(axis=1)
     model = DawidSkene(DawidSkene.Options(prior="pooled", iterations=iterations))
@@ -127,7 +135,7 @@ def fit_binary_decisions(
 
 
 class DecisionFit(NamedTuple):
-    """What the model of yes and no says: a consensus on decisions, and how often each label applies."""
+    """A fit of yes-or-no decisions: the consensus on them, and the rate of yes of each group, (groups,)."""
 
     consensus: Consensus
     rates: Floats
@@ -135,7 +143,10 @@ class DecisionFit(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class LabelTicks:
-    """Rows of one person on one item: which labels were chosen, and which were shown; both (rows, labels)."""
+    """Rows of one annotator on one item: which labels were chosen, and which were shown; both (rows, labels).
+
+    items, annotators, labels: ids. item, annotator: codes, (rows,). repeats: as in `Judgments`.
+    """
 
     items: tuple[Any, ...]
     annotators: tuple[Any, ...]
@@ -147,7 +158,7 @@ class LabelTicks:
     repeats: RepeatRule
 
     def keys(self, gold: GoldAnswers | None) -> dict[int, int]:
-        """Gold as decision -> 0 or 1; items that nobody judged are left out."""
+        """Return gold as decision -> 0 or 1; items that nobody judged are left out. Raises UserError for an unknown label."""
         place = {item: code for code, item in enumerate(self.items)}
         keys: dict[int, int] = {}
         for item, answer in (gold or {}).items():
@@ -163,11 +174,11 @@ def aggregate_multilabel(
     *, item: Any, annotator: Any, answer: Sequence[Iterable[Any] | None], shown: Sequence[Iterable[Any]] | None = None,
     labels: Sequence[Any] | None = None, gold: GoldAnswers | None = None, repeats: RepeatRule = "share", **options: Any,
 ) -> MultilabelConsensus:  # fmt: skip
-    """Multilabel consensus from columns, one row a person's ticks on one item.
+    """Return the multilabel consensus from columns; a row holds one annotator's ticks on one item.
 
     answer: the labels that were ticked, empty for none of them; None is a missing answer, and left out. shown: the labels that
-    this row could tick, all `labels` (or all that occur) when not given; what was not shown says nothing. gold: item -> labels.
-    Raises UserError for unequal lengths, missing ids, and a tick on a label that was not shown.
+    this row could tick, all `labels` (or all that occur) when not given; a label that was not shown is no evidence. gold: item ->
+    labels. Raises UserError for unequal lengths, missing ids, and a tick on a label that was not shown.
     """
     chosen_options = MultilabelAggregator.Options.parse(options, of="aggregator 'multilabel'")
     given = [row for row, ticked in enumerate(answer) if ticked is not None]
@@ -196,7 +207,7 @@ def _as_set(answer: Any) -> set[Any]:
 
 
 def _membership_table(sets: Sequence[set[Any]], labels: Sequence[Any]) -> tuple[tuple[Any, ...], NDArray[np.bool_]]:
-    """All labels (those named first, in their order) and which of them are in each set, shape (sets, labels)."""
+    """Return all labels (those in `labels` first, in their order) and which of them are in each set, shape (sets, labels)."""
     more = sorted(set().union(*sets) - set(labels), key=lambda label: (type(label).__name__, label))
     place = {label: k for k, label in enumerate([*labels, *more])}
     table = np.zeros((len(sets), len(place)), dtype=bool)

@@ -1,4 +1,4 @@
-"""One coin a person: everyone is right with a probability of their own, whatever the answer."""
+"""The one-coin model: each annotator is right with a probability of their own, whatever the answer."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from preceptor.types import Consensus
 @aggregators.register("one_coin")
 @dataclass(frozen=True)
 class OneCoin:
-    """MAP EM for r_w = P(w is right), a wrong answer being any other alike (the homogeneous Dawid–Skene model;
-    Demartini, Difallah & Cudré-Mauroux 2012, "ZenCrowd").
+    """MAP EM for r_w = P(w is right), with all wrong answers equally likely.
 
+    The homogeneous Dawid–Skene model (Demartini, Difallah & Cudré-Mauroux 2012, "ZenCrowd").
     E: T_ik ∝ p_k Π r^[y=k] ((1−r)/(K−1))^[y≠k], in logs. M: r_w = (Σ T_{i y} + right) / (n_w + right + wrong). Without
-    gold r stays at chance or above: below is usually the answers switched. p is held at the mean share of votes: where it
-    is re-estimated, one coin lets a large class swallow a small one.
+    gold r stays at chance or above: below is usually the answers switched. p is fixed at the shares of votes: where it
+    is re-estimated, one coin lets a large class absorb a small one.
     """
 
     class Options(OptionsBase):
@@ -36,7 +36,7 @@ class OneCoin:
     options: Options = field(default_factory=Options)
 
     def fit(self, judgments: Judgments, gold: GoldAnswers | None = None, *, item_prior: Floats | None = None) -> Consensus:
-        """item_prior: probabilities (items, answers) in place of the class prior."""
+        """Fit the judgments and return their consensus; `item_prior`: probabilities (items, answers) in place of the class prior."""
         o = self.options
         truths = build_truths(judgments, gold, class_prior=o.class_prior or vote_prior(judgments), item_prior=item_prior)
         coins = OneCoinEM(truths, VoteCells.from_judgments(judgments, by_answer=False), o.right, o.wrong)
@@ -54,13 +54,13 @@ class OneCoin:
 
 @dataclass(frozen=True, eq=False)
 class AnnotatorAccuracies:
-    """Everybody's probability of being right, shape (annotators,)."""
+    """The fitted parameters: `right`, each annotator's probability of being right, (annotators,), for that many `answers`."""
 
     right: Floats
     answers: int
 
     def confusion(self, annotator: int) -> Floats:
-        """r on the diagonal, the rest spread evenly."""
+        """Return the confusion matrix of an annotator (by code): r on the diagonal, the rest spread evenly."""
         r, k = self.right[annotator], self.answers
         wrong = np.full((k, k), (1 - r) / max(k - 1, 1))
         np.fill_diagonal(wrong, r if k > 1 else 1.0)
@@ -69,7 +69,7 @@ class AnnotatorAccuracies:
 
 @dataclass(frozen=True, eq=False)
 class OneCoinEM:
-    """The EM step over accuracies r, shape (annotators,)."""
+    """The EM step over accuracies r, shape (annotators,); `right` and `wrong` are the prior's pseudo-judgments."""
 
     truths: LatentTruths
     cells: VoteCells
@@ -77,7 +77,7 @@ class OneCoinEM:
     wrong: float
 
     def step(self, r: Floats) -> EMStep:
-        """One EM step; the objective is the log marginal plus right·Σ log r + wrong·Σ log(1 − r)."""
+        """Run one EM step; the objective is the log marginal plus right·Σ log r + wrong·Σ log(1 − r)."""
         k = self.truths.judgments.n_answers
         hit, miss = np.log(r), np.log1p(-r)
         posterior, value = self.truths.infer(self.scores(r), np.ones(2 * k))
@@ -89,14 +89,14 @@ class OneCoinEM:
         return EMStep(value, posterior, following, promise)
 
     def scores(self, r: Floats) -> Floats:
-        """What a vote for k adds to the log-likelihood of k, summed; shape (items, answers)."""
+        """Return what the votes for k add to the log-likelihood of k; shape (items, answers)."""
         return self.cells.scores(np.log(r) - np.log1p(-r) + np.log(max(self.truths.judgments.n_answers - 1, 1)))
 
     def maximize(self, agree: Floats) -> Floats:
-        """The accuracies at which `agree` right votes are likeliest."""
+        """Return the accuracies at which `agree` right votes are most probable."""
         return self.project((agree + self.right) / np.maximum(self.cells.votes + self.right + self.wrong, 1e-300))
 
     def project(self, r: Floats) -> Floats:
-        """Into [chance or 1e-6, 1 − 1e-6]."""
+        """Clip accuracies into [chance, 1 − 1e-6], or [1e-6, 1 − 1e-6] with gold."""
         chance = 1e-6 if len(self.truths.clamp) else 1 / self.truths.judgments.n_answers
         return np.clip(r, min(chance, 1 - 1e-6), 1 - 1e-6)

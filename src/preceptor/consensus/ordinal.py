@@ -1,8 +1,6 @@
-"""Ordered answers and numbers from named annotators, each with a bias, a scale and a noise.
+"""Ordered answers and numbers from named annotators: a measurement model in which each has a bias, a scale and a noise of their own.
 
-A measurement model of ratings: everyone has a bias, a scale and a noise of their own.
-
-Ordered answers and numbers from named people: posteriors freed of everyone's bias, scale and noise.
+The posterior of an item's value is corrected for them.
 """
 
 from __future__ import annotations
@@ -24,15 +22,18 @@ from preceptor.registry import OptionsBase
 from preceptor.types import AnnotatorQuality, Consensus, Estimate
 
 NOISE_DF = 8.0  # degrees of freedom of the noise: a slip counts for little, and an honest extreme for much
-NOISE_WEIGHT = 10.0  # ratings that the common noise is worth in a person's own
-MIN_RATINGS = 20  # ratings below which a person's scale is the common one
-SCALE_SPREAD = 0.1  # prior standard deviation of scales around 1; a wider one was seen to hurt where most ratings are 0
-MIN_SCALE = 0.05  # of someone who turns the scale round: they count for nothing
+NOISE_WEIGHT = 10.0  # ratings that the common noise is worth in an annotator's own
+MIN_RATINGS = 20  # ratings below which an annotator's scale is the common one
+SCALE_SPREAD = 0.1  # prior standard deviation of scales around 1; a wider one hurt where most ratings are 0
+MIN_SCALE = 0.05  # scale of an annotator who reverses the scale, who thus counts for almost nothing
 
 
 @dataclass(frozen=True, eq=False)
 class RatingColumns:
-    """Standardised ratings as columns sorted by item: y, weight in votes, item and annotator codes, with the items whose value is known."""
+    """Standardised ratings as columns sorted by item.
+
+    y: ratings. weight: in votes. item, annotator: codes. known_item, known_value: items whose value is known from gold, and their values.
+    """
 
     y: Floats
     weight: Floats
@@ -44,9 +45,11 @@ class RatingColumns:
     known_value: Floats
 
     def by_item(self, values: Floats) -> Floats:
+        """Sum values, (ratings,), over each item."""
         return np.asarray(np.bincount(self.item, values, self.n_items))
 
     def by_annotator(self, values: Floats) -> Floats:
+        """Sum values, (ratings,), over each annotator."""
         return np.asarray(np.bincount(self.annotator, values, self.n_annotators))
 
 
@@ -56,7 +59,7 @@ class RaterFit:
 
     value, variance: of each item, shape (items,). bias, scale, noise: of each annotator (noise is a variance); bias_error
     and scale_error are standard errors. centre, prior: mean and variance of the items; bias_prior: variance of the biases.
-    trust: of each rating, what it counts under heavy tails; 1 for one in the middle.
+    trust: the weight of each rating under heavy tails; about 1 for one in the middle.
     """
 
     value: Floats
@@ -73,7 +76,7 @@ class RaterFit:
 
     @classmethod
     def start(cls, ratings: RatingColumns) -> RaterFit:
-        """Means of the ratings, and everyone alike."""
+        """Return the start of a fit: the mean rating of each item, and the same parameters for every annotator."""
         one, zero = np.ones(ratings.n_annotators), np.zeros(ratings.n_annotators)
         votes = ratings.by_item(ratings.weight)
         value = np.divide(ratings.by_item(ratings.weight * ratings.y), votes, out=np.zeros(ratings.n_items), where=votes > 0)
@@ -82,12 +85,13 @@ class RaterFit:
 
 
 def fit_raters(ratings: RatingColumns, *, limit: int, tolerance: float) -> tuple[RaterFit, int, bool]:
-    """EM for y_iw = μ + b_w + a_w (z_i − μ) + e, z_i ~ N(μ, τ²), b_w ~ N(0, β²), a_w ~ N(1, 0.1²), e ~ t_8(0, σ_w²).
+    """Fit y_iw = μ + b_w + a_w (z_i − μ) + e, z_i ~ N(μ, τ²), b_w ~ N(0, β²), a_w ~ N(1, 0.1²), e ~ t_8(0, σ_w²) by EM.
 
     Raykar et al. 2010, "Learning From Crowds", with bias and scale; t noise as a scale mixture (Lange, Little & Taylor
     1989); β and the common noise are learnt. The biases come from differences within items, so that it doesn't matter
     who got which items. Without known values the biases have mean 0 over ratings and the scales
-    geometric mean 1, as nothing else fixes the scale. Stops when no item moves by `tolerance` standard deviations.
+    geometric mean 1, as nothing else fixes the scale. Stops when no item moves by `tolerance` standard deviations, or after
+    `limit` steps. Returns the fit, the number of steps, and whether it converged.
     """
     state = RaterFit.start(ratings)
     if not len(ratings.y):
@@ -102,7 +106,7 @@ def fit_raters(ratings: RatingColumns, *, limit: int, tolerance: float) -> tuple
 
 
 def _update_annotators(r: RatingColumns, s: RaterFit) -> RaterFit:
-    """The M-step, given posteriors of the items."""
+    """Run the M-step, given posteriors of the items."""
     gap = s.value - s.centre
     trust = _rating_weights(r, s, gap)
     precision = r.weight * trust / s.noise[r.annotator]
@@ -124,10 +128,10 @@ def _update_annotators(r: RatingColumns, s: RaterFit) -> RaterFit:
 
 
 def _estimate_biases(r: RatingColumns, s: RaterFit, precision: Floats) -> tuple[Floats, Floats]:
-    """Everyone's bias from differences within items only, and its posterior precision.
+    """Return each annotator's bias from differences within items only, and its posterior precision.
 
-    The items' values are eliminated as if nothing were known of them: under their prior, people who get the low items
-    would look severe. The equations are solved by conjugate gradients from the biases before.
+    The items' values are eliminated as if they had a flat prior: under their own prior, annotators who get the low items
+    would look severe. The equations are solved by conjugate gradients from the previous biases.
     """
     scale = s.scale[r.annotator]
     start = np.append(0, np.cumsum(np.bincount(r.item, minlength=r.n_items)))
@@ -153,7 +157,7 @@ def _rating_weights(r: RatingColumns, s: RaterFit, gap: Floats) -> Floats:
 
 
 def _update_items(r: RatingColumns, s: RaterFit) -> RaterFit:
-    """The E-step: the items' posteriors, and their prior."""
+    """Run the E-step: update the items' posteriors, and their prior."""
     value, variance = item_posterior(r, s)
     value[r.known_item], variance[r.known_item] = r.known_value, 0.0
     seen = r.by_item(r.weight) > 0
@@ -164,14 +168,14 @@ def _update_items(r: RatingColumns, s: RaterFit) -> RaterFit:
 
 
 def item_posterior(r: RatingColumns, s: RaterFit) -> tuple[Floats, Floats]:
-    """Mean and variance of each item as if no value were known."""
+    """Return the mean and variance of each item's value as if no value were known."""
     scale = s.scale[r.annotator]
     precision = r.weight * s.trust * scale / s.noise[r.annotator]
     held = 1 / s.prior + r.by_item(precision * scale)
     return s.centre + r.by_item(precision * (r.y - s.centre - s.bias[r.annotator])) / held, 1 / held
 
 
-MAX_LEVELS = 101  # answers beyond which the posterior is over equal steps of the range
+MAX_LEVELS = 101  # number of answers beyond which the posterior is over equal steps of the range
 CONTRADICTION_ERRORS = 4.0  # standard deviations
 
 
@@ -179,12 +183,12 @@ CONTRADICTION_ERRORS = 4.0  # standard deviations
 @aggregators.register("ordinal")
 @dataclass(frozen=True)
 class OrdinalAggregator:
-    """The measurement model of `raters`; the posterior over levels is that of the item's value between the levels' midpoints.
+    """The measurement model of `fit_raters`; a level's posterior is the probability that the item's value lies between its midpoints.
 
     Answers that are numbers are taken as they are; others as 0, 1, 2 … in the order of `judgments.answers`, so give
-    `answers` in their order. With more than LEVELS distinct numbers, the Consensus' answers are LEVELS equal steps.
+    `answers` in their order. With more than MAX_LEVELS distinct numbers, the answers of the Consensus are MAX_LEVELS equal steps.
     `value` and `spread` are the item's posterior mean and standard deviation on the scale of the answers (or of their
-    positions); they don't include what is unknown of the annotators. Gold numbers fix items' values and with them the
+    positions); they don't include the uncertainty of the annotators' parameters. Gold numbers fix items' values and with them the
     scale; without gold the biases have mean 0 over all ratings.
     """
 
@@ -195,6 +199,10 @@ class OrdinalAggregator:
     options: Options = field(default_factory=Options)
 
     def fit(self, judgments: Judgments, gold: GoldAnswers | None = None) -> Consensus:
+        """Fit the judgments and return the posterior over levels, with the value and spread of each item.
+
+        gold: item -> a number, or one of the answers. Raises UserError for answers and keys that are neither numbers nor names.
+        """
         numbers = _answer_numbers(judgments)
         rated = numbers[judgments.answer_code]
         some = rated if len(rated) else numbers
@@ -220,9 +228,10 @@ class OrdinalAggregator:
 
 @dataclass(frozen=True, slots=True)
 class RaterQuality(AnnotatorQuality):
-    """Also: bias (added to each rating), scale (how far their ratings move as the item moves by 1), noise (standard deviation).
+    """An annotator's quality with their bias, scale and noise.
 
-    All on the scale of the answers. A scale of exactly 1 with no interval to speak of: too few ratings to tell.
+    bias: added to each rating. scale: rating change per unit of the item's value. noise: standard deviation. bias and noise are on the
+    scale of the answers. A scale of exactly 1 with an interval of no width means too few ratings to estimate it.
     """
 
     bias: Estimate | None = None
@@ -231,7 +240,7 @@ class RaterQuality(AnnotatorQuality):
 
 
 class RaterQualities(Mapping[Any, RaterQuality]):
-    """Annotator id -> RaterQuality, computed when asked for."""
+    """A lazy mapping of annotator id -> RaterQuality."""
 
     def __init__(self, people: AnnotatorQualities, judgments: Judgments, fitted: RaterFit, unit: float) -> None:
         self._people, self._fit, self._unit = people, fitted, unit
@@ -261,7 +270,7 @@ class RaterQualities(Mapping[Any, RaterQuality]):
 
 
 def _answer_numbers(judgments: Judgments) -> Floats:
-    """The answers as numbers, or their positions where they are names."""
+    """Return the answers as numbers, or their positions where they are names."""
     if any(isinstance(answer, str) for answer in judgments.answers):
         return np.arange(judgments.n_answers, dtype=np.float64)
     try:
@@ -271,7 +280,7 @@ def _answer_numbers(judgments: Judgments) -> Floats:
 
 
 def _gold_numbers(judgments: Judgments, gold: GoldAnswers | None, numbers: Floats) -> tuple[Integers, Floats]:
-    """Codes of the judged items with gold, sorted, and the keys as numbers; gold of other items is left out."""
+    """Return the codes of the judged items with gold, sorted, and the keys as numbers; gold of other items is left out."""
     place = dict(zip(judgments.answers, numbers.tolist(), strict=True))
     pairs: list[tuple[int, float]] = []
     for item, key in (gold or {}).items():
@@ -285,7 +294,7 @@ def _gold_numbers(judgments: Judgments, gold: GoldAnswers | None, numbers: Float
 
 
 def _posterior_levels(judgments: Judgments, numbers: Floats) -> tuple[Floats, tuple[Any, ...]]:
-    """The levels of the posterior as numbers and as answers."""
+    """Return the levels of the posterior as numbers and as answers."""
     if len(numbers) <= MAX_LEVELS:
         return numbers, judgments.answers
     steps = np.linspace(numbers.min(), numbers.max(), MAX_LEVELS)
@@ -293,7 +302,7 @@ def _posterior_levels(judgments: Judgments, numbers: Floats) -> tuple[Floats, tu
 
 
 def _level_posterior(value: Floats, spread: Floats, levels: Floats) -> Floats:
-    """P(value lies nearer to this level than to any other), rows summing to 1; the outer levels are open."""
+    """Return P(the value lies nearer to this level than to any other), rows summing to 1; the outer levels are unbounded."""
     order = np.argsort(levels)
     edges = (levels[order][1:] + levels[order][:-1]) / 2
     below = ndtr((edges - value[:, None]) / np.maximum(spread, 1e-9)[:, None])

@@ -1,10 +1,6 @@
-"""Strengths of options from pairwise comparisons: Bradley-Terry with ties and order bias, with cluster-robust intervals.
+"""Strengths of options from pairwise comparisons: Bradley–Terry with ties and order bias, with cluster-robust intervals.
 
-How sure fitted parameters are when rows come in clusters: one annotator's, one prompt's.
-
-What comparisons say: strengths, win rates and reliabilities, each with its interval.
-
-Which option is better, from comparisons of two: Bradley–Terry with ties, order bias and people who differ.
+Rows come in clusters (one annotator's, one prompt's), and every interval accounts for that. The model itself is in `davidson`.
 """
 
 from __future__ import annotations
@@ -28,16 +24,19 @@ from preceptor.registry import OptionsBase
 from preceptor.statistics.intervals import cluster_df, t_quantile
 from preceptor.types import Estimate
 
-FEW_CLUSTERS = 15  # clusters below which t with their number is too sure
+FEW_CLUSTERS = 15  # clusters below which t intervals are too narrow
 WILD_DRAWS = 4999
-VARIANCE_FLOOR = 0.5  # of the model's own variance: a sandwich collapses where an option won always, or clusters are few
+VARIANCE_FLOOR = 0.5  # of the model-based variance: a sandwich collapses where an option won always, or clusters are few
 WEBB_WEIGHTS = np.sqrt([0.5, 1.0, 1.5])  # six-point weights (Webb 2023): with five clusters, signs alone have 16 distinct draws
 
 
 @dataclass(frozen=True, eq=False)
 class ScoreClustering:
-    """One way to cluster. scores: (clusters, parameters) gradients, each over 1 − the cluster's share of rows (as the
-    jackknife does); df: degrees of freedom, fewer where a few clusters hold most rows."""
+    """One clustering of the rows.
+
+    scores: (clusters, parameters) gradients, each divided by 1 − the cluster's share of rows (as the jackknife does); df: degrees of
+    freedom, fewer where a few clusters hold most rows.
+    """
 
     name: str
     scores: sparse.csr_array
@@ -45,6 +44,7 @@ class ScoreClustering:
 
     @classmethod
     def from_gradients(cls, name: str, gradients: sparse.csr_array, clusters: Codes) -> ScoreClustering:
+        """Build the clustering from each cluster's gradient, (clusters, parameters), and the cluster code of each row."""
         sizes = np.bincount(clusters).astype(np.float64)
         return cls(name, sparse.diags_array(1 / (1 - sizes / sizes.sum())) @ gradients, cluster_df(sizes))
 
@@ -52,7 +52,7 @@ class ScoreClustering:
         return int(self.scores.shape[0])
 
     def covariance(self, inverse: Floats) -> Floats:
-        """H⁻¹ (Σ_c g_c g_cᵀ) H⁻¹ (1 − 1/G), the cluster sandwich with jackknife scaling."""
+        """Return H⁻¹ (Σ_c g_c g_cᵀ) H⁻¹ (1 − 1/G), the cluster sandwich with jackknife scaling."""
         meat = (self.scores.T @ self.scores).toarray()
         return np.asarray(inverse @ meat @ inverse) * (1 - 1 / len(self))
 
@@ -60,10 +60,10 @@ class ScoreClustering:
 class SandwichCovariance:
     """Standard errors and critical values of contrasts of the parameters.
 
-    inverse: of the information, (parameters, parameters). ways: one or more clusterings. crossed: the clustering by
+    inverse: the inverse of the information, (parameters, parameters). ways: one or more clusterings. crossed: the clustering by
     all of them at once, when there are two: V = V_1 + V_2 − V_12 (Cameron, Gelbach & Miller 2011). A contrast's
-    variance is the largest of that, of each way's own (V may be negative), and of half the model's. With a single
-    row there are no ways, and the model's own variance has to do, with one degree of freedom.
+    variance is the largest of that, of each clustering's own (V may be negative), and of half the model-based variance. With a single
+    row there are no clusterings, and the model-based variance is used, with one degree of freedom.
     """
 
     def __init__(self, inverse: Floats, ways: list[ScoreClustering], crossed: ScoreClustering | None = None) -> None:
@@ -74,7 +74,7 @@ class SandwichCovariance:
 
     @property
     def n(self) -> int:
-        """The smaller number of clusters: the independent units."""
+        """The smallest number of clusters of any clustering: the independent units."""
         return min(map(len, self.clusterings), default=1)
 
     @property
@@ -89,12 +89,12 @@ class SandwichCovariance:
         return f"sandwich over {clusters}, {'wild bootstrap' if self.small_clusterings else 't'}"
 
     def standard_errors(self, contrasts: Floats) -> Floats:
-        """Standard error of each row of `contrasts` (contrasts, parameters)."""
+        """Return the standard error of each row of `contrasts` (contrasts, parameters)."""
         variances = [((contrasts @ covariance) * contrasts).sum(axis=1) for covariance in self._candidates]
         return np.asarray(np.sqrt(np.max(variances, axis=0)))
 
     def half_widths(self, contrasts: Floats, confidence: float) -> Floats:
-        """Half the interval of each contrast."""
+        """Return half the width of the interval of each contrast."""
         return self.standard_errors(contrasts) * self._critical(contrasts, confidence)
 
     def _critical(self, contrasts: Floats, confidence: float) -> Floats:
@@ -106,7 +106,7 @@ class SandwichCovariance:
 
 
 def _wild_bootstrap(influence: Floats, confidence: float) -> float:
-    """Quantile of |t| when each cluster's influence is multiplied at random (score bootstrap, Kline & Santos 2012)."""
+    """Return the quantile of |t| when each cluster's influence is multiplied at random (score bootstrap, Kline & Santos 2012)."""
     rng = np.random.default_rng(0)
     groups = len(influence)
     weights = rng.choice(WEBB_WEIGHTS, size=(WILD_DRAWS, groups)) * rng.choice([-1.0, 1.0], size=(WILD_DRAWS, groups))
@@ -118,7 +118,7 @@ def _wild_bootstrap(influence: Floats, confidence: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class PairwisePreferences:
-    """The fitted model of `davidson` at its most probable parameters, as figures with intervals.
+    """The fitted model of `davidson` at its most probable parameters, reported as estimates with intervals.
 
     Strengths are log-odds, of mean 0 within each component; a difference of 1 between two options means odds of
     e to 1 where there is no tie. notes: what a reader must know; converged: whether the fit did.
@@ -154,22 +154,26 @@ class PairwisePreferences:
 
     @cached_property
     def components(self) -> tuple[tuple[Any, ...], ...]:
-        """Groups of options that no chain of comparisons joins, the largest first; one when all can be compared."""
+        """Groups of options that no chain of comparisons connects, the largest first; one when all can be compared."""
         groups: dict[int, list[Any]] = {}
         for option, part in zip(self.comparisons.options, self.comparisons.component_codes.tolist(), strict=True):
             groups.setdefault(part, []).append(option)
         return tuple(sorted(map(tuple, groups.values()), key=len, reverse=True))
 
     def difference(self, first: Any, second: Any) -> Estimate:
-        """Strength of `first` less that of `second`; infinite bounds when they can't be compared."""
+        """Return the strength of `first` minus that of `second`; infinite bounds when they can't be compared.
+
+        Raises UserError for an option that was not compared.
+        """
         if not self._comparable(first, second):
             return Estimate(0.0, -np.inf, np.inf, 0, "no interval: never compared, not even by way of others", self.confidence)
         return self._linear(self._contrast(first, second))
 
     def win_rate(self, first: Any, second: Any) -> Estimate:
-        """P(first is preferred) + ½ P(tie) when neither side has the better place, by the average of people, or of reliable ones.
+        """Return P(first is preferred) + ½ P(tie) without order bias, as judged by the average annotator, or by the reliable ones.
 
         The interval is the delta method's on the log-odds. Options that can't be compared get 0.5 [0, 1].
+        Raises UserError for an option that was not compared.
         """
         if not self._comparable(first, second):
             return Estimate(0.5, 0.0, 1.0, 0, "no interval: never compared, not even by way of others", self.confidence)
@@ -192,7 +196,7 @@ class PairwisePreferences:
 
     @property
     def order_bias(self) -> Estimate | None:
-        """Log-odds that standing left adds; None where it wasn't fitted."""
+        """Log-odds added by being shown left; None where it wasn't fitted."""
         return self._linear(self._unit(self.model.n_options)) if self.model.has_order else None
 
     @property
@@ -206,7 +210,7 @@ class PairwisePreferences:
 
     @cached_property
     def annotators(self) -> Mapping[Any, Estimate]:
-        """Annotator -> probability that a report is what they saw (0.5: guessing), computed when asked for; empty if not fitted."""
+        """Annotator -> probability that a report is what they saw (0.5: guessing), a lazy mapping; empty if not fitted."""
         nodes = self.model.nodes
         known = self.comparisons.annotators if len(nodes) > 1 else ()
         posterior, _ = self.model.infer(self.parameters, self.model.rows(self.parameters))
@@ -238,7 +242,7 @@ class PairwisePreferences:
 
 
 class AnnotatorReliabilities(Mapping[Any, Estimate]):
-    """Annotator -> Estimate from the posterior's mean and variance over reliabilities, as a Beta's interval."""
+    """A lazy mapping of annotator -> Estimate of their reliability: a Beta interval from the posterior's mean and variance."""
 
     def __init__(self, annotators: tuple[Any, ...], mean: Floats, variance: Floats, counts: np.ndarray, confidence: float) -> None:
         self._place = {annotator: code for code, annotator in enumerate(annotators)}
@@ -260,7 +264,7 @@ class AnnotatorReliabilities(Mapping[Any, Estimate]):
 
 
 def _compute_win_rate(delta: Any, tau: float) -> tuple[Any, Any, Any]:
-    """(e^{δ/2} + ½e^τ) / (e^{δ/2} + e^{−δ/2} + e^τ), and its derivatives by δ and τ."""
+    """Return (e^{δ/2} + ½e^τ) / (e^{δ/2} + e^{−δ/2} + e^τ), and its derivatives by δ and τ."""
     odds, tie = expit(delta), np.exp(tau) / (2 * np.cosh(np.asarray(delta) / 2))  # tie: against either winning
     share = tie / (1 + tie)
     value = odds * (1 - share) + share / 2
@@ -279,19 +283,19 @@ class PairwiseOptions(OptionsBase):
 
 
 def fit_pairwise(*, left: Any, right: Any, winner: Any, annotator: Any = None, prompt: Any = None, **options: Any) -> PairwisePreferences:
-    """Strengths of options from comparisons, one row a comparison (lists, arrays or pandas Series of equal length).
+    """Estimate the strengths of options from comparisons, one row a comparison (lists, arrays or pandas Series of equal length).
 
     left, right: ids of the options shown. winner: "left", "right" or "tie"; None or NaN is a comparison without an
-    answer, and left out. annotator, prompt: whose comparison it is, and what both options answer; rows of one
-    annotator, and of one prompt, are taken as dependent in all intervals. options: see PairwiseOptions.
+    answer, and left out. annotator, prompt: the annotator, and what both options respond to; rows of one
+    annotator, and of one prompt, are treated as dependent in all intervals. options: see PairwiseOptions.
 
-    Strengths are of the average of the people asked, careless ones included, and intervals cover what other people of their kind would
-    say. With `reliability` those who seem to guess count for less. That is right where people see one truth (which of two weights is
-    heavier), and wrong where they differ by taste: who differs from the others is then taken for careless, equal options are told
-    apart in two rounds of three, and a small lead is trebled.
+    Strengths are those of the average annotator, careless ones included, and intervals cover what other annotators of the same
+    population would answer. With `reliability`, annotators who seem to guess count for less. That is right where all see one truth (which
+    of two weights is heavier), and wrong where they differ by taste: annotators who differ from the others are then taken for careless,
+    equal options are reported as different in two of three studies, and a small lead is trebled.
 
-    The model and its equations are in `davidson`, the intervals in `sandwich`. Raises UserError for unequal lengths,
-    missing ids, an unknown winner, an option compared with itself, and more than MOST_OPTIONS options.
+    The model and its equations are in `davidson`, the intervals in `SandwichCovariance`. Raises UserError for unequal lengths,
+    missing ids, an unknown winner, an option compared with itself, and more than MAX_OPTIONS options.
     """
     chosen = PairwiseOptions.parse(options, of="pairwise")
     comparisons = PairwiseComparisons.from_columns(left, right, winner, annotator, prompt)
@@ -307,7 +311,7 @@ def fit_pairwise(*, left: Any, right: Any, winner: Any, annotator: Any = None, p
 
 
 def _fit_davidson(comparisons: PairwiseComparisons, chosen: PairwiseOptions, *, has_order: bool) -> tuple[DavidsonModel, Floats, bool]:
-    """First with everyone alike, on comparisons folded by pair and outcome; from there with annotators' reliability."""
+    """Fit the model without reliabilities on comparisons merged by pair and outcome, then from there with annotators' reliabilities."""
     rows = comparisons
     has_ties = bool((rows.sign == 0).any())
     model = DavidsonModel(
@@ -323,7 +327,7 @@ def _fit_davidson(comparisons: PairwiseComparisons, chosen: PairwiseOptions, *, 
 
 
 def _annotator_notes(model: DavidsonModel, x: Floats, comparisons: PairwiseComparisons, spread: SandwichCovariance) -> list[str]:
-    """What a reader must know of the people."""
+    """Return notes on the annotators that a reader must know."""
     said = [
         f"few {way.name} ({len(way)}, fewer than {FEW_CLUSTERS}): intervals are by wild bootstrap, and may still be too narrow"
         for way in spread.small_clusterings

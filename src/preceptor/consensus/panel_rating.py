@@ -1,4 +1,4 @@
-"""Ratings on a scale by anonymous people: the posterior of the whole panel's mean, and of its class."""
+"""Ratings on a scale by anonymous annotators: the posterior of the whole panel's mean, and of its class."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from preceptor.consensus.judgments import GoldAnswers, Judgments
 from preceptor.registry import OptionsBase
 from preceptor.types import Consensus, FloatArray, IntArray
 
-N_SPREADS = 6  # distinct spreads of the dictionary, from people who agree to people who are divided
+N_SPREADS = 6  # distinct spreads of the dictionary, from panels that agree to panels that are divided
 MEANS_PER_STEP = 5
 CARELESS_SHARE = 0.015  # share of ratings that may be anything: slips of the hand
 PSEUDO_VOTES = 1.0  # votes for each rating distribution before any item is seen
 
 
 class PanelRating:
-    """An empirical Bayes posterior over the mean rating of a panel, of which some have answered.
+    """An empirical Bayes posterior over the mean rating of a panel, of which some members have answered.
 
-    Each item's ratings are draws from one of a dictionary of rating distributions (discretised normals over a
-    grid of means and spreads, with a little carelessness). How common each is among the items is learnt from
+    Each item's ratings are drawn from one of a dictionary of rating distributions (discretised normals over a
+    grid of means and spreads, with a little carelessness). How frequent each is among the items is learnt from
     all judgments by EM (nonparametric maximum likelihood of a mixing distribution: Kiefer and Wolfowitz 1956;
-    on a fixed grid it is convex, Koenker and Mizera 2014, so that there is one answer and no start to choose).
+    on a fixed grid it is convex, Koenker and Mizera 2014, so that the solution is unique and doesn't depend on the start).
     That shrinks an item's mean and spread to those of items with similar ratings. The sum of the ratings not
     yet given is then a convolution of the item's distributions, so the posterior of the panel's mean is exact.
     """
@@ -43,7 +43,7 @@ class PanelRating:
         self._scale = np.asarray(options.scale, dtype=np.float64)
 
     def fit(self, judgments: Judgments, gold: GoldAnswers | None = None) -> Consensus:
-        """Posterior over classes per item; `value` and `spread` are mean and standard deviation of the panel's mean."""
+        """Return the posterior over classes of each item; `value` and `spread` are mean and standard deviation of the panel's mean."""
         counts = self._votes(judgments)
         means, table = rating_distributions(self._scale)
         shares, steps = self._shares(counts, table)
@@ -67,19 +67,19 @@ class PanelRating:
         )
 
     def classes(self, mean: FloatArray) -> IntArray:
-        """The class of each mean; one exactly on a cut belongs to the class nearer the middle of the scale."""
+        """Return the class of each mean; a mean exactly on a cut belongs to the class nearer the middle of the scale."""
         cuts = self.options.cuts or tuple((self._scale[1:] + self._scale[:-1]) / 2)
         middle, hair = (self._scale[0] + self._scale[-1]) / 2, 1e-9
         edges = np.array([cut - hair if cut <= middle else cut + hair for cut in cuts])
         return np.searchsorted(edges, mean).astype(np.int64)
 
     def _votes(self, judgments: Judgments) -> FloatArray:
-        """Votes per item and scale point, shape (items, points); the question has refused what isn't on the scale."""
+        """Return votes per item and scale point, shape (items, points); answers off the scale were refused when they were given."""
         answers = np.asarray(judgments.answers, dtype=np.float64)
         return judgments.votes @ (np.abs(answers[:, None] - self._scale) < 1e-9).astype(np.float64)
 
     def _shares(self, counts: FloatArray, table: FloatArray) -> tuple[FloatArray, int]:
-        """How common each distribution of the dictionary is among the items, and the EM steps it took."""
+        """Return how frequent each distribution of the dictionary is among the items, and the number of EM steps."""
         seen = counts[counts.sum(axis=1) > 0]
         likelihood = _scaled_likelihood(seen, table)
         shares = np.full(len(table), 1 / len(table))
@@ -96,7 +96,7 @@ class PanelRating:
     def _panel(
         self, counts: FloatArray, member: FloatArray, means: FloatArray, table: FloatArray
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Posterior over classes (items × classes), mean and variance (items,) of the panel's mean."""
+        """Return the posterior over classes, (items, classes), and the mean and variance, (items,), of the panel's mean."""
         classes = len(self.options.cuts) + 1 if self.options.cuts else len(self._scale)
         if self.options.panel is None:
             value = member @ means
@@ -121,7 +121,7 @@ class PanelRating:
 
 
 def rating_distributions(scale: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Means (distributions,) and probabilities (distributions × points) of the rating distributions of a scale."""
+    """Return the means, (distributions,), and probabilities, (distributions, points), of the rating distributions of a scale."""
     points = len(scale)
     centres = np.linspace(-0.2, points - 0.8, MEANS_PER_STEP * (points - 1) + 3)
     spreads = np.geomspace(0.35, max((points - 1) / 4, 0.7), N_SPREADS)
@@ -133,7 +133,7 @@ def rating_distributions(scale: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _scaled_likelihood(counts: FloatArray, table: FloatArray) -> FloatArray:
-    """Each item's likelihood under each distribution, scaled so that the largest is 1."""
+    """Return each item's likelihood under each distribution, scaled so that the largest is 1."""
     log = counts @ np.log(table).T
     scaled: FloatArray = np.exp(log - log.max(axis=1, keepdims=True))
     return scaled
@@ -145,7 +145,7 @@ def _membership_posterior(counts: FloatArray, table: FloatArray, shares: FloatAr
 
 
 def _sum_distributions(table: FloatArray, most: int) -> list[FloatArray]:
-    """Distributions of the sum of 0 … `most` ratings, in steps above the lowest: each (distributions × sums)."""
+    """Return the distributions of the sum of 0 … `most` ratings, in steps above the lowest, each of shape (distributions, sums)."""
     sums = [np.ones((len(table), 1))]
     points = table.shape[1]
     for _ in range(most):

@@ -1,4 +1,4 @@
-"""Orders of an item's responses: what each response is worth to the people who ranked them, and how sure the order is."""
+"""Consensus on rankings of an item's responses: the worth of each response by Plackett and Luce's model, and the order's certainty."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from preceptor.errors import UserError
 from preceptor.registry import OptionsBase
 from preceptor.types import ComposedConsensus
 
-POSTERIOR_DRAWS = 1024  # of the worths, the same for every item
-ITEM_BLOCK = 2000  # items drawn for at once
-CARE_ROUNDS = 30  # of who ranks with care; the last changes little
+POSTERIOR_DRAWS = 1024  # samples of the worths, the same noise for every item
+ITEM_BLOCK = 2000  # items sampled at once
+CARE_ROUNDS = 30  # most rounds of estimating which rankings were careful; the last changes little
 MM_STEPS = 5  # of the worths in a round
-CARE_PRIOR = 4.0  # judgments that the crowd's care stands for in everybody's
+CARE_PRIOR = 4.0  # pseudo-judgments at the crowd's rate of care in each annotator's own
 
 
 @aggregators.register("rank")
@@ -27,10 +27,10 @@ CARE_PRIOR = 4.0  # judgments that the crowd's care stands for in everybody's
 class PlackettLuce:
     """Plackett & Luce's model of each item, by the MM steps of Hunter (2004) with a gamma prior; orders are tuples, best first.
 
-    A response is worth λ; who ranks with care takes the first place's with chances in proportion to λ, then the second's among
-    the rest. λ ~ Gamma(prior, prior), at its mode in log λ. Everyone ranks with care at a rate of their own, learnt by EM, and
-    else at random, so that careless people count for less. The certainty is the posterior probability of the whole order (or
-    of its best response) under a normal approximation around the mode, and says nothing of what all people get wrong alike.
+    A response has worth λ; a careful annotator takes the first place's response with probability in proportion to λ, then the second's
+    among the rest. λ ~ Gamma(prior, prior), at its mode in log λ. Each annotator ranks with care at a rate of their own, learnt by EM, and
+    otherwise at random, so that careless annotators count for less. The certainty is the posterior probability of the whole order (or
+    of its best response) under a normal approximation around the mode; it doesn't cover errors that all annotators share.
     """
 
     class Options(OptionsBase):
@@ -40,7 +40,10 @@ class PlackettLuce:
     options: Options = field(default_factory=Options)
 
     def fit(self, judgments: Judgments, gold: GoldAnswers | None = None) -> ComposedConsensus:
-        """gold: item -> its order. An item without judgments has its responses in their own order."""
+        """Fit the rankings and return each item's order, with the log worths of its responses as parts.
+
+        gold: item -> its order. An item without judgments has its responses in their original order.
+        """
         ranked = RankingColumns.from_judgments(judgments)
         worth, weight = self._worths(ranked, judgments)
         precision = _posterior_precision(ranked, worth, weight, self.options.prior)
@@ -60,7 +63,7 @@ class PlackettLuce:
         )  # fmt: skip
 
     def _worths(self, ranked: RankingColumns, j: Judgments) -> tuple[Floats, Floats]:
-        """The worth of each response, (items, responses), and how much each row counts, (rows,): votes, by the care they seem given."""
+        """Return the worth of each response, (items, responses), and the weight of each row, (rows,): votes × the probability of care."""
         worth, care = np.ones((j.n_items, ranked.width)), np.ones(len(j))
         for _ in range(CARE_ROUNDS):
             for _ in range(MM_STEPS):
@@ -78,8 +81,10 @@ class PlackettLuce:
 
 
 class RankingColumns(NamedTuple):
-    """Orders of `width` responses: order (rows, width), best first; item (rows,), one of `items`; whose, (rows,): of one person
-    about one item."""
+    """Orders of `width` responses as columns.
+
+    order: (rows, width), best first. item: (rows,), below `items`. whose: (rows,), codes of one annotator about one item.
+    """
 
     order: Integers
     item: Integers
@@ -89,7 +94,7 @@ class RankingColumns(NamedTuple):
 
     @classmethod
     def from_judgments(cls, j: Judgments) -> RankingColumns:
-        """UserError unless every answer orders the same responses, 0 to width − 1."""
+        """Build the columns; raises UserError unless every answer orders the same responses, 0 to width − 1."""
         width = len(_parse_order(j.answers[0]))
         table = np.array([_check_order(_parse_order(answer), width, "a ranking") for answer in j.answers], dtype=np.int64)
         item = j.item_code.astype(np.int64)
@@ -97,12 +102,12 @@ class RankingColumns(NamedTuple):
         return cls(table[j.answer_code], item, j.n_items, whose, width)
 
     def mm_step(self, worth: Floats, weight: Floats, prior: float) -> Floats:
-        """One MM step: wins over the chances there were to win, each with its prior."""
+        """Run one MM step: wins over expected wins per unit of worth, each with its prior."""
         won, chance = self._tally(worth, weight)
         return (prior + self._sum(won, self.item)) / (prior + self._sum(chance, self.item))
 
     def leave_out_log_likelihood(self, worth: Floats, weight: Floats, prior: float) -> Floats:
-        """The log-likelihood of each row, (rows,), by what others said of the item: one step without its person's own part.
+        """Return the log-likelihood of each row, (rows,), by others' rankings of the item: one step without the annotator's own part.
 
         With that part a lone careless ranking would confirm itself.
         """
@@ -112,26 +117,26 @@ class RankingColumns(NamedTuple):
         return np.asarray((np.log(placed) - np.log(_remaining_worth(placed)))[:, :-1].sum(axis=1))
 
     def _tally(self, worth: Floats, weight: Floats) -> tuple[Floats, Floats]:
-        """Of each place in each row: whether its response was chosen, and the chance that a worth of 1 had to be; weighted."""
+        """Return, of each place in each row, whether its response was chosen and the expected choices of a worth of 1; weighted."""
         chance = np.cumsum(1 / _remaining_worth(worth[self.item[:, None], self.order])[:, :-1], axis=1)
         won = np.ones_like(self.order, dtype=np.float64)
-        won[:, -1] = 0.0  # the last place is nobody's choice
+        won[:, -1] = 0.0  # the last place is not a choice
         return won * weight[:, None], np.concatenate([chance, chance[:, -1:]], axis=1) * weight[:, None]
 
     def _sum(self, values: Floats, code: Integers) -> Floats:
-        """Per code and response: values (rows, width) stand in the rows' orders."""
+        """Sum `values` (rows, width), given in the rows' orders, per code and response."""
         count = max(self.items, int(code.max(initial=0)) + 1)
         cell = code[:, None] * self.width + self.order
         return np.bincount(cell.ravel(), values.ravel(), count * self.width).astype(np.float64).reshape(count, self.width)
 
 
 def _remaining_worth(placed: Floats) -> Floats:
-    """The worth of all that could still be taken, at each place."""
+    """Return the total worth of the responses not yet placed, at each place."""
     return np.asarray(np.cumsum(placed[:, ::-1], axis=1)[:, ::-1])
 
 
 def _posterior_precision(ranked: RankingColumns, worth: Floats, weight: Floats, prior: float) -> Floats:
-    """Minus the second derivatives of the log posterior by log worth, (items, responses, responses)."""
+    """Return minus the second derivatives of the log posterior by log worth, (items, responses, responses)."""
     width = ranked.width
     found = prior * worth[:, :, None] * np.eye(width)
     left = worth[ranked.item]
@@ -150,7 +155,7 @@ def _sum_by_item(ranked: RankingColumns, values: Floats) -> Floats:
 
 
 def _order_certainty(log_worth: Floats, precision: Floats, order: Integers) -> tuple[Floats, Floats]:
-    """The probability of each item's order, and that its first response is the best; (items,) each."""
+    """Return the probability of each item's order, and that its first response is the best; (items,) each."""
     noise = np.random.default_rng(0).standard_normal((order.shape[1], POSTERIOR_DRAWS))
     whole, top = np.zeros(len(order)), np.zeros(len(order))
     for start in range(0, len(order), ITEM_BLOCK):
@@ -164,7 +169,7 @@ def _order_certainty(log_worth: Floats, precision: Floats, order: Integers) -> t
 
 
 def _pair_agreement(order: Integers, other: Integers) -> Floats:
-    """The share of pairs of responses that two orders put the same way, (rows,)."""
+    """Return the share of pairs of responses that two orders put the same way, (rows,)."""
     one, two = np.argsort(order, axis=1), np.argsort(other, axis=1)
     first, second = np.triu_indices(order.shape[1], 1)
     return np.asarray(((one[:, first] < one[:, second]) == (two[:, first] < two[:, second])).mean(axis=1))

@@ -1,4 +1,4 @@
-"""Texts in people's own words: of each item's, the one that the others are most like."""
+"""Consensus on free texts: of each item's texts, the one that is most similar to the others."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from preceptor.errors import UserError
 from preceptor.registry import OptionsBase
 from preceptor.types import ComposedConsensus
 
-TRUST_ROUNDS = 5  # of whose texts are like the chosen ones
+TRUST_ROUNDS = 5  # most rounds of weighting annotators by how similar their texts are to the chosen ones
 
 
 @aggregators.register("similar")
 @dataclass(frozen=True)
 class SimilarTextAggregator:
-    """Each item's text with the greatest mean similarity to those of others, who count by how like the chosen texts theirs are.
+    """Each item's text with the greatest mean similarity to those of others, weighted by how similar their texts are to chosen ones.
 
-    After RASA (Li and Fukumoto 2019), with the similarity of `similarity.profiles` and never a text's similarity to itself or
-    to another text of its author. The certainty is how like the chosen text a further person's would be: the mean similarity
-    of the others' texts to it, with one more at the crowd's mean. It is no probability of being right; for that, ask people to
-    choose among the texts.
+    After RASA (Li and Fukumoto 2019), with the similarity of `distances.trigram_profiles` and never a text's similarity to itself or
+    to another text of its author. The certainty is the expected similarity of a further annotator's text to the chosen one: the mean
+    similarity of the others' texts to it, with pseudo-texts at the crowd's mean. It is not a probability of being right; for that,
+    have annotators choose among the texts.
     """
 
     class Options(OptionsBase):
@@ -37,12 +37,15 @@ class SimilarTextAggregator:
     options: Options = field(default_factory=Options)
 
     def fit(self, judgments: Judgments, gold: GoldAnswers | None = None) -> ComposedConsensus:
-        """gold: item -> the text, or {"text": …}. Answers are texts; an item without any has an empty one."""
+        """Choose a text for each item; answers are texts, and an item without any has an empty one.
+
+        gold: item -> the text, or {"text": …}.
+        """
         j = judgments
         texts = [_answer_text(answer) for answer in j.answers]
         pairs = TextPairs.from_judgments(j, trigram_profiles(texts))
         chosen, score = _choose_texts(j, pairs)
-        crowd = (pairs.weight @ pairs.alike + 0.5) / (pairs.weight.sum() + 1)  # a pair half alike, so that few pairs aren't sure
+        crowd = (pairs.weight @ pairs.alike + 0.5) / (pairs.weight.sum() + 1)  # one pseudo-pair of similarity 0.5
         likeness, others = pairs.similarity_to(chosen, j)
         certainty = (likeness + self.options.pseudo * crowd) / np.maximum(others + self.options.pseudo, 1e-12)
         certainty[chosen < 0] = 0.0
@@ -59,7 +62,10 @@ class SimilarTextAggregator:
 
 
 class TextPairs(NamedTuple):
-    """Rows about one item by two people, in both directions: first, second (rows), alike (0 to 1), weight (in pairs of votes)."""
+    """Pairs of rows about one item by two annotators, in both directions.
+
+    first, second: row numbers. alike: their similarity, 0 to 1. weight: in pairs of votes. All of shape (pairs,).
+    """
 
     first: Integers
     second: Integers
@@ -68,6 +74,7 @@ class TextPairs(NamedTuple):
 
     @classmethod
     def from_judgments(cls, j: Judgments, profile: sparse.csr_array) -> TextPairs:
+        """Build all pairs, with similarities from the texts' trigram profiles."""
         size = np.diff(j.item_start)
         first = np.repeat(np.arange(len(j)), size[j.item_code])
         second = np.arange(len(first)) - np.repeat(np.cumsum(size[j.item_code]) - size[j.item_code], size[j.item_code])
@@ -78,7 +85,7 @@ class TextPairs(NamedTuple):
         return cls(first, second, alike, j.weight[first] * j.weight[second])
 
     def similarity_to(self, chosen: Integers, j: Judgments) -> tuple[Floats, Floats]:
-        """The similarity of others' texts to each item's chosen row, summed over them, and how many they are; (items,)."""
+        """Return the summed similarity of others' texts to each item's chosen row, and the votes of those texts; (items,) each."""
         is_chosen = np.zeros(len(j), dtype=bool)
         is_chosen[chosen[chosen >= 0]] = True
         here = is_chosen[self.first]
@@ -88,7 +95,7 @@ class TextPairs(NamedTuple):
 
 
 def _choose_texts(j: Judgments, pairs: TextPairs) -> tuple[Integers, Floats]:
-    """The row chosen for each item (−1 where there is none), and each row's likeness to the text chosen (NaN where it is alone)."""
+    """Return the row chosen for each item (−1 where there is none), and each row's similarity to it (NaN for a lone row)."""
     trust = np.ones(j.n_annotators)
     chosen, likeness = np.full(j.n_items, -1), np.ones(len(j))
     for _ in range(TRUST_ROUNDS):
@@ -107,7 +114,7 @@ def _choose_texts(j: Judgments, pairs: TextPairs) -> tuple[Integers, Floats]:
 
 
 def _best_rows(j: Judgments, score: Floats) -> Integers:
-    """The row of the highest score of each item; the earlier of equal ones, so that sums in another order change nothing."""
+    """Return the row of the highest score of each item; the earlier of equal ones, so that the order of summation changes nothing."""
     order = np.lexsort((j.answer_code, -score.round(9), j.item_code))
     chosen = np.full(j.n_items, -1)
     chosen[j.item_code[order[::-1]]] = order[::-1]
@@ -115,7 +122,7 @@ def _best_rows(j: Judgments, score: Floats) -> Integers:
 
 
 def _similarity_to_chosen(j: Judgments, pairs: TextPairs, chosen: Integers) -> Floats:
-    """How like its item's chosen text each row is; the author's own row by how like it the others' are, which is fair to all."""
+    """Return the similarity of each row to its item's chosen text; the author's own row gets its mean similarity to the others."""
     target = chosen[j.item_code]
     found = np.zeros(len(j))
     to_chosen = pairs.first == target[pairs.second]

@@ -1,4 +1,4 @@
-"""Passages with labels, from people who marked what they saw: which stretches of text bear a label, then where each begins and ends."""
+"""Consensus on labelled spans: first the stretches of text that bear a label, then where each span begins and ends."""
 
 from __future__ import annotations
 
@@ -26,24 +26,23 @@ SpanMarks = tuple[LabelledSpan, ...]
 StretchLabel = tuple[int, Any]  # a stretch and a label
 StretchProbabilities = dict[StretchLabel, float]
 
-SPAN_OVERLAP = 0.5  # of the united length, from which on somebody's span is about the same passage
-UNMARKED_PLACES = 10  # places a label and item where nobody marked anything; of 0, 1, 3, 10 and 30 the best in simulations
+SPAN_OVERLAP = 0.5  # share of the united length from which on two spans are of the same passage
+UNMARKED_PLACES = 10  # places per label and item where nobody marked anything; of 0, 1, 3, 10 and 30 the best in simulations
 EM_ITERATIONS = 500
 
 
 @aggregators.register("spans")
 @dataclass(frozen=True)
 class SpanAggregator:
-    """Whether each stretch of an item's text bears each label, then the edges that most people gave; answers are tuples of
-    (start, end, label).
+    """The stretches of an item's text that bear each label, then the edges that most annotators gave.
 
-    The text is cut at every edge that anybody gave, so a long passage counts no more than a short one. Each stretch that
-    somebody marked is a decision for its label, yes or no, by Dawid–Skene's model with a table a person drawn to the crowd's;
-    so are some places that nobody marked, or else all that is decided would be somebody's mark, and inventions seem the rule.
-    Stretches above one half that touch make a span, unless most who marked both begin anew between them. The certainty is that
-    every passage that anybody marked was rightly taken or left, and that none was overlooked (by how often each person finds
-    one, and how many there are, as Poisson); it says nothing of exact edges. Spans of one label that overlap become one,
-    unless all people gave the same.
+    Answers are tuples of (start, end, label). The text is cut at every edge that anybody gave, so a long passage counts no more than a
+    short one. Each stretch that somebody marked is a decision for its label, yes or no, by Dawid–Skene's model with one table an annotator,
+    shrunk to the crowd's; so are some places that nobody marked, as otherwise every decision would be about somebody's mark, and false
+    marks would seem the rule. Adjacent stretches with a probability above one half make a span, unless most annotators who marked both
+    start a new span between them. The certainty is the probability that every passage that anybody marked was rightly kept or dropped, and
+    that none was overlooked (from how often each annotator finds one, and the number of passages as Poisson); it doesn't cover exact edges.
+    Spans of one label that overlap become one, unless all annotators gave the same.
     """
 
     class Options(OptionsBase):
@@ -54,7 +53,10 @@ class SpanAggregator:
     options: Options = field(default_factory=Options)
 
     def fit(self, judgments: Judgments, gold: GoldAnswers | None = None) -> ComposedConsensus:
-        """gold: item -> its spans. An item without judgments has no spans, at no certainty."""
+        """Fit the judgments and return the spans of each item, with the probabilities of its stretches as parts.
+
+        gold: item -> its spans. An item without judgments has no spans, at certainty 0.
+        """
         j = judgments
         answers = [parse_spans(answer) for answer in j.answers]
         keys = {j.item_index[item]: parse_spans(key) for item, key in (gold or {}).items() if item in j.item_index}
@@ -86,7 +88,7 @@ class SpanAggregator:
     def _decide(
         self, pages: Sequence[SpanPage], labels: Sequence[Any], keys: Mapping[int, SpanMarks], j: Judgments
     ) -> tuple[list[StretchProbabilities], Floats]:
-        """The chance that each label is borne by each stretch that anybody marked; and how often each person finds such a one."""
+        """Return the probability of each label for each marked stretch, and the rate at which each annotator finds one, (annotators,)."""
         place = {label: k for k, label in enumerate(labels)}
         cells = [(code, cell) for code, page in enumerate(pages) for cell in page.cells(labels)]
         rows = [
@@ -113,9 +115,9 @@ class SpanAggregator:
 
 
 def _completeness_probability(pages: Sequence[SpanPage], told: Sequence[StretchProbabilities], finds: Floats) -> Floats:
-    """The chance that an item's people together overlooked no passage: exp(−rate · Π (1 − finds)), (items,).
+    """Return the probability that an item's annotators together overlooked no passage: exp(−rate · Π (1 − finds)), (items,).
 
-    The rate of passages an item is what was found over what was looked for.
+    The rate of passages per item is the expected number found, over Σ (1 − the probability of overlooking one) over items.
     """
     overlooked = np.array([np.prod([(1 - finds[row.annotator]) for row in {r.annotator: r for r in page.rows}.values()]) for page in pages])
     passages = sum(max(chances[k, label] for k in group) for chances in told for label, group in _marked_passages(chances))
@@ -124,7 +126,7 @@ def _completeness_probability(pages: Sequence[SpanPage], told: Sequence[StretchP
 
 
 class AnnotatorSpans(NamedTuple):
-    """What one person marked in an item."""
+    """The spans that one annotator (by code) marked in an item, and the weight of the judgment."""
 
     annotator: int
     marks: SpanMarks
@@ -133,7 +135,7 @@ class AnnotatorSpans(NamedTuple):
 
 @dataclass(frozen=True)
 class SpanPage:
-    """What everyone marked in one item; its text is cut into stretches at every edge that anybody gave."""
+    """The spans of all annotators in one item; its text is cut into stretches at every edge that anybody gave."""
 
     rows: list[AnnotatorSpans]
 
@@ -142,11 +144,11 @@ class SpanPage:
         return sorted({edge for row in self.rows for start, end, _ in row.marks for edge in (start, end)})
 
     def stretch(self, k: int) -> tuple[int, int]:
-        """The k-th stretch, as start and end."""
+        """Return the start and end of the k-th stretch."""
         return self.edges[k], self.edges[k + 1]
 
     def covered(self, marks: SpanMarks, label: Any) -> frozenset[int]:
-        """The stretches that bear a label by these marks: those that lie in them by half or more."""
+        """Return the stretches that bear a label by these marks: those of which a mark covers half or more."""
         found = set()
         for start, end, name in marks:
             if name == label:
@@ -155,12 +157,12 @@ class SpanPage:
         return frozenset(found)
 
     def cells(self, labels: Sequence[Any]) -> list[StretchLabel]:
-        """(stretch, label) for all that anybody marked; stretches below 0 are places where nobody did."""
+        """Return (stretch, label) for all stretches that anybody marked; stretches below 0 are places that nobody marked."""
         marked = [sorted({k for row in self.rows for k in self.covered(row.marks, label)}) for label in labels]
         return [(k, label) for label, found in zip(labels, marked, strict=True) for k in (*range(-UNMARKED_PLACES, 0), *found)]
 
     def compose(self, chances: StretchProbabilities, overlap: bool) -> SpanMarks:
-        """The stretches above one half as spans, with the edges that most people gave."""
+        """Compose the stretches with a probability above one half into spans, with the edges that most annotators gave."""
         if len({row.marks for row in self.rows}) == 1:
             return self.rows[0].marks
         best: dict[int, float] = {}
@@ -176,7 +178,7 @@ class SpanPage:
         return tuple(sorted(rough, key=_span_order) if clash and not overlap else fine)
 
     def certainty(self, chances: StretchProbabilities, found: SpanMarks) -> float:
-        """The chance that each passage that anybody marked was rightly taken or left."""
+        """Return the probability that each passage that anybody marked was rightly kept or dropped."""
         sure = 1.0 if self.rows else 0.0
         for label, passage in _marked_passages(chances):
             there = max(chances[k, label] for k in passage)
@@ -184,7 +186,7 @@ class SpanPage:
         return sure
 
     def _join_stretches(self, found: Sequence[int], label: Any) -> list[tuple[int, int]]:
-        """Stretches that touch, joined; parted where most of who marked both sides begin anew."""
+        """Join adjacent stretches; split where most annotators who marked both sides start a new span."""
         runs: list[list[int]] = []
         for k in found:
             if runs and runs[-1][-1] == k - 1 and not self._is_boundary(k, label):
@@ -202,7 +204,7 @@ class SpanPage:
         return anew > both / 2
 
     def _fit_edges(self, span: LabelledSpan) -> LabelledSpan:
-        """The span with the start and the end that most gave of who marked about the same passage; of equals, the nearest."""
+        """Return the span with the most frequent start and end among marks of about the same passage; of ties, the nearest."""
         start, end, label = span
         starts, ends = Counter[int](), Counter[int]()
         for row in self.rows:
@@ -217,7 +219,7 @@ class SpanPage:
 
 
 def parse_spans(answer: Any) -> SpanMarks:
-    """Spans as sorted tuples, from tuples or from {"start", "end", "label"}; UserError where they are neither."""
+    """Parse an answer into sorted spans, from tuples or from {"start", "end", "label"}; raises UserError for anything else."""
     try:
         marks = [(mark["start"], mark["end"], mark["label"]) if isinstance(mark, Mapping) else tuple(mark) for mark in answer]
         return tuple(sorted(((int(start), int(end), label) for start, end, label in marks), key=_span_order))
@@ -226,7 +228,7 @@ def parse_spans(answer: Any) -> SpanMarks:
 
 
 def spans_to_json(marks: SpanMarks) -> list[dict[str, Any]]:
-    """Spans in the form in which answers are stored."""
+    """Return spans in the form in which answers are stored."""
     return [{"start": start, "end": end, "label": label} for start, end, label in marks]
 
 
@@ -235,12 +237,12 @@ def _span_order(mark: LabelledSpan) -> tuple[int, int, str]:
 
 
 def _overlap_length(one: tuple[int, int], other: tuple[int, int]) -> int:
-    """How many characters two passages share."""
+    """Return how many characters two passages share."""
     return max(min(one[1], other[1]) - max(one[0], other[0]), 0)
 
 
 def _marked_passages(chances: StretchProbabilities) -> list[tuple[Any, list[int]]]:
-    """A label and the stretches that touch and that somebody gave it."""
+    """Return (label, adjacent stretches) of each passage that somebody marked."""
     groups: list[tuple[Any, list[int]]] = []
     for k, label in sorted(chances, key=lambda cell: (str(cell[1]), cell[0])):
         if groups and groups[-1][0] == label and groups[-1][1][-1] == k - 1:

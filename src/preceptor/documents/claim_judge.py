@@ -1,8 +1,7 @@
 """Train the project's own judge of whether sources support a claim, and load it.
 
-What a judge learns from: claims beside texts, and whether the texts support them, from files and made from others.
-
-The local judge of claims: a small cross-encoder that `classify` trains on pairs of a text and a claim.
+The training data are claims with texts and labels of whether the texts support them, read from files and altered automatically. The judge
+is a small cross-encoder that the recipe `classify` trains on pairs of a text and a claim.
 """
 
 from __future__ import annotations
@@ -47,8 +46,8 @@ JUDGE_COLUMNS = {
     "label": ("label", "verdict", "answer", "supported", "human_label"),
     "group": ("group", "document_id", "doc_id"),
 }
-_MIN_SUPPORT = 0.65  # from which on a claim counts as supported enough to be made wrong
-_MAX_SENTENCES, _MIN_SENTENCE_WORDS, _MAX_SENTENCE_WORDS = 25, 6, 35  # of each pair's sources at most, and their words
+_MIN_SUPPORT = 0.65  # from which on a claim counts as supported, so that an altered one is wrong
+_MAX_SENTENCES, _MIN_SENTENCE_WORDS, _MAX_SENTENCE_WORDS = 25, 6, 35  # sentences of each pair's sources at most, and the words of each
 _SUPPORTED_WORDS = "supported support supports entailment entailed entails yes true consistent faithful"
 _UNSUPPORTED_WORDS = """contradicted contradiction contradicts refuted refutes not_found neutral unsupported not_supported not_entailment
 not_entailed
@@ -58,7 +57,7 @@ SUPPORTED_LABELS, UNSUPPORTED_LABELS = frozenset(_SUPPORTED_WORDS.split()), froz
 
 @dataclass(frozen=True)
 class ClaimPair:
-    """A claim beside its sources. supported: how likely people say that they support it, 0 to 1. group: what stays on one side."""
+    """A claim with its sources. supported: the share of people who say that the sources support it, 0 to 1. group: stays in one split."""
 
     claim: str
     sources: tuple[str, ...]
@@ -67,17 +66,21 @@ class ClaimPair:
 
 
 def read_claim_pairs(files: Sequence[str | Path]) -> list[ClaimPair]:
-    """Pairs of files with columns for the source text, the claim and the label (COLUMNS; YES and NO, or a share from 0 to 1).
+    """Read pairs from files with columns for the source text, the claim and the label.
 
-    The same pair in several rows is one, with the mean of their labels: a row may be one person's answer. UserError for a file
-    without such columns, and for a label that says neither.
+    `JUDGE_COLUMNS` lists the column names, `SUPPORTED_LABELS` and `UNSUPPORTED_LABELS` the labels; a share from 0 to 1 is a label, too. The
+    same pair in several rows is one pair with the mean of their labels: a row may be one person's answer. Raises UserError for a file
+    without such columns, and for a label that is none of these.
     """
     return merge_claim_pairs(pair for path in files for pair in _read_claim_file(Path(path)))
 
 
 def add_altered_claims(pairs: Sequence[ClaimPair]) -> list[ClaimPair]:
-    """These pairs, and more that need no label: claims that people found supported made wrong, sentences of the sources as claims
-    that they support, and these made wrong."""
+    """Return the pairs, and further ones that need no label.
+
+    These are supported claims altered to be wrong, sentences of the sources as claims that they support, and such sentences altered to be
+    wrong.
+    """
     more: list[ClaimPair] = []
     for pair in pairs:
         if pair.supported >= _MIN_SUPPORT and (wrong := corrupt_claim(pair.claim, pair.sources)):
@@ -97,7 +100,7 @@ def add_altered_claims(pairs: Sequence[ClaimPair]) -> list[ClaimPair]:
 
 
 def merge_claim_pairs(pairs: Iterable[ClaimPair]) -> list[ClaimPair]:
-    """Each pair once, with the mean of what is said of it, in the order of first appearance."""
+    """Merge equal pairs into one with the mean of their labels, in the order of first appearance."""
     said: dict[tuple[str, tuple[str, ...]], list[ClaimPair]] = defaultdict(list)
     for pair in pairs:
         said[pair.claim, pair.sources].append(pair)
@@ -148,15 +151,15 @@ def _sources_digest(sources: Sequence[str]) -> str:
 
 
 JUDGE_FOLDER = "judge"  # the folder of a project's own judge
-_MAX_CLAIM_TOKENS = 160  # of a claim with its passage at most
-_MIN_CLAIM_PAIRS = 40  # pairs of which no judge can be made
+_MAX_CLAIM_TOKENS = 160  # of a claim with its passage, at most
+_MIN_CLAIM_PAIRS = 40  # fewer pairs can't train a judge
 _JUDGE_LEARNING_RATE, _JUDGE_EPOCHS = 5e-5, 3.0
 _SPLIT_FRACTIONS = {"train": 0.85, "validation": 0.15, "test": 0.0}
 
 
 @dataclass(frozen=True)
 class _ClaimRow:
-    """A pair as a row of training."""
+    """A pair as a training row."""
 
     id: str
     text: str
@@ -171,7 +174,7 @@ class _ClaimRow:
 
 @dataclass(frozen=True)
 class _ClaimData:
-    """The rows on their sides, as a recipe takes them."""
+    """The rows by split, as a recipe takes them."""
 
     rows_by_split: dict[str, list[_ClaimRow]]
     digest: str
@@ -183,7 +186,7 @@ class _ClaimData:
 
 
 def load_claim_judge(project: Project) -> CaseJudge:
-    """The judge that was trained for this project; word overlap where none was."""
+    """Load the judge that was trained for this project, or return the word-overlap judge where there is none."""
     folder = project.folder / JUDGE_FOLDER
     return EntailmentJudge(folder) if (folder / JUDGE_FILE).is_file() else OverlapJudge()
 
@@ -197,11 +200,11 @@ def train_claim_judge(
     progress: Callable[[TrainingProgress], None] | None = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """Train a judge on pairs and put it into `folder`, in place of an earlier one; what it is and how far it agrees with people.
+    """Train a judge on pairs and publish it in `folder`, in place of an earlier one; return its description and its agreement with people.
 
-    It learns from these pairs and from more that are made of them (`add_altered_claims`); its agreement is measured on pairs as people
-    labelled them, of groups that it wasn't trained on. options: of the recipe `classify`. The same again continues where it was
-    interrupted. UserError for too few pairs, or only one kind.
+    It trains on these pairs and on altered ones (`add_altered_claims`); its agreement is measured on pairs as people labelled them, of
+    groups that it wasn't trained on. options: of the recipe `classify`. The same call again continues where it was interrupted. Raises
+    UserError for too few pairs, or only one kind.
     """
     from preceptor.models.atomic_folder import publish, weights_digest
     from preceptor.models.loading import get_context_length, load_tokenizer
@@ -236,7 +239,7 @@ def train_claim_judge(
 
 
 def _split_claim_pairs(pairs: Sequence[ClaimPair], seed: int) -> tuple[_ClaimData, list[ClaimPair]]:
-    """Rows on their sides, and the pairs of the validation side. A group is on one side."""
+    """Split the pairs by group; return the training data and the pairs of the validation split."""
     pairs = [pair for pair in pairs if has_passage(judge_input(pair.claim, pair.sources))]
     if len(pairs) < _MIN_CLAIM_PAIRS:
         raise UserError(
@@ -258,7 +261,7 @@ def _split_claim_pairs(pairs: Sequence[ClaimPair], seed: int) -> tuple[_ClaimDat
 
 
 def _measure_agreement(judge: CaseJudge, held: Sequence[ClaimPair]) -> dict[str, Estimate]:
-    """With people, on pairs that it wasn't trained on; nothing where they are too few to say."""
+    """Measure the agreement with people on pairs that the judge wasn't trained on; empty where there are too few."""
     if len(held) < FEWEST_HELD:
         return {}
     scores = judge.scores([JudgeCase(pair.claim, pair.sources) for pair in held])

@@ -1,4 +1,4 @@
-"""Put retrieved sources before a question and check answers against them."""
+"""Insert retrieved sources into a conversation and check answers against them."""
 
 from __future__ import annotations
 
@@ -25,24 +25,30 @@ if TYPE_CHECKING:
 
 
 DEFAULT_SOURCES, MAX_SOURCES = 4, 20
-DEFAULT_ANSWER_TOKENS = 256  # tokens that are left for an answer, unless more or less are asked for
+DEFAULT_ANSWER_TOKENS = 256  # tokens reserved for an answer by default
 
 
 @dataclass(frozen=True)
 class GroundedConversation:
-    """A conversation with its sources. turns: what the model reads. hits: the sources in the order of their numbers, from 1 on."""
+    """A conversation with its sources.
+
+    messages: what the model reads. hits: the sources in the order of their numbers, from 1 on. support: scores sentences against sources.
+    """
 
     messages: list[dict[str, str]]
     hits: tuple[SearchHit, ...]
     support: SupportScorer = lexical_support
 
     def check_citations(self, text: str) -> dict[str, Any]:
-        """What of an answer the sources bear out, see `preceptor.retrieval.citations.cite_answer`."""
+        """Check which sentences of an answer the sources support, see `preceptor.retrieval.citations.cite_answer`."""
         return cite_answer(text, self.hits, self.support)
 
 
 class DocumentGrounding:
-    """Of one project. The judge that was trained for it checks sentences, or their wording is compared where none was."""
+    """The grounding of one project's conversations in its documents.
+
+    `support` scores sentences with the judge that was trained for the project, or by word overlap where there is none.
+    """
 
     def __init__(self, project: Project) -> None:
         self.project = project
@@ -63,11 +69,11 @@ class DocumentGrounding:
         chat: ChatTokenizer | None = None,
         answer_tokens: int = DEFAULT_ANSWER_TOKENS,
     ) -> GroundedConversation:
-        """The conversation with the k chunks that its last question finds, numbered before it, best first; without any it stays as it is.
+        """Insert the k best chunks for the last question before it, numbered, best first; without any hit the conversation is unchanged.
 
-        filters: metadata that a document must have. chat: of the model that answers: its special tokens are taken apart in the
-        sources, and of these only so many stay, whole ones, as leave room for `answer_tokens`. UserError for a k outside 1 to 20,
-        and where nobody asks anything.
+        filters: metadata that a document must have. chat: the tokenizer of the model that answers: its special tokens are neutralized in
+        the sources, and only as many whole sources stay as leave room for `answer_tokens`. Raises UserError for a k outside 1 to 20, and
+        where the conversation has no question.
         """
         if not 1 <= k <= MAX_SOURCES:
             raise UserError(f"{k} sources", f"1 to {MAX_SOURCES}", where="k")
@@ -83,9 +89,9 @@ class DocumentGrounding:
 
 
 def make_support_scorer(judge: CaseJudge) -> SupportScorer:
-    """A judge as what checks sentences: NaN for one that claims nothing.
+    """Turn a claim judge into a scorer of sentences; it gives NaN for a sentence that makes no claim.
 
-    Word overlap gives way to `lexical_support`, which heeds numbers.
+    A word-overlap judge is replaced by `lexical_support`, which takes numbers into account.
     """
 
     def support(claims: Sequence[str], sources: Sequence[tuple[str, ...]]) -> list[float]:
@@ -101,7 +107,7 @@ def make_support_scorer(judge: CaseJudge) -> SupportScorer:
 
 
 def load_chat_tokenizer(folder: Path) -> ChatTokenizer:
-    """What `ground` needs of the model in a folder."""
+    """Load the chat tokenizer of the model in a folder, as `ground` needs it."""
     from preceptor.models.causal_lm import ChatTokenizer
 
     return ChatTokenizer(folder)

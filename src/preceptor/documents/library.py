@@ -1,14 +1,7 @@
 """Add, version, index and search the documents of a project.
 
-Which documents stand, and pass filters: kept for everybody in this process, and only what came or went since is looked up.
-
-The index of a project, and the encoder whose vectors it holds: opened once in a process.
-
-The documents that a project's answers may rest on: kept in versions, found by words and by meaning.
-
-Documents added from files and folders, many at once.
-
-A project's documents as a run that trains on them may search them.
+Documents are kept in versions and found by words and by embeddings. The index and its encoder are opened once per process; so is the list
+of active documents with their metadata, of which only changes are read again.
 """
 
 from __future__ import annotations
@@ -42,12 +35,12 @@ if TYPE_CHECKING:
     from preceptor.retrieval.grounded_prompt import GroundingSource
 
 
-_MAX_FILTER_SETS = 64  # sets of filters whose documents are remembered
+_MAX_FILTER_SETS = 64  # sets of filters whose documents are cached
 _active_by_database: WeakKeyDictionary[Database, ActiveDocuments] = WeakKeyDictionary()
 
 
 class ActiveDocuments:
-    """The documents of a database that stand: their metadata by key; erased: keys of those that were erased."""
+    """The active documents of a database: their metadata by key, and the keys of those that were erased (`erased_keys`)."""
 
     def __init__(self, state: tuple[int, int, int], metadata: Mapping[int, Mapping[str, Any]], erased: list[int]) -> None:
         self.state = state
@@ -58,7 +51,7 @@ class ActiveDocuments:
 
     @classmethod
     def load(cls, database: Database) -> ActiveDocuments:
-        """As of now."""
+        """Load the active documents as they are now."""
         with database.reading() as connection:
             state, known = documents.library_version(connection), _active_by_database.get(database)
             if known is None or known.state != state:
@@ -66,7 +59,7 @@ class ActiveDocuments:
         return known
 
     def select_keys(self, filters: Mapping[str, Any] | None = None) -> IntArray:
-        """Keys of the documents that pass; without filters, of all that stand, valid today or not."""
+        """Return the keys of the documents that pass the filters; without filters, of all active documents, valid today or not."""
         if filters is None:
             return self._all_keys
         asked = datetime.now(UTC).date().isoformat(), json.dumps(filters, sort_keys=True, default=str)
@@ -78,7 +71,7 @@ class ActiveDocuments:
         return found
 
     def _refresh(self, connection: Connection, state: tuple[int, int, int]) -> Self:
-        """What stands now. What was read once isn't again."""
+        """Return the active documents as they are now, reading only what is new."""
         new = {row["pk"]: json.loads(row["metadata"]) for row in documents.list_active_after(connection, self.state[0])}
         stay = {**self.metadata, **new}
         if len(stay) != state[1]:
@@ -99,14 +92,14 @@ _INDEX_FOLDER = "retrieval"
 
 
 def open_index(project: Project) -> ChunkIndex:
-    """The index in the project's folder; the encoder is loaded when it is first needed."""
+    """Open the index in the project's folder; the encoder is loaded when it is first needed."""
     shared = None if project.database.is_single_writer else project.database
     return _cached_index(project.folder / _INDEX_FOLDER, project.config.retrieval.encoder, shared)
 
 
 @lru_cache(maxsize=16)
 def _cached_index(folder: Path, base: str, database: Database | None) -> ChunkIndex:
-    """database: one that several servers share, which keeps the vectors where it has pgvector."""
+    """Open an index once per process. database: one that several servers share; it keeps the vectors where it has pgvector."""
     if not base:
         return ChunkIndex(folder, "", None)
     which = _encoder_fingerprint(base)
@@ -122,7 +115,7 @@ def _load_encoder(folder: Path) -> Any:
 
 
 def _encoder_fingerprint(base: str) -> str:
-    """What tells an encoder from others: the package that it comes in, or what its folder holds."""
+    """Return what identifies an encoder: its asset's name and digest, or a digest of the sizes and times of the files in its folder."""
     if base in BASE_ASSETS:
         return f"{base} {BASE_ASSETS[base].sha256[:12]}"
     folder, told = find_base_folder(base), hashlib.sha256()
@@ -153,11 +146,11 @@ class DocumentLibrary:
         by: str = "system",
         index: bool = True,
     ) -> Mapping[str, Any]:
-        """Keep a document: a file (by default under its own name), or its bytes under a name. Its row, `new` whether anything changed.
+        """Add a document from a file (by default under its file name) or from bytes under a name.
 
-        Another text, or other metadata, under a name that is there is a new version, and the one before is found no longer; without
-        metadata it keeps that of the one before. index: search finds it at once; else the next search takes it up.
-        UserError for what can't be read; nothing is changed then.
+        Returns its row, with `new` for whether anything changed. Another text or other metadata under an existing name makes a new version,
+        and the previous one is no longer found; without metadata the new version keeps that of the previous one. index: index it at once;
+        else the next search does. Raises UserError for a document that can't be read; nothing is changed then.
         """
         most = round(self.settings.most_megabytes * 1e6)
         data, name = _read_source(source, name, most)
@@ -170,9 +163,9 @@ class DocumentLibrary:
             meta = given if given is not None else json.loads(before["metadata"]) if before else {}
             if before and before["superseded"] is None and (before["digest"], json.loads(before["metadata"])) == (digest, meta):
                 return _document_view(before, new=False)
-            # First, since it makes writers of PostgreSQL wait for each other: versions are numbered in the order in which they commit.
+            # The event first, since it makes writers of PostgreSQL wait for each other: versions are numbered in the order of commits.
             events.record_event(connection, "document added", {"name": name, "digest": digest, "chunks": len(chunks)}, actor=by)
-            self.project.objects.put(found.text.encode())  # again, should it have been erased since
+            self.project.objects.put(found.text.encode())  # again, in case it has been erased since
             row = documents.add(
                 connection,
                 name,
@@ -187,12 +180,12 @@ class DocumentLibrary:
         return _document_view(row, new=True)
 
     def list(self) -> builtins.list[Mapping[str, Any]]:
-        """The documents that are found, in order of their names."""
+        """List the documents that searches find, in order of their names."""
         with self.project.database.reading() as connection:
             return [_document_view(row) for row in documents.list_active(connection)]
 
     def get(self, name: str, version: int | None = None) -> Mapping[str, Any]:
-        """A document that is found, or one of its versions, with its chunks; NotFound when there is none."""
+        """Return an active document, or one of its versions, with its chunks. Raises NotFoundError where there is none."""
         with self.project.database.reading() as connection:
             row = documents.get(connection, name, version)
             parts = documents.list_chunks(connection, row["pk"])
@@ -200,7 +193,7 @@ class DocumentLibrary:
         return {**_document_view(row), "chunks": [{field: part[field] for field in fields} for part in parts]}
 
     def remove(self, name: str, *, by: str = "system") -> None:
-        """Let a document be found no longer; what rested on it can still be told. NotFound when there is none."""
+        """Remove a document from searches; answers that cite it can still be traced to it. Raises NotFoundError where there is none."""
         with self.project.database.writing() as connection:
             row = documents.remove(connection, name)
             events.record_event(
@@ -208,33 +201,34 @@ class DocumentLibrary:
             )
 
     def text(self, name: str, version: int | None = None) -> str:
-        """The extracted text of a document that is found, or of one of its versions; NotFound when there is none."""
+        """Return the extracted text of an active document, or of one of its versions. Raises NotFoundError where there is none."""
         with self.project.database.reading() as connection:
             row = documents.get(connection, name, version)
         return load_document_text(self.project.objects, row["digest"])
 
     def search(self, query: str, k: int = 5, filters: Mapping[str, Any] | None = None, *, way: str = "fused") -> builtins.list[SearchHit]:
-        """The k chunks that answer a question best, best first; nothing for a question without any word.
+        """Return the k chunks that answer a question best, best first; none for a question without any word.
 
-        filters: metadata that a document must have, see `retrieval.filters.passes`. way: lexical, dense or fused.
+        filters: metadata that a document must have, see `preceptor.retrieval.search.matches_filters`. way: lexical, dense or fused. Raises
+        UserError for a k outside 1 to 1,000.
         """
         if not 1 <= k <= MAX_HITS:
             raise UserError(f"a search gives 1 to {MAX_HITS:,} chunks, not {k}", "-k 5", where="k")
         check_filters(filters or {})
-        query = query.encode("utf-8", "replace").decode()  # halves of characters, which no tokenizer reads
+        query = query.encode("utf-8", "replace").decode()  # unpaired surrogates, which no tokenizer reads
         standing, index = ActiveDocuments.load(self.project.database), open_index(self.project)
         keys = standing.select_keys(filters or {})
-        if index.holds(standing.erased_keys):  # on another server, whose own index they left at once
+        if index.holds(standing.erased_keys):  # erased on another server, which removed them from its own index at once
             index.remove_documents(standing.erased_keys)
         if len(keys) and len(index.find_missing(keys)):
             self.index_documents()
         found = index.search(query, keys, k, way=way)
         with self.project.database.reading() as connection:
             rows = documents.chunks_by_key(connection, [key for key, _ in found])
-        return [self._search_hit(rows[key], score) for key, score in found if key in rows]  # not what was superseded this moment
+        return [self._search_hit(rows[key], score) for key, score in found if key in rows]  # not those that were superseded a moment ago
 
     def index_documents(self, tell: IndexProgress | None = None) -> None:
-        """Take up into the index what isn't there yet."""
+        """Index the active documents that aren't indexed yet."""
         open_index(self.project).add(self._active_keys, self._indexed_texts, tell=tell)
 
     def _active_keys(self) -> IntArray:
@@ -242,7 +236,7 @@ class DocumentLibrary:
             return documents.list_active_keys(connection)
 
     def _indexed_texts(self, key: int) -> Sequence[tuple[int, str]]:
-        """What the chunks of a document are found by: title and headings, which say what a passage is about, and its text."""
+        """Return the texts by which the chunks of a document are found: title and headings, which give the subject, and its own text."""
         with self.project.database.reading() as connection:
             row, parts = documents.by_key(connection, key), documents.list_chunks(connection, key)
         if row is None or not parts:
@@ -259,18 +253,18 @@ class DocumentLibrary:
 
 @lru_cache(maxsize=8)
 def load_document_text(objects: ObjectStore, digest: str) -> str:
-    """The text under a digest."""
+    """Load the extracted text with a digest."""
     return objects.get(digest).decode()
 
 
 def _read_source(source: Path | str | bytes, name: str, most: int) -> tuple[bytes, str]:
-    """What a document says, of a large file only the beginning, which shows that it is too large; and what it is called."""
+    """Return the bytes of a document (of one that is too large only the beginning, which shows it) and its name."""
     if isinstance(source, bytes):
         data = source
     else:
         path = Path(source)
         name = name or path.name
-        if path.exists() and not path.is_file():  # one waits for what may never come of a pipe
+        if path.exists() and not path.is_file():  # reading a pipe might never end
             raise UserError("isn't a file", "name a file, or add a folder's files: preceptor documents add FOLDER", where=str(path))
         try:
             with path.open("rb") as file:
@@ -291,14 +285,17 @@ def _document_view(row: Mapping[str, Any], **more: Any) -> dict[str, Any]:
 
 @dataclass
 class AddedDocuments:
-    """What came of it: a row each document, what couldn't be read and why, and which files of a folder were no documents."""
+    """The result of adding files.
+
+    documents: a row per document. errors: of files that couldn't be read. skipped_files: files of folders that are no documents.
+    """
 
     documents: list[Mapping[str, Any]] = field(default_factory=list)
     errors: list[UserError] = field(default_factory=list)
     skipped_files: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the result as a JSON object."""
         refused = [{"where": fault.where, "message": fault.message, "hint": fault.hint} for fault in self.errors]
         return {"documents": self.documents, "refused": refused, "passed_over": self.skipped_files}
 
@@ -312,10 +309,11 @@ def add_files(
     by: str = "system",
     tell: Callable[[int, int], None] | None = None,
 ) -> AddedDocuments:
-    """Add files, and what folders hold of text, Markdown, HTML and PDF; a file under its name, in a folder under its path from there.
+    """Add files, and the text, Markdown, HTML and PDF files of folders.
 
-    A file that can't be read is told of, and the others are added; UserError when it is the only one. Conflict, and nothing is added,
-    when two would have one name.
+    A file is named after its file name, or its path relative to the given folder. A file that can't be read is reported and the others are
+    added; raises UserError where it is the only one. Raises ConflictError, and adds nothing, where two files would have the same name.
+    tell: called with the progress of indexing.
     """
     done, documents = AddedDocuments(), DocumentLibrary(project)
     for called, path in _name_files(paths, name, done).items():
@@ -360,14 +358,18 @@ def _iterate_files(paths: Sequence[Path], done: AddedDocuments) -> Iterator[tupl
 
 @dataclass(frozen=True)
 class DocumentSearch:
-    """find: the sources for a question, best first, at most so many; None where there is no document. digest: of what is searched."""
+    """The document search of a run that trains with sources.
+
+    find_sources: returns the sources for a question, best first, at most so many; None where there are no documents. digest: of the
+    documents that are searched.
+    """
 
     find_sources: Callable[[str, int], Sequence[GroundingSource]] | None = None
     digest: str = ""
 
     @classmethod
     def for_project(cls, project: Project) -> DocumentSearch:
-        """The documents that are found now."""
+        """Build the search over the documents that are active now."""
         documents = DocumentLibrary(project)
         known = [[each["name"], each["version"], each["digest"]] for each in documents.list()]
         if not known:
@@ -382,5 +384,5 @@ class DocumentSearch:
 
     @property
     def identity(self) -> list[str]:
-        """What makes a run that searches them another run."""
+        """The part of a run's identity that its documents make up."""
         return [self.digest] if self.digest else []

@@ -1,7 +1,7 @@
 """Collect relevance judgments by pooling and measure retrieval against them.
 
-People judge what each way of searching finds (pooling, Spärck Jones & van Rijsbergen 1975); what none found nobody judges, so that recall
-is of what is known to be relevant, and the share of what is shown that nobody judged stands beside it.
+People judge what each search mode finds (pooling, Spärck Jones & van Rijsbergen 1975). Passages that no mode found are judged by nobody, so
+that recall refers to what is known to be relevant, and the share of unjudged results is reported beside it.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ RELEVANCE_QUESTION = "relevance"
 RELEVANCE_GRADES = ("not relevant", "partly", "relevant")
 RETRIEVAL_METRICS: Mapping[str, Callable[..., float]] = {"recall": recall_at_k, "ndcg": ndcg_at_k, "unjudged": unjudged_share}
 _RELEVANCE_INSTRUCTIONS = "Does this passage help to answer the question?\n\nPartly: it says something about it, but doesn't answer it."
-_POOL_COMMAND = "preceptor documents pool QUERIES"
-_CHUNKS_PER_DOCUMENT = 5  # of one document that may stand before the next one's first, where documents were judged
+_POOL_COMMAND = "preceptor documents judge-pool QUERIES"
+_CHUNKS_PER_DOCUMENT = 5  # chunks searched per document where documents, not chunks, were judged
 HitUnit = Callable[[SearchHit], Hashable]
 
 
 @dataclass(frozen=True)
 class RelevanceQuery:
-    """A question with what is known to be relevant to it: grades from 0 by unit. group: what isn't independent of each other."""
+    """A query with its known relevance: grades from 0 by unit. group: queries of one group depend on each other."""
 
     id: str
     text: str
@@ -51,9 +51,9 @@ class RelevanceQuery:
 
 
 def pool_passages(project: Project, path: Path, question: str = RELEVANCE_QUESTION, depth: int = 10) -> dict[str, Any]:
-    """Have people asked about what each way of searching finds first for each query of a file: an item each, shown without its rank.
+    """Queue for annotation what each search mode ranks first for each query of a file: one item per passage, shown without its rank.
 
-    The question is made where it isn't there yet. The same again asks only about what wasn't found before.
+    The question is created where it doesn't exist yet. The same call again only adds passages that weren't found before.
     """
     documents, found, queries = DocumentLibrary(project), dict[str, Item](), list(_read_queries(path))
     for query in queries:
@@ -62,7 +62,7 @@ def pool_passages(project: Project, path: Path, question: str = RELEVANCE_QUESTI
                 item = _passage_item(query, hit)
                 found[item.id] = item
     asked = replace(_relevance_question(project, question), purpose=RELEVANCE_PURPOSE)
-    in_any_order = [found[id_] for id_ in sorted(found)]  # ids are hashes, so that what was found first isn't asked first
+    in_any_order = [found[id_] for id_ in sorted(found)]  # ids are hashes, so that the first hits aren't asked about first
     return {
         "queries": len(queries),
         "items": len(found),
@@ -79,10 +79,11 @@ def measure_retrieval(
     queries: Path | None = None,
     ks: Sequence[int] = (5, 10),
 ) -> dict[str, Any]:
-    """Recall@k, nDCG@k and unjudged@k of each way of searching, with intervals: means over queries, clustered by group.
+    """Measure recall@k, nDCG@k and unjudged@k of each search mode, with intervals: means over queries, clustered by group.
 
-    From people's judgments of pooled passages (question), or from a file of relevance and one of queries. Queries to which nothing
-    is known to be relevant are left out, and counted.
+    The relevance comes from people's judgments of pooled passages (question), or from two files (qrels and queries). Queries with no known
+    relevant passage are left out and counted. Raises UserError where both or half of a source are given, and where nothing is known to be
+    relevant.
     """
     if (qrels is None) != (queries is None) or (qrels is not None and question is not None):
         raise UserError("relevance comes from people (--question), or from two files (--qrels and --queries)", "give one of both")
@@ -101,14 +102,14 @@ def measure_retrieval(
 
 
 def _find_missing_documents(project: Project, queries: Sequence[RelevanceQuery]) -> list[str]:
-    """Documents that a file calls relevant and no search can find, since none of that name is there: recall is lower for each."""
+    """List documents that the file calls relevant and that the project lacks, so that no search can find them: each lowers recall."""
     units = (unit for query in queries for unit, grade in query.relevance.items() if grade > 0)
     there = {row["name"] for row in DocumentLibrary(project).list()}
     return sorted({str(unit[0] if isinstance(unit, tuple) else unit) for unit in units} - there)
 
 
 def list_search_modes(project: Project) -> tuple[str, ...]:
-    """In which ways this project can search."""
+    """List the search modes that this project supports."""
     return ("lexical", "dense", "fused") if project.config.retrieval.encoder else ("lexical",)
 
 
@@ -138,7 +139,7 @@ def _load_judged_queries(project: Project, question: str) -> tuple[list[Relevanc
         about = items.metadata(connection, said.items)
         texts = items.contents(connection, said.items)
         groups = items.groups(connection, said.items)
-    gathered: dict[tuple[str, str], RelevanceQuery] = {}  # another text under the same id, of a later file, is another query
+    gathered: dict[tuple[str, str], RelevanceQuery] = {}  # the same id with another text, from a later file, is another query
     for item, grade in zip(said.items, np.argmax(said.posterior, axis=1), strict=True):
         id_ = about[item]["query"]
         place = id_, texts[item]["prompt"]
@@ -175,7 +176,7 @@ def _chunk_unit(hit: SearchHit) -> Hashable:
 
 
 def _text_digest(text: str) -> str:
-    """A passage whatever document and version it stands in: what is judged holds for its words."""
+    """Return the digest of a passage's text: a judgment holds for the text, whatever document and version it appears in."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 

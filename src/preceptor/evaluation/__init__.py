@@ -1,6 +1,7 @@
-"""Measures models and says what was found: figures with intervals clustered by group, the release gate, the report.
+"""Evaluate models: figures with intervals clustered by group, judges, suites, policies and the release gate.
 
-Nothing here trains or asks people; it takes probabilities or texts and truths, and gives Estimates, a Decision and a page.
+Nothing here trains, generates or queues anything for annotation: functions take probabilities or texts and their reference answers, and
+return Estimates and a GateDecision.
 """
 
 from __future__ import annotations

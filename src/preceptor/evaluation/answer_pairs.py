@@ -1,8 +1,7 @@
 """Pair the answers of several models for blind comparison, and collect people's votes.
 
-Several models' answers to the same prompts as pairs that people can compare blind: who is who isn't shown, and the order is drawn.
-
-People's votes about pairs, and the one number in [0, 1] that each prompt comes to.
+Pairs don't show which model wrote which answer, and their order is randomized. The votes about each pair are reduced to one number in [0,
+1] a prompt.
 """
 
 from __future__ import annotations
@@ -23,9 +22,10 @@ from preceptor.types import FloatArray, json_digest
 
 @dataclass(frozen=True)
 class ComparisonPair:
-    """Two models' answers to one prompt. models, responses: in the order in which the item holds them, drawn by a seeded hash.
+    """Two models' answers to one prompt.
 
-    prompt: its id; text: what is shown of it; group: what prompts depend on together; metadata: slices.
+    prompt: its id; text: the prompt as it is shown; group: the cluster of prompts that depend on each other; metadata: slices. models,
+    responses: in the order in which the item holds them, randomized by a seeded hash.
     """
 
     id: str
@@ -42,14 +42,15 @@ class ComparisonPair:
         return self.responses[0].split() == self.responses[1].split()
 
     def side(self, model: str) -> int:
-        """Where a model's answer stands among the responses."""
+        """Return the position of a model's answer among the responses."""
         return self.models.index(model)
 
 
 def pair_answers(answers: Sequence[ModelAnswers], *, seed: int = 0) -> list[ComparisonPair]:
-    """Each two models' answers to each prompt, in the order of the prompts; of each two, either stands first at half of the prompts.
+    """Pair every two models' answers to each prompt, in the order of the prompts.
 
-    UserError for fewer than two models, one model twice, no prompts, other prompts than the first model's, empty answers.
+    Of each two models, either comes first at half of the prompts. Raises UserError for fewer than two models, one model twice, no prompts,
+    prompts that differ from the first model's, and empty answers.
     """
     _check_answers(answers)
     turned = {each: _swapped_prompts(answers[0].prompts, *each, seed=seed) for each in combinations(range(len(answers)), 2)}
@@ -65,21 +66,24 @@ def pair_answers(answers: Sequence[ModelAnswers], *, seed: int = 0) -> list[Comp
 
 
 def _swapped_prompts(asked: Sequence[SuitePrompt], first: int, second: int, *, seed: int) -> set[int]:
-    """The prompts at which the second of two models stands first: half of them, by a hash that nobody sees, so that a liking for one
-    place favours neither."""
+    """Choose the prompts at which the second of two models comes first: half of them, by a hash.
+
+    Nobody sees the hash, so a preference for one position favours neither model.
+    """
     order = sorted(range(len(asked)), key=lambda row: hashlib.sha256(f"{seed}\0{first}\0{second}\0{asked[row].id}".encode()).digest())
     return set(order[: len(asked) // 2])
 
 
 def sample_prompts(pairs: Sequence[ComparisonPair], prompts: int | None, *, seed: int = 0) -> list[ComparisonPair]:
-    """The pairs of that many prompts, drawn by a hash of their ids; all of them when None."""
+    """Return the pairs of that many prompts, sampled by a hash of their ids; all of them when None."""
     taken = set(_shuffled_prompts(pairs, seed)[:prompts])
     return [pair for pair in pairs if pair.prompt in taken]
 
 
 def split_into_waves(pairs: Sequence[ComparisonPair], prompts: int, *, seed: int = 0) -> list[list[ComparisonPair]]:
-    """The pairs in parts of so many prompts, drawn as `sample_prompts` draws: asked part by part, prompts are finished early and at
-    random.
+    """Split the pairs into waves of that many prompts, sampled as `sample_prompts` does.
+
+    Asked wave by wave, prompts are finished early and in random order.
     """
     drawn = _shuffled_prompts(pairs, seed)
     wave = {prompt: at // prompts for at, prompt in enumerate(drawn)}
@@ -90,12 +94,12 @@ def split_into_waves(pairs: Sequence[ComparisonPair], prompts: int, *, seed: int
 
 
 def model_matches(models: Iterable[str]) -> list[tuple[str, str]]:
-    """Each two models, in the order given."""
+    """Return every two models, in the order given."""
     return list(combinations(models, 2))
 
 
 def _shuffled_prompts(pairs: Sequence[ComparisonPair], seed: int) -> list[str]:
-    """The prompts in an order that has nothing to do with them."""
+    """Return the prompts in an order independent of their content."""
     return sorted({pair.prompt for pair in pairs}, key=lambda prompt: hashlib.sha256(f"{seed}\0{prompt}".encode()).digest())
 
 
@@ -136,7 +140,10 @@ TIE_ANSWER = "tie"
 
 @dataclass(frozen=True, slots=True)
 class PreferenceVote:
-    """One person about one pair. winner: a model, None for a tie; left, right: the models as they stood on the page."""
+    """One person's vote about one pair.
+
+    winner: a model, None for a tie; left, right: the models as they were shown on the page; reasons: what the person wrote, if anything.
+    """
 
     pair: str
     annotator: str
@@ -148,10 +155,10 @@ class PreferenceVote:
 
 @dataclass(frozen=True, eq=False)
 class ModelMatch:
-    """Two models on the prompts that people have finished with, in the order in which they did.
+    """Two models on the prompts that people have finished, in the order in which they did.
 
-    pairs: (finished,). values: preference for `first`, (finished,) in [0, 1], the mean of each prompt's votes, a tie being half.
-    same: prompts with one answer by both, which nobody is asked about. waiting: pairs without all their votes yet.
+    pairs: (finished,). values: preference for `first`, (finished,) in [0, 1], the mean of each prompt's votes, a tie being half. same:
+    prompts with the same answer by both, about which nobody is asked. waiting: pairs still without all their votes.
     """
 
     first: str
@@ -170,9 +177,9 @@ class ModelMatch:
 def read_votes(
     pairs: Iterable[ComparisonPair], items: Sequence[str], annotators: Sequence[str], answers: Sequence[Mapping[str, Any]]
 ) -> list[PreferenceVote]:
-    """Votes from columns of judgments in the order of arrival; those about other items are left out.
+    """Read votes from columns of judgments in the order of arrival; those about other items are left out.
 
-    An answer that tells no order was given to the responses as the item holds them.
+    An answer that records no order was given to the responses as the item holds them.
     """
     known = {pair.id: pair for pair in pairs}
     found = []
@@ -185,9 +192,10 @@ def read_votes(
 
 
 def build_match(first: str, second: str, pairs: Sequence[ComparisonPair], votes: Sequence[PreferenceVote], people: int) -> ModelMatch:
-    """Two models' finished prompts: those with `people` votes; later votes about them change nothing, so that looking is allowed.
+    """Build the match of two models from their finished prompts: those with `people` votes.
 
-    A prompt's number is settled at its last planned vote and stands in the sequence from there.
+    Later votes about them change nothing, so that interim looks are allowed. A prompt's value is fixed at its last planned vote, and its
+    position in the sequence is that of this vote.
     """
     theirs = [pair for pair in pairs if set(pair.models) == {first, second}]
     own = {pair.id: pair for pair in theirs if not pair.is_same}
@@ -203,9 +211,9 @@ def build_match(first: str, second: str, pairs: Sequence[ComparisonPair], votes:
 
 
 def group_means(match: ModelMatch, pairs: Sequence[ComparisonPair]) -> tuple[list[str], FloatArray]:
-    """(groups, mean of each) of the groups all of whose asked prompts are finished, in the order in which they were.
+    """Return (groups, mean of each) for the groups all of whose queued prompts are finished, in the order in which they were.
 
-    Groups are the units of a confidence sequence: prompts of one group hang together, and one value after the other has to be new.
+    Groups are the units of a confidence sequence: prompts of one group depend on each other, and each value of the sequence must be new.
     """
     left: dict[str, int] = defaultdict(int)
     for pair in pairs:

@@ -1,12 +1,10 @@
 """Split a response into claims, and find the passage of its sources for each.
 
-A response as the claims that it makes, by rules that never change under one version.
+The rules never change under one version: rates per claim depend on what counts as a claim, so the version is kept in each report and rates
+of different versions aren't comparable. The rules are for English; other languages are cut at sentence ends only. Where they err, they
+leave two statements in one claim, which people then judge as one.
 
-Rates per claim depend on what counts as a claim, so the version stands in each report and rates of different versions
-aren't comparable. The rules are for English; other languages are cut at sentence ends only. Where they err, they leave
-two statements in one claim, which people then judge as one.
-
-The part of long sources that a claim has to do with: what a small judge reads, and what people see beside a claim.
+A passage is the part of long sources that a claim is about: what a small judge reads, and what people see with a claim.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ _MARKUP = re.compile(r"\*\*|__|`|^\s*#{1,6}\s+|^\s*>\s?")
 _HEADING = re.compile(r"^\s*#{1,6}\s+|^\s*(\*\*|__)[^*_]+(\*\*|__)\s*$")
 _RULE = re.compile(r"^[\s\-=_*|:+]*$")
 
-# what a second statement begins with, and what shows that a part states something
+# how a second statement begins, and what shows that a part states something
 _JOINT = re.compile(r"\s*;\s+(?:and |but |however, )?|,\s+(?:and|but|while|whereas|although|though|yet|so)\s+", re.IGNORECASE)
 _SUBJECT = re.compile(
     r"(?:it|its|they|their|he|his|she|her|we|our|you|your|i|my|this|that|these|those|there|the|a|an|some|all|both|each|most|many|no)\b"
@@ -45,7 +43,7 @@ _VERB = re.compile(
     re.IGNORECASE,
 )
 _WORD, _SEMICOLON = re.compile(r"\S+"), re.compile(";")
-_MIN_CLAIM_WORDS = 3  # of each part: shorter ones are parts of a list, not statements
+_MIN_CLAIM_WORDS = 3  # words of each part: shorter parts are elements of an enumeration, not statements
 
 _FILLER = re.compile(
     r"""\W*(?:
@@ -59,7 +57,7 @@ _FILLER = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _WE = re.compile(r"\bwe\s(?:can|cannot|won|will|are)", re.IGNORECASE)
-_OWN_LIMITS = re.compile(  # "we can't cover that" is a claim about a shop, "we can't answer that" is none about anything
+_OWN_LIMITS = re.compile(  # "we can't cover that" is a claim about a shop, "we can't answer that" is no claim
     r"\W*+(?:[\w'’ ]+,\s)?(?:but )?(?:i|we)(?:['’]m|\s(?:am|are))?\s"
     r"(?:can['’]?t|cannot|can not|won['’]?t|will not|(?:unable|not able) to)\s"
     r"(?:answer|help|assist|tell|say|find|see|confirm|verify|comply|discuss|share|respond|determine|comment|advise|do that)\b",
@@ -69,16 +67,16 @@ _UNKNOWING = re.compile(r"\W*(?:i|we)\s(?:do not|don['’]t)\s(?:know|have)\b|\W
 
 
 def split_claims(response: str) -> tuple[str, ...]:
-    """The claims of a response in their order, each once; none of one that is empty, refuses, asks or only greets.
+    """Split a response into its claims, in their order, each once.
 
-    A point of a list is a claim together with the line that introduces the list.
+    An empty response, a refusal, a question or a greeting has none. A list item is a claim together with the line that introduces the list.
     """
     found = (part for sentence in _claim_sentences(response) for part in _split_statements(sentence))
     return tuple(dict.fromkeys(claim for claim in found if any(map(str.isalnum, claim))))
 
 
 def _claim_sentences(response: str) -> Iterator[str]:
-    """Sentences that state something; points of a list with what introduces them."""
+    """Yield the sentences that state something; list items with what introduces them."""
     introduction, in_points = "", False
     for line, is_point in _text_lines(response):
         if in_points and not is_point:
@@ -95,7 +93,7 @@ def _claim_sentences(response: str) -> Iterator[str]:
 
 
 def _text_lines(response: str) -> Iterator[tuple[str, bool]]:
-    """(line without its marks, whether it is a point of a list); headings, code and rules of tables are left out."""
+    """Yield (line without its markup, whether it is a list item); headings, code and table rules are left out."""
     fenced = False
     for line in response.splitlines():
         if _FENCE.match(line):
@@ -107,7 +105,7 @@ def _text_lines(response: str) -> Iterator[tuple[str, bool]]:
 
 
 def _split_statements(sentence: str) -> list[str]:
-    """A sentence cut where a second statement with a subject and a verb of its own begins."""
+    """Cut a sentence where a second statement with its own subject and verb begins."""
     words, parts, start = _SentenceWords(sentence), [], 0
     for joint in _JOINT.finditer(sentence):
         if words.are_statements(start, joint.start(), joint.end()):
@@ -117,7 +115,7 @@ def _split_statements(sentence: str) -> list[str]:
 
 
 class _SentenceWords:
-    """Where a sentence's words, verbs and semicolons stand, found once: it may have as many joints as words."""
+    """Positions of a sentence's words, verbs and semicolons, found once: it may have as many joints as words."""
 
     def __init__(self, sentence: str) -> None:
         self.sentence = sentence
@@ -126,7 +124,7 @@ class _SentenceWords:
         self.semicolons = [mark.start() for mark in _SEMICOLON.finditer(sentence)]
 
     def are_statements(self, start: int, end: int, after: int) -> bool:
-        """Whether from start to end, and from `after` to the next semicolon, stand two statements."""
+        """Return whether the text from start to end and the text from `after` to the next semicolon are two statements."""
         place = bisect_left(self.semicolons, after)
         until = self.semicolons[place] if place < len(self.semicolons) else len(self.sentence)
         if min(_count_between(self.words, start, end), _count_between(self.words, after, until)) < _MIN_CLAIM_WORDS:
@@ -138,24 +136,25 @@ class _SentenceWords:
 
 
 def _count_between(places: Sequence[int], start: int, end: int) -> int:
-    """How many of these rising places lie from start on and before end."""
+    """Count how many of these rising positions lie from start on and before end."""
     return bisect_left(places, end) - bisect_left(places, start)
 
 
 def _is_uncheckable(sentence: str) -> bool:
-    """Questions, refusals, greetings and offers: nothing in them can be checked."""
+    """Return whether a sentence is a question, refusal, greeting or offer: nothing in it can be checked."""
     declines = _OWN_LIMITS.match(sentence) or (starts_with_refusal(sentence) and not _WE.search(sentence))
     return bool(sentence.endswith("?") or declines or _FILLER.match(sentence) or _UNKNOWING.match(sentence))
 
 
-PASSAGE_WORDS = 60  # of a passage at most; one longer sentence is cut to twice as many
+PASSAGE_WORDS = 60  # the most words of a passage; a single longer sentence is cut to twice as many
 PASSAGE_GAP = " […] "
 
 
 def find_passage(claim: str, sources: Sequence[str], words: int = PASSAGE_WORDS) -> str:
-    """The sentences of the sources that share most with a claim, at most `words` words, in their order; "" where nothing is shared.
+    """Return the sentences of the sources that share most with a claim, at most `words` words, in their order.
 
-    Greedy: each next sentence is the one with the most of what the claim says and no chosen one has, rare words counting more.
+    "" where nothing is shared. Greedy: each next sentence is the one with the most of what the claim says and no chosen one has, rare words
+    counting more.
     """
     table = _SentenceTable.from_sources(tuple(sources))
     wanted = {stem: table.rarity(stem) for stem in extract_stems(claim)}
@@ -175,7 +174,7 @@ def find_passage(claim: str, sources: Sequence[str], words: int = PASSAGE_WORDS)
 
 
 class _SentenceTable:
-    """Sentences of sources with their stems: many claims are held against the same sources."""
+    """The sentences of sources with their stems, cached since many claims share the same sources."""
 
     def __init__(self, sources: Sequence[str]) -> None:
         self.sentences = [sentence for source in sources for sentence in split_sentences(source)]

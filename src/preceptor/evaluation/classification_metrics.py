@@ -1,17 +1,15 @@
 """Estimate the quality of single-label and multi-label classifiers, with intervals clustered by group.
 
-How good a classifier's probabilities are, and which of two is better; every interval is clustered by group.
+Single-label: rows are items, columns are answers; the model's answer is the most probable one (the earlier of equals). Truth is the column
+number of the human answer. Groups name what a row belongs to (its document): rows of one group aren't independent.
 
-Rows are items, columns are answers; the model's answer is the most probable one (of equals the earlier). Truth is the
-column number of the people's answer. Groups name what a row belongs to (its document): rows of one aren't independent.
+Multi-label: a probability for each label of each item. The figures of `label_estimates`:
 
-How good a model is that says of each label whether it applies; every interval is clustered by group.
-
-accuracy    the share of items whose set of labels is the people's, not one more and not one less
-macro_f1    the mean of each label's F1, over labels that occur on either side
-log_loss    the cross-entropy of an item's labels, told one by one, in nats (their sum)
-ece         of all decisions, one an item and label: how far the certainty stated is from how often it is right
-f1          of each label that people or model gave to an item: 2·hits / (given by the model + given by people)
+accuracy    the share of items whose set of labels equals the human one exactly
+macro_f1    the mean of each label's F1, over labels that occur in the predictions or the truth
+log_loss    the cross-entropy of an item's labels, each taken by itself, in nats (their sum)
+ece         over all decisions, one an item and label: how far the stated confidence is from the accuracy
+f1          of each label that people or the model gave to an item: 2·hits / (given by the model + given by people)
 """
 
 from __future__ import annotations
@@ -47,9 +45,10 @@ def classification_estimates(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Estimate]:
-    """accuracy, macro_f1, log_loss (nats), ece (debiased) and brier (0 to 2) of probabilities (n, k) against truth (n,).
+    """Estimate the figures of probabilities (n, k) against truth (n,), by name.
 
-    Of answers that are `ordered` also ranked_probability (0 to 1, of a distribution) and steps_off (of the model's answer).
+    accuracy, macro_f1, log_loss (nats), ece (debiased) and brier (0 to 2). Where answers are `ordered`, also ranked_probability (0 to 1, of
+    the whole distribution) and steps_off (of the model's answer).
     """
     right, loss = _correct_rows(probabilities, truth, answers), log_loss_rows(probabilities, truth)
     sides = _one_hot_sides(probabilities, truth)
@@ -66,7 +65,7 @@ def classification_estimates(
 
 
 def _ordinal_estimates(probabilities: ArrayLike, truth: ArrayLike, groups: Any, confidence: float) -> dict[str, Estimate]:
-    """How far off the answers are where they have an order."""
+    """Estimate how far off the answers are where they have an order."""
     table = np.asarray(probabilities)
     steps = np.abs(table.argmax(axis=1) - np.asarray(truth)).astype(np.float64)
     ranked = ranked_probability_scores(probabilities, truth)
@@ -79,7 +78,7 @@ def _ordinal_estimates(probabilities: ArrayLike, truth: ArrayLike, groups: Any, 
 def paired_classification_estimates(
     first: ArrayLike, second: ArrayLike, truth: ArrayLike, groups: Any, *, confidence: float = 0.95
 ) -> dict[str, Estimate]:
-    """Differences first − second in accuracy and log_loss on the same items, each (n, k) against truth (n,).
+    """Estimate the differences first − second in accuracy and log_loss on the same items, each (n, k) against truth (n,).
 
     Above zero the first has the higher accuracy; below zero it has the lower (better) log loss.
     """
@@ -91,22 +90,25 @@ def paired_classification_estimates(
 
 
 def confusion_matrix(probabilities: ArrayLike, truth: ArrayLike, answers: Sequence[Any]) -> dict[str, Any]:
-    """{"answers", "counts"}: row i, column j of counts is how many items that people answered i the model answered j."""
-    _correct_rows(probabilities, truth, answers)  # refuses what doesn't fit together
+    """Count the confusion matrix: {"answers", "counts"}.
+
+    Row i, column j of counts is how many items that people answered i the model answered j.
+    """
+    _correct_rows(probabilities, truth, answers)  # raises where the shapes don't match
     k = len(answers)
     pairs = np.asarray(truth, dtype=np.int64) * k + np.asarray(probabilities).argmax(axis=1)
     return {"answers": list(answers), "counts": np.bincount(pairs, minlength=k * k).reshape(k, k).tolist()}
 
 
 def reliability_points(probabilities: ArrayLike, truth: ArrayLike) -> list[dict[str, Any]]:
-    """Points of the reliability diagram by rising confidence: {"confidence", "accuracy", "count"}."""
+    """Return the points of the reliability diagram by rising confidence: {"confidence", "accuracy", "count"}."""
     bins = reliability_curve(probabilities, truth)
     return [{"confidence": bin.confidence, "accuracy": bin.accuracy.value, "count": bin.rows} for bin in bins]
 
 
 def _correct_rows(probabilities: ArrayLike, truth: ArrayLike, answers: Sequence[Any] | None = None) -> FloatArray:
-    """1.0 where the model's answer is the people's, else 0.0, shape (n,)."""
-    log_loss_rows(probabilities, truth)  # refuses rows that are no distribution, and truths that are no column
+    """Return 1.0 where the model's answer is the human one, else 0.0, shape (n,)."""
+    log_loss_rows(probabilities, truth)  # raises for rows that are no distribution, and truths that are no column
     table = np.asarray(probabilities, dtype=np.float64)
     if answers is not None and len(answers) != table.shape[1]:
         raise UserError(
@@ -116,27 +118,33 @@ def _correct_rows(probabilities: ArrayLike, truth: ArrayLike, answers: Sequence[
 
 
 def _one_hot_sides(probabilities: ArrayLike, truth: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """The model's answers and the people's, each as one-hot rows (n, k)."""
+    """Return the model's and the human answers, each as one-hot rows (n, k)."""
     table = np.asarray(probabilities)
     one_hot = np.eye(table.shape[1])
     return one_hot[table.argmax(axis=1)], one_hot[np.asarray(truth, dtype=np.int64)]
 
 
 def mean_f1(weights: FloatArray, answered: FloatArray, true: FloatArray) -> FloatArray:
-    """Mean of 2·hits / (answered + true) over answers that occur on either side; weights (…, n) give shape (…), 0 where none occurs."""
+    """Return the mean of 2·hits / (answered + true) over answers that occur in either; weights (…, n) give shape (…).
+
+    0 where none occurs.
+    """
     hits, either = weights @ (answered * true), weights @ (answered + true)
     occurs = either > 0
     f1 = 2 * hits / np.where(occurs, either, 1.0)
     return np.asarray(f1.sum(axis=-1) / np.maximum(occurs.sum(axis=-1), 1))
 
 
-LABEL_THRESHOLD = 0.5  # a label more probable than this is one that the model gives
+LABEL_THRESHOLD = 0.5  # a label more probable than this is predicted
 
 
 def label_estimates(
     probabilities: ArrayLike, truth: ArrayLike, groups: Any, *, labels: Sequence[str], seed: int = 0
 ) -> dict[str, Estimate | Mapping[str, Estimate]]:
-    """The figures above of probabilities (items, labels), each in [0, 1], against truth of 0 and 1 (items, labels)."""
+    """Estimate the multi-label figures of probabilities (items, labels), each in [0, 1], against truth of 0 and 1 (items, labels).
+
+    The figures are those of the module's table. Raises UserError for shapes that don't match and for soft targets.
+    """
     chances, true = _validated_labels(probabilities, truth, labels)
     given, names = (chances > LABEL_THRESHOLD).astype(np.float64), np.asarray(groups)
     decisions, right, repeated = _binary_distributions(chances), true.ravel().astype(np.int64), np.repeat(names, len(labels))
@@ -152,9 +160,9 @@ def label_estimates(
 
 
 def _label_f1(given: FloatArray, true: FloatArray, groups: Any) -> Estimate:
-    """F1 of one label from the share J of hits among items that either side gave it: 2J / (1 + J), which rises with J.
+    """Estimate the F1 of one label from the share J of hits among items that the model or people gave it: 2J / (1 + J), which rises with J.
 
-    So the interval of the share becomes that of F1, and holds for a label that is rare, or always found, too.
+    So the interval of the share becomes that of F1, and is valid for a label that is rare, or always found, too.
     """
     either = given + true > 0
     share = estimate_mean((given * true)[either], clusters=groups[either])
@@ -163,14 +171,14 @@ def _label_f1(given: FloatArray, true: FloatArray, groups: Any) -> Estimate:
 
 
 def label_reliability(probabilities: ArrayLike, truth: ArrayLike) -> list[dict[str, Any]]:
-    """Points of the reliability diagram of all decisions: {"confidence", "accuracy", "count"}."""
+    """Return the points of the reliability diagram of all decisions: {"confidence", "accuracy", "count"}."""
     table, true = np.asarray(probabilities, dtype=np.float64), np.asarray(truth)
     bins = reliability_curve(_binary_distributions(table), true.ravel().astype(np.int64))
     return [{"confidence": bin.confidence, "accuracy": bin.accuracy.value, "count": bin.rows} for bin in bins]
 
 
 def _binary_distributions(chances: FloatArray) -> FloatArray:
-    """Each label of each item as a distribution over no and yes, (items · labels, 2)."""
+    """Return each label of each item as a distribution over no and yes, (items · labels, 2)."""
     return np.stack([1 - chances.ravel(), chances.ravel()], axis=1)
 
 

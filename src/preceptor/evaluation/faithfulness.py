@@ -1,19 +1,6 @@
 """Estimate hallucination rates from people's verdicts and judges' scores (prediction-powered inference).
 
-Which responses people look at, and when: a random sample that grows by planned steps, and an interval that holds at each.
-
-After a step the interval may have decided what is asked, and then no more people are. Looking often would make one of the looks
-right by chance; so the looks are planned beforehand, few, and share the error that the confidence allows (`at_look`): all planned
-intervals hold together at the confidence named. Nobody chooses who is in the sample: it is a hash's order.
-
-Judges taken together: how probable each of people's verdicts is, by a regression on what all judges say, fitted on these verdicts.
-
-No judge comes before another: the regression learns from people's own verdicts what each is worth, and none can make the figures
-worse than people alone by more than the regression errs. A prediction that was fitted on a claim's own verdict, or on that of
-another claim of its group, would flatter the judges; so each group is predicted by what was fitted on others (cross-prediction:
-Zrnic & Candès 2024), and a group in which nobody checked anything by the mean of all fits.
-
-How much of what a model says its sources don't bear out: rates per claim and per response, from people's verdicts and a judge's.
+How much of what a model says its sources don't support, as rates per claim and per response:
 
 hallucination              share of all claims that count as hallucinated (by default: contradicted, or not found in the sources)
 hallucination_responses    share of all responses with at least one; responses without any claim (refusals) stay in, else silence wins
@@ -21,9 +8,19 @@ contradicted, not_found    share of claims of each: the parts of the first, esti
 claimless                  share of responses that claim nothing
 judge_precision, _recall   of the claims that the judge flags, how many people find hallucinated; and of those, how many it flags
 
-People see a random part of the responses, the judges see all: prediction-powered intervals over groups of responses. Judges are taken
-together by a regression on people's verdicts, fitted out of fold by group (`verdict_regression`); by the judge's score where too few
-are there. Without people's verdicts there is no interval that holds, and so no figure.
+People check a random sample of the responses, the judges score all: prediction-powered intervals over groups of responses. Judges are
+combined by a regression on people's verdicts (`predict_verdict_probabilities`); the judge's score alone is used where too few verdicts are
+available. Without people's verdicts there is no valid interval, and so no figure.
+
+The sample grows by planned looks (`plan_looks`). After a look the interval may have decided the question, and then no more responses are
+checked. Looking often would make one of the looks right by chance; so the looks are planned beforehand, few, and share the error that the
+confidence allows (`estimate_at_interim`): all planned intervals hold together at the stated confidence. Nobody chooses who is in the
+sample: it is a hash's order.
+
+No judge takes precedence: the regression learns from people's own verdicts what each is worth, and none can make the figures worse than
+people alone by more than the regression errs. A prediction that was fitted on a claim's own verdict, or on that of another claim of its
+group, would flatter the judges; so each group is predicted by what was fitted on others (cross-prediction: Zrnic & Candès 2024), and a
+group in which nobody checked anything by the mean of all fits.
 """
 
 from __future__ import annotations
@@ -45,13 +42,13 @@ from preceptor.evaluation.judges.validation import impute_missing
 from preceptor.statistics import estimate_at_interim, estimate_mean, ppi_mean, ppi_ratio
 from preceptor.types import Estimate, FloatArray, IntArray
 
-FIRST_LOOK_SIZE = 50  # responses at the first look; each further look has twice as many
+FIRST_LOOK_SIZE = 50  # responses at the first look; each further look doubles their number
 MAX_LOOKS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class AuditLook:
-    """One planned look: the responses seen by then, and its place among all looks, from 1."""
+    """One planned look: size, the responses checked by then; number, its position among the `total_looks`, from 1."""
 
     size: int
     number: int
@@ -59,7 +56,7 @@ class AuditLook:
 
 
 def plan_looks(responses: int, *, first: int = FIRST_LOOK_SIZE, looks: int = MAX_LOOKS) -> tuple[AuditLook, ...]:
-    """The looks at so many responses: `first`, then twice as many each time; the last has all of them where they are fewer."""
+    """Plan the looks at a number of responses: `first`, then twice as many each time; the last has all of them where they are fewer."""
     sizes = [first * 2**step for step in range(looks) if first * 2**step < responses]
     if len(sizes) < looks:
         sizes.append(responses)
@@ -67,24 +64,25 @@ def plan_looks(responses: int, *, first: int = FIRST_LOOK_SIZE, looks: int = MAX
 
 
 def shuffle_by_hash(ids: Sequence[str], seed: str) -> list[int]:
-    """All rows in the order in which they come into the sample: its first n are a simple random sample of every size n.
+    """Return all rows in the order in which they enter the sample: the first n are a simple random sample of every size n.
 
-    By a hash of seed and id, so that the sample is the same whenever it is drawn, and a smaller one is part of a larger.
+    By a hash of seed and id, so that the sample is reproducible, and a smaller one is part of a larger.
     """
     return sorted(range(len(ids)), key=lambda row: (hashlib.sha256(f"{seed}/{ids[row]}".encode()).digest(), row))
 
 
 REGRESSION_FOLDS = 5
-REGRESSION_RIDGE = 1.0  # penalty of each squared weight of the standardised features, as of one claim
-FEWEST_CLAIMS, FEWEST_GROUPS, FEWEST_RARER = 40, 10, 5  # checked, without which nothing is fitted
+REGRESSION_RIDGE = 1.0  # penalty of each squared weight of the standardized features, in units of one claim's log-likelihood
+FEWEST_CLAIMS, FEWEST_GROUPS, FEWEST_RARER = 40, 10, 5  # checked claims, groups and claims of the rarer verdict needed to fit
 
 
 def predict_verdict_probabilities(
     features: FloatArray, verdicts: IntArray, groups: Any, classes: int, *, seed: int = 0
 ) -> FloatArray | None:
-    """The chance of each verdict of each claim, (claims, classes), out of fold by group; None where too few are checked to fit.
+    """Predict the probability of each verdict of each claim, (claims, classes), out of fold by group.
 
-    features: (claims, d), finite. verdicts: (claims,) codes from 0 (supported), −1 where people haven't checked.
+    features: (claims, d), finite. verdicts: (claims,) codes from 0 (supported), −1 where people haven't checked. None where too few are
+    checked to fit.
     """
     checked = verdicts >= 0
     wrong = int((verdicts > 0).sum())
@@ -105,7 +103,7 @@ def predict_verdict_probabilities(
 
 
 def _fit_verdict_regression(features: FloatArray, verdicts: IntArray, of: FloatArray, classes: int) -> FloatArray:
-    """Multinomial logistic regression with a ridge penalty, fitted on the first and told of the others."""
+    """Fit a multinomial logistic regression with a ridge penalty, and predict the verdicts of the rows `of`, (rows, classes)."""
     middle, spread = features.mean(axis=0), features.std(axis=0)
     scale = np.where(spread > 1e-9, spread, 1.0)
     table, told = (np.column_stack([np.ones(len(each)), np.clip((each - middle) / scale, -5, 5)]) for each in (features, of))
@@ -126,19 +124,19 @@ def _fit_verdict_regression(features: FloatArray, verdicts: IntArray, of: FloatA
 
 
 VERDICTS = ("supported", "contradicted", "not_found")
-HALLUCINATION_VERDICTS = ("contradicted", "not_found")  # as hallucination, where the sources were given with the question
-HALLUCINATION_RATES = ("hallucination", "hallucination_responses")  # the figures that only people's checks bear
+HALLUCINATION_VERDICTS = ("contradicted", "not_found")  # count as hallucination, where the sources were given with the question
+HALLUCINATION_RATES = ("hallucination", "hallucination_responses")  # the figures that need people's verdicts
 FLAG_THRESHOLD = 0.5  # support below which a judge flags a claim
 
 
 @dataclass(frozen=True)
 class CheckedResponse:
-    """A response as its claims, what the judge says of each, and people's verdicts where they have been asked.
+    """A response as its claims, the judge's score of each, and people's verdicts where there are any.
 
     support: the judge's score of each claim, (claims,), in [0, 1]; NaN where it gave no verdict. verdicts: by the claim's number.
-    taught: the claims (by number) on which it has learned people's verdict, so that its score would look better than it is.
-    features: what is known of each claim, (claims, d), for the regression, word overlap first (`claim_features`), then the judge's
-    score, if that is another; None where the judge's score alone counts.
+    trained_on: the claims (by number) whose human verdict the judge was trained on, so that its score would look better than it is.
+    features: of each claim, (claims, d), for the regression, word overlap first (`claim_features`), then the judge's score, if that is
+    another; None where the judge's score alone counts.
     """
 
     id: str
@@ -151,21 +149,22 @@ class CheckedResponse:
 
     @property
     def is_checked(self) -> bool:
-        """Whether people's verdict on each claim is there; there is nothing to check where there is no claim."""
+        """Whether each claim has a human verdict; a response without claims has nothing to check."""
         return not self.claims or (self.verdicts is not None and set(range(len(self.claims))) <= set(self.verdicts))
 
     @property
     def unknown_claims(self) -> int:
-        """Verdicts on claims that the response doesn't have, as when it was split otherwise; they count for nothing."""
+        """Number of verdicts on claims that the response doesn't have, as when it was split otherwise; they are ignored."""
         return len(set(self.verdicts or ()) - set(range(len(self.claims))))
 
 
 @dataclass(frozen=True)
 class FaithfulnessResult:
-    """Figures by name, and how many responses people alone would have had to check for the same interval of each main figure.
+    """Figures by name, and what the judges add to people's verdicts.
 
-    together: whether judges were taken together by the regression, and not the judge's score alone. found: claims of the sample by
-    people's verdict.
+    figures: the prediction-powered estimates. people_alone: the main figures from people's verdicts alone. equivalent_checks: how many
+    responses people alone would have had to check for the same interval of each main figure. uses_regression: whether judges were combined
+    by the regression, and not the judge's score alone. verdict_counts: claims of the sample by people's verdict.
     """
 
     figures: dict[str, Estimate]
@@ -176,7 +175,10 @@ class FaithfulnessResult:
 
 
 def check_responses(responses: Sequence[CheckedResponse]) -> None:
-    """UserError unless there are claims, and each has a score in [0, 1] or NaN."""
+    """Validate that there are claims, and that each has a score in [0, 1] or NaN and a known verdict, if any.
+
+    Raises UserError otherwise.
+    """
     if not any(response.claims for response in responses):
         raise UserError("none of the responses claims anything", "look at the answers: are they empty, or all refusals?")
     for response in responses:
@@ -197,9 +199,10 @@ def estimate_faithfulness(
     counted: Sequence[str] = HALLUCINATION_VERDICTS,
     confidence: float = 0.95,
 ) -> FaithfulnessResult:
-    """All figures from the responses in the sample (row numbers, drawn at random), which people have checked, and the judge on all.
+    """Estimate all figures from the responses in the sample, which people have checked, and the judge's scores of all.
 
-    UserError where nobody has checked any claim, or one of the sample isn't checked.
+    sample: row numbers, sampled at random. look: the planned look at which the sample is. counted: the verdicts that count as
+    hallucination. Raises UserError where nobody has checked any claim, or one of the sample isn't checked.
     """
     check_responses(responses)
     if not any(responses[row].claims for row in sample):
@@ -227,8 +230,8 @@ def estimate_faithfulness(
 class _ClaimTable:
     """Claims as rows. wrong: whether people found each hallucinated (only of checked ones); flags: 1 − support, without gaps.
 
-    What the judge was taught stands among the checked ones alone. There it has the mean of the others, by claims as by responses:
-    a constant that moves no estimate, as any other would.
+    Claims that the judge was trained on are only among the checked ones. There their score is the mean of the others, by claims as by
+    responses: a constant, which biases no estimate.
     """
 
     owner: NDArray[np.int64]
@@ -248,7 +251,7 @@ class _ClaimTable:
         support = np.concatenate([np.asarray(response.support, dtype=np.float64) for response in responses])
         taught = np.array([number in response.trained_on for response in responses for number in range(len(response.claims))], dtype=bool)
         scored = ~np.isnan(support) & ~taught
-        support = impute_missing(support)  # on both sides: without them, the claims left would be of another kind
+        support = impute_missing(support)  # checked and unchecked alike: without them, the claims left would be of another kind
         sampled = np.zeros(len(responses), dtype=bool)
         sampled[list(sample)] = True
         support = np.where(taught, _mean_score(support[~sampled[owner] & ~taught]), support)
@@ -271,14 +274,14 @@ class _ClaimTable:
 
     @property
     def checked(self) -> NDArray[np.bool_]:
-        """Of each claim whether people's verdict counts."""
+        """Whether people's verdict on each claim counts."""
         return np.asarray(self.sampled[self.owner])
 
     def per_claim(self, confidence: float) -> Estimate:
         return self._ratio(self.wrong, self.flags, confidence)
 
     def per_claim_of(self, verdict: str, confidence: float) -> Estimate:
-        """The share of claims of one verdict, by people alone where nothing tells how probable it is."""
+        """Estimate the share of claims of one verdict, by people alone where nothing predicts its probability."""
         said = (self.verdicts == verdict).astype(np.float64)
         if self.chances is None:
             return self._mean(said, confidence)
@@ -295,7 +298,7 @@ class _ClaimTable:
     def per_response(self, confidence: float) -> Estimate:
         here, wrong, flags = self.sampled, self._any(self.wrong), self._any(self.flags)
         taught = self._any(self.trained_on.astype(np.float64)) > 0
-        claims = np.bincount(self.owner, minlength=len(here)) > 0  # what claims nothing is never taught: it is no part of the mean
+        claims = np.bincount(self.owner, minlength=len(here)) > 0  # responses without claims are never trained on: not part of the mean
         flags = np.where(taught, _mean_score(flags[~here & ~taught & claims]), flags)
         return ppi_mean(
             human=wrong[here], judge_on_human=flags[here], judge_on_rest=flags[~here],
@@ -309,7 +312,7 @@ class _ClaimTable:
         return estimate_mean(self._any(self.wrong)[self.sampled], clusters=self.groups[self.sampled], confidence=confidence)
 
     def judge(self, confidence: float) -> dict[str, Estimate]:
-        """Its precision and recall, as far as it has flagged and people have found something."""
+        """Estimate the judge's precision and recall, as far as it has flagged and people have found something."""
         seen = self.checked & self.scored
         flagged, wrong = 1 - self.support > FLAG_THRESHOLD, self.wrong > 0
         of = {"judge_precision": (wrong, seen & flagged), "judge_recall": (flagged, seen & wrong)}
@@ -323,14 +326,14 @@ class _ClaimTable:
         return estimate_mean(values[self.checked], clusters=self.groups[self.owner[self.checked]], confidence=confidence)
 
     def _any(self, values: FloatArray) -> FloatArray:
-        """The largest value of each response's claims, (responses,); 0 where there is none."""
+        """Return the largest value of each response's claims, (responses,); 0 where there is none."""
         most = np.zeros(len(self.sampled))
         np.maximum.at(most, self.owner, values)
         return most
 
 
 def _predict_verdicts(responses: Sequence[CheckedResponse], said: NDArray[np.str_], groups: NDArray[Any]) -> FloatArray | None:
-    """The chance of each verdict on each claim, (claims, verdicts); None where features or people's verdicts don't suffice."""
+    """Predict the probability of each verdict on each claim, (claims, verdicts); None where features or people's verdicts don't suffice."""
     features = [response.features for response in responses]
     if any(each is None for each in features):
         return None
@@ -341,7 +344,7 @@ def _predict_verdicts(responses: Sequence[CheckedResponse], said: NDArray[np.str
 def _average_judge_and_overlap(
     responses: Sequence[CheckedResponse], support: FloatArray, taught: NDArray[np.bool_], sampled: NDArray[np.bool_]
 ) -> FloatArray:
-    """The judge's score and word overlap alike, where both are there and people's verdicts don't tell yet which knows more."""
+    """Average the judge's score and word overlap, where both are available and too few verdicts show which is better."""
     features = [response.features for response in responses]
     if any(each is None or each.shape[1] <= len(CLAIM_FEATURES) for each in features):
         return support
@@ -362,6 +365,9 @@ def _estimate_at_look(look: AuditLook, estimator: Callable[[float], Estimate], c
 
 
 def _equivalent_checks(joint: Estimate, alone: Estimate, checked: int) -> float:
-    """The responses that people alone would have had to check for an interval as narrow: widths shrink with the root of their number."""
+    """Return the responses that people alone would have had to check for an interval as narrow.
+
+    Widths shrink with the square root of their number.
+    """
     width, by_people = joint.high - joint.low, alone.high - alone.low
     return float(checked * (by_people / width) ** 2) if 0 < width < np.inf and by_people < np.inf else float(checked)

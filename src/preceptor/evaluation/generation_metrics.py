@@ -1,17 +1,17 @@
-"""Estimate the quality of generated answers: match, word F1, log-probability, format and refusals.
+"""Estimate the quality of generated answers against references, and which of two models is better; intervals are clustered by group.
 
-How good written answers are beside reference answers, and which of two models writes better; intervals clustered by group.
+Content, by `generation_estimates`:
 
-exact_match       1 where answer and reference are the same text, but for space at their ends and how much of it separates words
+exact_match       1 where answer and reference are the same text, up to leading, trailing and repeated white space
 token_f1          words in common, see `word_f1`
-log_probability   mean nats a token that the model gives to the references, each with what ends it; at most 0
+log_probability   mean nats a token that the model gives to the references, each with its end token; at most 0
 accuracy          the same as exact_match, where the answers are labels
 macro_f1          where the answers are labels: F1 of each, averaged; a text that is no label counts as no answer
 
-What a written answer is like, whether it is right or not: whether it has the form that references have, and whether it refuses.
+Surface, whether the answer is right or not, by `surface_columns`:
 
-format     1 where an answer has the references' form, where they share one: one of their labels, or JSON with their fields
-refusals   1 where an answer declines to answer what its reference answers; known by how English refusals begin
+format     1 where an answer has the references' format, where they share one: one of their labels, or JSON with their fields
+refusals   1 where an answer refuses what its reference answers; detected by how English refusals begin
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _RANGES = {"exact_match": (0.0, 1.0), "token_f1": (0.0, 1.0), "log_probability":
 
 @dataclass(frozen=True)
 class GeneratedAnswers:
-    """What one model made of the same rows: its answers, and the log-probabilities of the references' tokens in nats, (tokens,) each.
+    """One model's output for the same rows: its answers, and the log-probabilities of the references' tokens in nats, (tokens,) each.
 
-    A model that doesn't tell log-probabilities has none, and no such figure.
+    A model that doesn't report log-probabilities has None, and no such figure.
     """
 
     answers: Sequence[str]
@@ -50,7 +50,10 @@ class GeneratedAnswers:
 def generation_estimates(
     written: GeneratedAnswers, references: Sequence[str], groups: Any, *, labels: Sequence[str] = (), seed: int = 0
 ) -> dict[str, Estimate]:
-    """The figures above of one model; accuracy and macro_f1 where `labels` (see `detect_labels`) are given."""
+    """Estimate the content figures of one model; accuracy and macro_f1 where `labels` (see `detect_labels`) are given.
+
+    Raises UserError for answers, log-probabilities, references and groups of different lengths.
+    """
     columns = _generation_columns(written, references, groups)
     found = {name: estimate_mean(values, clusters=names, within=_RANGES[name]) for name, (values, names) in columns.items()}
     if not labels:
@@ -63,8 +66,10 @@ def generation_estimates(
 def paired_generation_estimates(
     first: GeneratedAnswers, second: GeneratedAnswers, references: Sequence[str], groups: Any, *, labels: Sequence[str] = (), seed: int = 0
 ) -> dict[str, Estimate]:
-    """Differences first − second in the figures above but accuracy (it is exact_match), on the same rows; above zero the first is
-    better."""
+    """Estimate the differences first − second in the content figures on the same rows; above zero the first is better.
+
+    All of them but accuracy, which is exact_match.
+    """
     a, b = _generation_columns(first, references, groups), _generation_columns(second, references, groups)
     found = {name: compare_paired(a[name][0], b[name][0], clusters=a[name][1], within=_RANGES[name]) for name in a if name in b}
     if not labels:
@@ -77,22 +82,22 @@ def paired_generation_estimates(
 
 
 def detect_labels(completions: Sequence[str]) -> list[str]:
-    """The distinct completions, where they are labels: at most 50, each seen twice on average; else none."""
+    """Return the distinct completions, where they are labels: at most 50, each occurring twice on average; else none."""
     distinct = sorted({normalize_spaces(text) for text in completions})
     return distinct if len(distinct) <= MAX_LABELS and 2 * len(distinct) <= len(completions) else []
 
 
 def normalize_spaces(text: str) -> str:
-    """A text as `exact_match` compares it: without space at its ends, one space between words."""
+    """Normalize white space as `exact_match` does: none at the ends, one space between words."""
     return " ".join(text.split())
 
 
 def word_f1(answer: str, reference: str) -> float:
-    """Harmonic mean of the shares of words in common, from 0 to 1, as in SQuAD (Rajpurkar et al. 2016).
+    """Compute the harmonic mean of the shares of words in common, from 0 to 1, as in SQuAD (Rajpurkar et al. 2016).
 
-    Words are what space separates, in lower case, without punctuation, without the English articles; their order doesn't count,
-    how often each occurs does. Where one side has no words left, it is 1 if both are the same text and else 0. A language that
-    puts no spaces between words has sentences for words: look at `exact_match` and `log_probability` there.
+    Words are separated by white space, in lower case, without punctuation, without the English articles; their order doesn't count, how
+    often each occurs does. Where one side has no words left, it is 1 if both are the same text and else 0. In a language without spaces
+    between words whole sentences count as words: look at `exact_match` and `log_probability` there.
     """
     said, wanted = _count_words(answer), _count_words(reference)
     if not said or not wanted:
@@ -106,7 +111,10 @@ def _count_words(text: str) -> Counter[str]:
 
 
 def _generation_columns(written: GeneratedAnswers, references: Sequence[str], groups: Any) -> dict[str, tuple[FloatArray, Any]]:
-    """Each figure's values with their groups: a value a row, of log_probability a value a token (so that its mean is over tokens)."""
+    """Return each figure's values with their groups: a value a row, of log_probability a value a token.
+
+    So the mean of log_probability is over tokens.
+    """
     said = written.log_probabilities
     if not len(written.answers) == len(references) == len(groups) or (said is not None and len(said) != len(references)):
         raise UserError("answers, log-probabilities, references and groups are of different lengths", "pass one of each a row")
@@ -122,7 +130,7 @@ def _generation_columns(written: GeneratedAnswers, references: Sequence[str], gr
 
 
 def _one_hot(texts: Sequence[str], labels: Sequence[str]) -> FloatArray:
-    """A row a text, a column a label; a row of zeros for a text that is no label."""
+    """Return a row a text, a column a label; a row of zeros for a text that is no label."""
     return np.array([[float(normalize_spaces(text) == label) for label in labels] for text in texts])
 
 
@@ -134,14 +142,14 @@ _ONLY_SORRY = re.compile(rf"\W*+{_APOLOGY}\W+but\b", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class AnswerFormat:
-    """A form that references share, in words, and whether a text has it."""
+    """A format that references share: its description in words, and the test whether a text has it."""
 
     description: str
     matches: Callable[[str], bool]
 
 
 def detect_format(references: Sequence[str]) -> AnswerFormat | None:
-    """The form that all references share: labels, or JSON objects with the same fields; None where they have none in common."""
+    """Detect the format that all references share: labels, or JSON objects with the same fields; None where they have none in common."""
     if labels := set(detect_labels(references)):
         return AnswerFormat(f"one of {len(labels)} labels", lambda text: normalize_spaces(text) in labels)
     objects = [_parse_object(text) for text in references]
@@ -153,14 +161,18 @@ def detect_format(references: Sequence[str]) -> AnswerFormat | None:
 
 
 def starts_with_refusal(text: str) -> bool:
-    """Whether an answer declines, by how it begins."""
+    """Return whether an answer refuses, judging by how it begins."""
     return bool(_REFUSAL.match(text) or _ONLY_SORRY.match(text))
 
 
 def surface_columns(
     answers: Sequence[str], references: Sequence[str], form: AnswerFormat | None, refused: Sequence[bool]
 ) -> dict[str, FloatArray]:
-    """0 or 1 for each answer. refused: what is known of each beside its words, as when a service says so itself."""
+    """Compute the surface figures, 0 or 1 for each answer.
+
+    form: the references' format, see `detect_format`; without one there is no column for it. refused: whether each answer is known to be a
+    refusal from elsewhere than its text, as when a service reports it.
+    """
     declined = [
         (known or starts_with_refusal(answer)) and not starts_with_refusal(wanted)
         for answer, wanted, known in zip(answers, references, refused, strict=True)
@@ -170,12 +182,12 @@ def surface_columns(
 
 
 def surface_estimates(columns: dict[str, FloatArray], groups: Any) -> dict[str, Estimate]:
-    """The share of each."""
+    """Estimate the mean of each surface column."""
     return {name: estimate_mean(values, clusters=groups) for name, values in columns.items()}
 
 
 def paired_surface_estimates(first: dict[str, FloatArray], second: dict[str, FloatArray], groups: Any) -> dict[str, Estimate]:
-    """Differences first − second on the same rows."""
+    """Estimate the differences first − second in the surface columns on the same rows."""
     return {name: compare_paired(first[name], second[name], clusters=groups) for name in first}
 
 

@@ -1,16 +1,13 @@
-"""Estimate which of several models people prefer: win rates, strengths, length bias and judge agreement.
+"""Estimate which of several models people prefer: win rates, strengths, length bias, slices and what a judge adds.
 
-Does the longer answer win because it is longer: how often it wins, and the win rate where both are of one length.
+For every two models a prompt is reduced to one number in [0, 1], the mean of its people's votes; a confidence sequence over these (over
+their means by group, where prompts share one) is valid at every look at once, so that annotation may stop as soon as it decides. With
+several pairs of models the sequences share the probability of an error. Strengths and order bias come from one Bradley–Terry model of all
+votes (`preceptor.consensus.pairwise`), clustered by person and by prompt: people's tastes differ, and nobody counts for less for having
+one. How often each person votes with the others is reported too.
 
-A judge model beside people in a comparison: how far it agrees with them first, then what its votes add to theirs.
-
-Which of several models people prefer: win rates that may be looked at after every vote, strengths, biases, slices.
-
-For each two models a prompt comes to one number in [0, 1], the mean of its people's votes; a confidence sequence over these
-(over their means by group, where prompts share one) holds at every look at once, so that asking may end as soon as it decides.
-With several pairs of models the sequences share the chance of an error. Strengths and order bias come
-from one Bradley–Terry model of all votes (`preceptor.consensus.pairwise`), clustered by person and by prompt: people's tastes differ,
-and nobody counts for less for having one. How often each person votes with the others is told beside it.
+Length bias: how often the longer answer wins, and the win rate where both are of the same length. A judge model's votes: first its
+agreement with people, then what they add to people's votes.
 """
 
 from __future__ import annotations
@@ -41,13 +38,13 @@ from preceptor.statistics.inputs import as_clusters
 from preceptor.statistics.intervals import t_quantile
 from preceptor.types import Estimate, FloatArray
 
-_MIN_LENGTH_PROMPTS = 20  # prompts, and groups, for a curve
-_LENGTH_RIDGE = 0.05  # holds the curve where every longer answer wins
+_MIN_LENGTH_PROMPTS = 20  # the fewest groups of prompts for a curve
+_LENGTH_RIDGE = 0.05  # keeps the curve finite where every longer answer wins
 _NEWTON_STEPS = 50
 
 
 def length_bias(match: ModelMatch) -> dict[str, Any]:
-    """Figures of two models' finished prompts; lengths are in words.
+    """Estimate the length bias in two models' finished prompts; lengths are in words.
 
     longer_wins: how often the longer answer is preferred, a tie being half, where lengths differ. words: mean words of each model's
     answers. at_equal_length: the win rate of the first model at no difference in length.
@@ -68,9 +65,9 @@ def length_bias(match: ModelMatch) -> dict[str, Any]:
 
 
 def length_controlled_win_rate(values: FloatArray, gap: FloatArray, groups: Any, confidence: float = 0.95) -> Estimate | None:
-    """Win rate at gap 0, from logit E(value) = α + β·tanh(gap/sd) (after Dubois et al. 2024), with a cluster sandwich.
+    """Estimate the win rate at gap 0, from logit E(value) = α + β·tanh(gap/sd) (after Dubois et al. 2024), with a cluster sandwich.
 
-    values in [0, 1], gap: first less second. None with fewer than 20 groups, or where values or gaps have no spread.
+    values in [0, 1], gap: first minus second. None with fewer than 20 groups, or where values or gaps have no spread.
     """
     codes = as_clusters(groups, len(values))
     clusters = int(codes.max()) + 1
@@ -101,13 +98,13 @@ def compare_with_judge(
     verdicts: Mapping[str, tuple[float, float]],
     confidence: float,
 ) -> dict[str, Any]:
-    """What a judge says of two models, and what that is worth beside people's votes.
+    """Estimate a judge's agreement with people on two models, and what its votes add to people's.
 
-    pairs: all of the comparison, of which people are asked about `asked`. verdicts: by pair, how probable the judge holds it that
-    the first of the item's responses is better, as the item holds them and exchanged.
+    pairs: all of the comparison, of which `asked` are queued for annotation. verdicts: by pair, the judge's probability that the first of
+    the item's responses is better, with the responses in the item's order and swapped.
 
-    people, with_judge: the win rate from people's votes alone, and with the judge's on all prompts, each for one look after a
-    planned number of votes. at_any_look: with the judge's, as a confidence sequence over groups.
+    people, with_judge: the win rate from people's votes alone, and with the judge's on all prompts, each valid for one look after a planned
+    number of votes. at_any_look: with the judge's, as a confidence sequence over groups.
     """
     own = [pair for pair in pairs if set(pair.models) == {match.first, match.second} and not pair.is_same]
     table = np.array([verdicts[pair.id] for pair in own], dtype=np.float64).reshape(-1, 2)
@@ -131,7 +128,7 @@ def compare_with_judge(
 
 
 def _fixed_sample_rates(match: ModelMatch, own: Sequence[ComparisonPair], score: Mapping[str, float]) -> dict[str, Estimate | float]:
-    """The win rate over prompts, and how many times the labels it is worth at most; nothing from a judge that says one thing."""
+    """Estimate the win rate over prompts, and the label efficiency of the judge; nothing from a judge with constant scores."""
     finished = {pair.id for pair in match.pairs}
     rest = [pair for pair in own if pair.id not in finished]
     beside = [score[pair.id] for pair in match.pairs]
@@ -149,7 +146,7 @@ def _fixed_sample_rates(match: ModelMatch, own: Sequence[ComparisonPair], score:
 def _anytime_rates(
     match: ModelMatch, asked: Sequence[ComparisonPair], own: Sequence[ComparisonPair], score: Mapping[str, float], confidence: float
 ) -> dict[str, Estimate]:
-    """The win rate over groups, each new one a step of a sequence; nothing from a judge that says one thing."""
+    """Estimate the win rate over groups, each new one a step of a sequence; nothing from a judge with constant scores."""
     names, human = group_means(match, asked)
     by_name = defaultdict[str, list[float]](list)
     for pair in own:
@@ -161,7 +158,7 @@ def _anytime_rates(
 
 
 COMPARISON_CONFIDENCE = 0.95
-_MAX_REASONS = 5  # shown of each model's wins
+_MAX_REASONS = 5  # reasons shown for each winner
 _MAX_EXAMPLES = 3  # prompts shown for each of two models
 _EXCERPT_CHARS = 700  # characters of a text's beginning, and of its end
 JudgeVerdicts = Mapping[str, tuple[float, float]]
@@ -177,10 +174,10 @@ def compare_models(
     seed: int = 0,
     verdicts: JudgeVerdicts | None = None,
 ) -> dict[str, Any]:
-    """The comparison so far, as a document of Estimates.
+    """Build the document of a comparison so far, of Estimates.
 
-    pairs: all that there are, of which people are asked about those of `prompts` prompts (see `sample_prompts`). people: votes a pair.
-    models: in the order of the document. verdicts: a judge's, see `side_judge`.
+    pairs: all of them, of which people are asked about those of `prompts` prompts (see `sample_prompts`). people: votes a pair. models: in
+    the order of the document. verdicts: a judge's, see `compare_with_judge`. Raises UserError for fewer than one person.
     """
     if people < 1:
         raise UserError(f"{people} people can't compare anything", "--people 3", where="people")
@@ -200,7 +197,10 @@ def compare_models(
 
 
 def decide_matches(pairs: Sequence[ComparisonPair], votes: Sequence[PreferenceVote], *, people: int) -> dict[frozenset[str], str]:
-    """Which is better of each two models of which that is decided. pairs: those that people are asked about."""
+    """Return the better of every two models for which that is decided.
+
+    pairs: those that people are asked about.
+    """
     met = model_matches(_model_names(pairs))
     found = {}
     for two in met:
@@ -215,7 +215,7 @@ def _model_names(pairs: Sequence[ComparisonPair]) -> list[str]:
 
 
 def _win_rate(match: ModelMatch, asked: Sequence[ComparisonPair], count: int) -> Estimate | None:
-    """The first model's, valid at any look, of one match among `count`; None before any prompt (or group of them) is finished."""
+    """Estimate the first model's win rate, valid at any look, of one match among `count`; None before any prompt (or group) is finished."""
     _, means = group_means(match, asked)
     return confidence_sequence(means, confidence=1 - (1 - COMPARISON_CONFIDENCE) / count) if len(means) else None
 
@@ -229,7 +229,7 @@ def _better_model(match: ModelMatch, rate: Estimate | None) -> str | None:
 def _match_document(
     match: ModelMatch, asked: Sequence[ComparisonPair], pairs: Sequence[ComparisonPair], count: int, verdicts: JudgeVerdicts | None
 ) -> dict[str, Any]:
-    """One match of the document."""
+    """Build the document of one match."""
     rate = _win_rate(match, asked, count)
     found: dict[str, Any] = {
         "first": match.first, "second": match.second, "finished": len(match.pairs), "waiting": match.waiting, "same": match.same,
@@ -247,7 +247,7 @@ def _match_document(
 
 
 def _match_examples(match: ModelMatch) -> list[dict[str, Any]]:
-    """Prompts on which people were of one mind, some for each model; value: their preference for the first."""
+    """Return prompts on which people agreed, some for each model; value: their preference for the first."""
     order = np.argsort(match.values, kind="stable").tolist()
     ends = [at for at in dict.fromkeys([*order[::-1][:_MAX_EXAMPLES], *order[:_MAX_EXAMPLES]]) if match.values[at] != 0.5]
     return [
@@ -263,12 +263,12 @@ def _match_examples(match: ModelMatch) -> list[dict[str, Any]]:
 
 
 def _excerpt_text(text: str) -> str:
-    """A long text's beginning and end."""
+    """Return a long text's beginning and end."""
     return text if len(text) <= 2 * _EXCERPT_CHARS else f"{text[:_EXCERPT_CHARS]} […] {text[-_EXCERPT_CHARS:]}"
 
 
 def _fit_strengths(votes: Sequence[PreferenceVote], pairs: Sequence[ComparisonPair]) -> dict[str, Any]:
-    """The Bradley–Terry model of all votes."""
+    """Fit the Bradley–Terry model of all votes."""
     group = {pair.id: pair.group for pair in pairs}
     fitted = fit_pairwise(
         left=[vote.left for vote in votes],
@@ -290,7 +290,10 @@ def _fit_strengths(votes: Sequence[PreferenceVote], pairs: Sequence[ComparisonPa
 
 
 def _agreement_with_others(votes: Sequence[PreferenceVote], group: Mapping[str, str]) -> dict[str, Estimate]:
-    """How often each person's vote is that of most others on the same pair, ties half; pairs on which these are even don't count."""
+    """Estimate how often each person votes with the majority of the others on a pair, ties half.
+
+    Pairs on which the others are split don't count.
+    """
     side = {id(vote): 0 if vote.winner is None else 1 if vote.winner == min(vote.left, vote.right) else -1 for vote in votes}
     total: Counter[str] = Counter()
     for vote in votes:
@@ -304,7 +307,7 @@ def _agreement_with_others(votes: Sequence[PreferenceVote], group: Mapping[str, 
 
 
 def _collect_reasons(votes: Sequence[PreferenceVote]) -> list[dict[str, Any]]:
-    """What people wrote, the newest of each winner first."""
+    """Return the reasons that people wrote, the newest of each winner first."""
     seen: Counter[str] = Counter()
     found = []
     for vote in reversed(votes):
@@ -316,7 +319,7 @@ def _collect_reasons(votes: Sequence[PreferenceVote]) -> list[dict[str, Any]]:
 
 
 def _match_sentences(match: Mapping[str, Any]) -> list[str]:
-    """The match in sentences."""
+    """Summarize the match in sentences."""
     first, second, rate = match["first"], match["second"], match["win_rate"]
     said = [f"{first} and {second}: no prompt has all its votes yet." if rate is None else _match_verdict(match, rate)]
     if match["same"]:

@@ -55,64 +55,64 @@ _FIGURES = {
 
 
 def figure_name(key: str) -> str:
-    """A figure's key in words: `ece` is “calibration error”; a path's dots become colons."""
+    """Return a figure's key in words: `ece` is “calibration error”; a path's dots become colons."""
     return ": ".join(_FIGURES.get(part, part.replace("_", " ")) for part in key.split("."))
 
 
 def capitalize_first(words: str) -> str:
-    """Words with a capital at their start."""
+    """Capitalize the first letter of a text."""
     return words[:1].upper() + words[1:]
 
 
 def format_percent(value: float) -> str:
-    """`78.4 %`."""
+    """Format a share as a percentage with one decimal: `78.4 %`."""
     return f"{100 * value:.1f}{_SPACE}%"
 
 
 def format_whole_percent(value: float) -> str:
-    """`78 %`."""
+    """Format a share as a whole percentage: `78 %`."""
     return f"{100 * value:.0f}{_SPACE}%"
 
 
 def format_confidence(value: float) -> str:
-    """`95 %`, and `99.86 %` where whole per cents would say that it is certain."""
+    """Format a confidence level: `95 %`, and `99.86 %` where rounding to a whole percentage would suggest certainty."""
     return format_whole_percent(value) if value <= 0.99 else f"{100 * value:.4g}{_SPACE}%"
 
 
 def format_points(value: float) -> str:
-    """A difference of two shares in percentage points, with its sign: `+30.1`."""
+    """Format a difference of two shares in percentage points, with its sign: `+30.1`."""
     return _typographic_minus(f"{100 * value:+.1f}")
 
 
 def format_decimal(value: float) -> str:
-    """Three decimals, as for losses in nats."""
+    """Format a number with three decimals, as for losses in nats."""
     return _typographic_minus(f"{value:.3f}")
 
 
 def format_signed_decimal(value: float) -> str:
-    """Three decimals, always with a sign."""
+    """Format a number with three decimals and always a sign."""
     return _typographic_minus(f"{value:+.3f}")
 
 
 def format_count(value: float) -> str:
-    """A whole number with thousands set apart."""
+    """Format a whole number with a thousands separator."""
     return _typographic_minus(f"{value:,.0f}")
 
 
 def format_times(number: int) -> str:
-    """How often: `once`, `twice`, `3 times`."""
+    """Format a number of repetitions: `once`, `twice`, `3 times`."""
     return {1: "once", 2: "twice"}.get(number, f"{format_count(number)} times")
 
 
 def format_money(value: float, currency: str) -> str:
-    """An amount: `$12.40`, `12.40 EUR`; as many as four decimals where it is less than ten cents."""
+    """Format an amount: `$12.40`, `12.40 EUR`; with up to four decimals below ten cents."""
     amount = f"{value:,.4f}" if 0 < abs(value) < 0.1 else f"{value:,.2f}"
     amount = amount[:-2] if amount.endswith("00") and len(amount.partition(".")[2]) == 4 else amount
     return f"${amount}" if currency in ("USD", "$") else f"{amount}{_SPACE}{currency}".rstrip()
 
 
 def format_duration(seconds: float) -> str:
-    """`4.1 s`, `41 s`, `9 min 24 s`, `2 h 5 min`."""
+    """Format a duration: `4.1 s`, `41 s`, `9 min 24 s`, `2 h 5 min`."""
     whole = round(seconds)
     if whole < 60:
         return f"{seconds:.1f}{_SPACE}s" if seconds < 10 else f"{whole}{_SPACE}s"
@@ -123,14 +123,14 @@ def format_duration(seconds: float) -> str:
 
 
 def format_timestamp(created: Any) -> str:
-    """A Unix time as a UTC date and time; anything else as it stands."""
+    """Format a Unix time as a UTC date and time; anything else as its string."""
     if isinstance(created, int | float):
         return datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%d %H:%M UTC")
     return str(created)
 
 
 def format_interval(estimate: Estimate, show: NumberFormat = format_percent) -> str:
-    """`74.7 to 82.1`, without units; an end that the data can't bound is unknown."""
+    """Format an interval without units: `74.7 to 82.1`; an end that the data can't bound is unknown."""
     if not (math.isfinite(estimate.low) or math.isfinite(estimate.high)):
         return "interval unknown"
     low, high = (show(end).partition(_SPACE)[0] if math.isfinite(end) else "unknown" for end in (estimate.low, estimate.high))
@@ -138,12 +138,12 @@ def format_interval(estimate: Estimate, show: NumberFormat = format_percent) -> 
 
 
 def format_estimate(estimate: Estimate, show: NumberFormat = format_percent) -> str:
-    """`78.4 % (74.7 to 82.1)`."""
+    """Format an estimate with its interval: `78.4 % (74.7 to 82.1)`."""
     return f"{show(estimate.value)} ({format_interval(estimate, show)})"
 
 
 def trim_zeros(labels: list[str]) -> list[str]:
-    """Numbers without the trailing zeros that all of them share: `50.0 %, 60.0 %` become `50 %, 60 %`."""
+    """Remove the trailing zeros that all numbers share: `50.0 %, 60.0 %` become `50 %, 60 %`."""
     parts = [label.partition(_SPACE) for label in labels]
     surplus = min((len(number) - len(number.rstrip("0")) if "." in number else 0 for number, _, _ in parts), default=0)
     return [number[: len(number) - surplus].rstrip(".") + space + unit for number, space, unit in parts]

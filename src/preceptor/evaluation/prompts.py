@@ -1,14 +1,12 @@
-"""Read a suite's prompts and hold the answers to them.
+"""Read a suite's prompts, and hold a model's answers to them.
 
-What a model was asked, and what it said: the ground that suites stand on.
-
-A suite's prompts: rows of any file that `preceptor.formats` reads, each a prompt or a conversation up to the answer.
+A suite's prompts are the rows of any file that `preceptor.formats` reads, each a prompt or a conversation up to the answer:
 
 id          its name; the row's number when missing
-prompt      what is asked; or messages: turns of role and content, of which a last one by the assistant is the reference
-reference   a right answer (completion says the same)
-sources     texts that the answer may rest on, or tables of title and text
-metadata    a table; all other columns join it
+prompt      the question; or messages: turns of role and content, of which a last one by the assistant is the reference
+reference   a right answer (completion is a synonym)
+sources     texts that may support the answer, or tables of title and text
+metadata    a table; all other columns are added to it
 """
 
 from __future__ import annotations
@@ -30,8 +28,9 @@ ChatTurn = Mapping[str, str]
 class SuitePrompt:
     """One prompt of a suite.
 
-    turns: the conversation up to the answer (dicts of role and content). sources: texts that the answer may rest on.
-    group: what answers depend on together (a document, a customer). metadata: slices, such as {"topic": "returns"}.
+    turns: the conversation up to the answer (dicts of role and content). sources: texts that may support the answer. reference: a right
+    answer, if known. group: the cluster of answers that depend on each other (a document, a customer). metadata: slices, such as {"topic":
+    "returns"}.
     """
 
     id: str
@@ -51,9 +50,10 @@ class SuitePrompt:
 
 @dataclass(frozen=True)
 class ModelAnswers:
-    """What a model, or a file of recorded answers, said to prompts: a text for each, in their order.
+    """The answers of a model, or of a file of recorded answers, to prompts: a text for each, in their order.
 
-    sampling: how the texts were drawn, so that they can be drawn again. digest: of prompts, texts and sampling.
+    subject: the name of the model or file. sampling: the parameters with which the texts were generated, so that they can be generated
+    again. digest: of prompts, texts and sampling.
     """
 
     subject: str
@@ -71,9 +71,10 @@ _HINT = '{"id": "q1", "prompt": "May I return it?", "reference": "Within 30 days
 
 
 def read_prompts(path: str | Path, *, group: str = "group") -> list[SuitePrompt]:
-    """All prompts of a file. group: the column that says which rows belong together; a row without it stands alone.
+    """Read all prompts of a file.
 
-    UserError with the places of what is wrong, all at once.
+    group: the column that says which rows belong together; a row without it is its own group. Raises UserError with the position of every
+    faulty row, up to ten at once.
     """
     found: list[SuitePrompt] = []
     faults: list[UserError] = []
@@ -104,7 +105,7 @@ def _iter_rows(path: str | Path) -> Iterator[tuple[Mapping[str, Any], str]]:
 
 
 def _parse_cell(value: Any) -> Any:
-    """What a cell of a table holds as JSON; None where it is empty, itself where it is none."""
+    """Parse a table cell as JSON; None where it is empty, the value itself where it isn't JSON."""
     if not isinstance(value, str):
         return value
     try:
@@ -129,7 +130,7 @@ def _parse_prompt(row: Mapping[str, Any], number: int, group: str, where: str) -
 
 
 def _parse_turns(row: Mapping[str, Any], where: str) -> tuple[tuple[ChatTurn, ...], str | None]:
-    """The conversation up to the answer, and the answer that follows it in the row, if one does."""
+    """Return the conversation up to the answer, and the answer that follows it in the row, if there is one."""
     if (row.get("prompt") is None) == (row.get("messages") is None):
         raise UserError("a row has either a prompt or messages", _HINT, where=where)
     if row.get("prompt") is not None:

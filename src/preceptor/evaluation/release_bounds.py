@@ -1,8 +1,7 @@
 """Decide whether a model's estimates meet the project's release bounds.
 
-The release gate: compares the cautious end of each figure's interval with the project's bounds.
-
-A bound has three outcomes, not two (an interval that straddles the threshold is no pass and no failure):
+The release gate compares the conservative end of each figure's interval with the project's bounds. A bound has three outcomes, not two (an
+interval that straddles the threshold neither passes nor fails):
 
 met         the whole interval lies on the right side
 missed      the whole interval lies on the wrong side
@@ -11,7 +10,7 @@ undecided   the threshold lies inside the interval: the evidence doesn't suffice
 
 Where no bound is set there is no verdict: `unbounded`.
 
-Conditions of the gate on slices: none far behind the rest, none fallen behind the last release.
+`check_slices` and `check_regressions` are further conditions: no slice far worse than the rest, none worse than under the last release.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from preceptor.registry import suggest_name
 from preceptor.types import Estimate
 
 _NEAREST_TO_THRESHOLD = 0.01  # of the half-width: nearer to the threshold, 10,000 times the units would be needed
-_SHARE_EDGE = 1e-12  # nearer to 0 or 1 no end of a share is sought
+_SHARE_EDGE = 1e-12  # how near to 0 or 1 the end of a share is searched for
 BoundState = Literal["met", "missed", "undecided"]
 GateVerdict = Literal["met", "missed", "undecided", "unbounded"]
 _EXAMPLE_BOUNDS = {"accuracy": "accuracy.low >= 0.8", "token_f1": "token_f1.low >= 0.6", "hallucination": "hallucination.high <= 0.05"}
@@ -44,7 +43,7 @@ _BOUND_HINT = "write a bound like 'accuracy.low >= 0.72' or 'ece.high <= 0.1'"
 
 @dataclass(frozen=True, slots=True)
 class ReleaseBound:
-    """What a figure must reach: `at_least` bounds its interval's low end from below, otherwise its high end from above."""
+    """A bound on a figure: `at_least` bounds its interval's low end from below, otherwise its high end from above."""
 
     figure: str
     at_least: bool
@@ -52,7 +51,10 @@ class ReleaseBound:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """A bound from `figure.low >= number` or `figure.high <= number`; a bare figure means its cautious end."""
+        """Parse a bound from `figure.low >= number` or `figure.high <= number`; a bare figure means its conservative end.
+
+        Raises UserError where it can't be parsed or names the other end.
+        """
         form = _BOUND_PATTERN.fullmatch(text)
         if form is None or not _is_finite(form["threshold"]):
             raise UserError(f"can't read the bound {text!r}", _BOUND_HINT)
@@ -69,17 +71,17 @@ class ReleaseBound:
         return f"{self.figure}.low >= {self.threshold:g}" if self.at_least else f"{self.figure}.high <= {self.threshold:g}"
 
     def cautious_end(self, estimate: Estimate) -> float:
-        """The end of the interval that must lie on the right side."""
+        """Return the end of the interval that must lie on the right side."""
         return estimate.low if self.at_least else estimate.high
 
     def holds(self, number: float) -> bool:
-        """Whether a number lies on the right side of the threshold (on it counts as right; NaN never does)."""
+        """Return whether a number lies on the right side of the threshold (on it counts as right; NaN never does)."""
         return number >= self.threshold if self.at_least else number <= self.threshold
 
 
 @dataclass(frozen=True, slots=True)
 class BoundFinding:
-    """One bound beside its estimate; `more_units` is how many further independent units would settle an undecided one."""
+    """One bound with its estimate and state; `more_units` is how many further independent units would decide an undecided one."""
 
     bound: ReleaseBound
     estimate: Estimate
@@ -92,6 +94,7 @@ class BoundFinding:
         return self.bound.figure
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the finding as a dictionary for the report."""
         return {
             "figure": self.bound.figure,
             "bound": str(self.bound),
@@ -106,7 +109,7 @@ class BoundFinding:
 
 @dataclass(frozen=True, slots=True)
 class ParityCheck:
-    """Parity as the gate sees it: a condition that holds or doesn't, since the rows probed are the same ones each time."""
+    """Parity as a gate condition: it holds or doesn't, since the rows probed are the same each time."""
 
     passed: bool
     figure: str = "parity"
@@ -122,6 +125,7 @@ class ParityCheck:
         return "missed: the report doesn't show that the model says the same trained, saved, loaded again and served: evaluate it anew."
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the check as a dictionary for the report."""
         return {"figure": self.figure, "bound": "proved", "state": self.state, "summary": self.summary}
 
 
@@ -146,6 +150,7 @@ class UnmeasuredBound:
         )
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the finding as a dictionary for the report."""
         return {
             "figure": self.figure,
             "bound": str(self.bound),
@@ -160,7 +165,7 @@ class UnmeasuredBound:
 class GateCondition:
     """A bound on many figures at once, such as the slices of one; `estimate` is the one that is nearest to missing it.
 
-    about: that one's name, where it isn't of all rows; share: which part of the rows it has.
+    slice_name: the name of that one's slice, where it doesn't cover all rows; share: its share of the rows.
     """
 
     figure: str
@@ -173,6 +178,7 @@ class GateCondition:
     share: float = 1.0
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the condition as a dictionary for the report."""
         return {
             "figure": self.figure,
             "bound": self.bound,
@@ -188,14 +194,14 @@ GateFinding = BoundFinding | ParityCheck | UnmeasuredBound | GateCondition
 
 @dataclass(frozen=True, slots=True)
 class GateDecision:
-    """What the gate says: met if all bounds are, missed if any is, unbounded where there is none, otherwise undecided."""
+    """The gate's decision: met if all bounds are, missed if any is, unbounded where there is none, otherwise undecided."""
 
     state: GateVerdict
     summary: str
     findings: tuple[GateFinding, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The report's `release` section, without who decided."""
+        """Return the report's `release` section, without who decided."""
         return {"decision": self.state, "summary": self.summary, "bounds": [finding.to_dict() for finding in self.findings]}
 
 
@@ -207,11 +213,11 @@ def decide_release(
     outdated: Mapping[str, str] = MappingProxyType({}),
     others: Mapping[str, float] = MappingProxyType({}),
 ) -> GateDecision:
-    """Each bound against its estimate, the proof where one is asked for, further conditions, and the gate's answer to all together.
+    """Decide a release from its bounds, the proof of parity where one is required, and further conditions.
 
-    All must be met, each at its own confidence; that is an intersection-union test, so no correction for their number is due.
-    A figure that wasn't measured is as open as one that isn't sure; so is one that is `outdated`: by its name why, as a sentence.
-    others: by figure how many models its rows had judged before, see `adjust_for_reuse`.
+    All must be met, each at its own confidence; that is an intersection-union test, so no correction for their number is due. A figure that
+    wasn't measured is undecided, and so is one that is `outdated`: figure -> the reason, as a sentence. others: figure -> how many models
+    its rows had evaluated before, see `adjust_for_reuse`.
     """
     found = tuple(_check_bound(bound, estimates, outdated.get(bound.figure, ""), others.get(bound.figure, 0.0)) for bound in bounds)
     findings: tuple[GateFinding, ...] = (*(() if proof is None else (proof,)), *found, *conditions)
@@ -222,14 +228,14 @@ def decide_release(
 
 
 def adjust_for_reuse(estimate: Estimate, others: float) -> Estimate:
-    """A figure as the gate takes it where its rows had judged `others` models before (a mean over the rows); as it is where none.
+    """Widen a figure's interval for `others` models evaluated on its rows before (a mean over the rows); unchanged where there are none.
 
-    Who tries many models on the same rows finds one that passes by chance. So the k-th model on them may err with 1/k² of the first
-    one's chance: however many are tried, one that stands exactly at its bound passes with less than π²/6 = 1.64 times the chance that
-    a single one has (a union bound, alpha-spending in the order of evaluation). The first model's interval is left alone.
+    Trying many models on the same rows finds one that passes by chance. So the k-th model on them may err with 1/k² of the first one's
+    probability: however many are tried, one that lies exactly at its bound passes with less than π²/6 = 1.64 times the probability of a
+    single one (a union bound, alpha-spending in the order of evaluation). The first model's interval is unchanged.
 
-    An end moves out by the signed root of the deviance: the evidence that put it where it is, z²/2 = n·KL(value‖end), is asked for at
-    the new confidence; for figures that are no shares, by the ratio of the quantiles. The wider one counts, with Student's quantiles.
+    An end moves out by the signed root of the deviance: the evidence that put it where it is, z²/2 = n·KL(value‖end), is required at the
+    new confidence; for figures that are no shares, by the ratio of the quantiles. The wider one counts, with Student's quantiles.
     """
     if others <= 0 or not estimate.confidence < 1:
         return estimate
@@ -252,15 +258,15 @@ def _widened_end(value: float, end: float, ratio: float) -> float:
 
 
 def _bernoulli_kl(value: float, other: float) -> float:
-    """Kullback–Leibler divergence of two chances of yes, in nats."""
+    """Return the Kullback–Leibler divergence of two Bernoulli distributions, in nats."""
     return float(rel_entr(value, other) + rel_entr(1 - value, 1 - other))
 
 
 def units_to_decide(estimate: Estimate, threshold: float) -> int | None:
-    """Further units until the interval would clear the threshold, if the figure stayed where it is.
+    """Return the further units until the interval would clear the threshold, if the figure stayed where it is.
 
-    An interval's half-width shrinks with the root of the units: n·(half-width / distance)² of them are needed.
-    None where nothing can be said: a figure on its threshold or next to it, or no finite interval.
+    An interval's half-width shrinks with the root of the units: n·(half-width / distance)² of them are needed. None where nothing can be
+    said: a figure on its threshold or next to it, or no finite interval.
     """
     facing = estimate.low if estimate.value >= threshold else estimate.high
     distance, half_width = abs(estimate.value - threshold), abs(estimate.value - facing)
@@ -286,7 +292,7 @@ def _bound_state(bound: ReleaseBound, estimate: Estimate) -> BoundState:
     far_end = estimate.high if bound.at_least else estimate.low
     if bound.holds(bound.cautious_end(estimate)):
         return "met"
-    # a NaN end says nothing, so it can't show a miss either
+    # a NaN end is no evidence, so it can't show a miss either
     return "undecided" if bound.holds(far_end) or math.isnan(far_end) else "missed"
 
 
@@ -305,7 +311,7 @@ def _bound_sentence(bound: ReleaseBound, estimate: Estimate, state: BoundState, 
 
 
 def _unbounded_sentence(estimates: Mapping[str, Estimate]) -> str:
-    """What to set, by a figure that was measured."""
+    """Say what bound to set, for a figure that was measured."""
     example = next((bound for figure, bound in _EXAMPLE_BOUNDS.items() if figure in estimates), _EXAMPLE_BOUNDS["accuracy"])
     return f"No verdict: no bound says what is good enough. Set one under [gate] in preceptor.toml, such as bounds = ['{example}']."
 
@@ -327,11 +333,11 @@ def _is_finite(text: str) -> bool:
         return False
 
 
-NO_REGRESSION_LIMIT = 1.0  # of a difference of two shares: it can't be more
+NO_REGRESSION_LIMIT = 1.0  # the largest possible difference of two shares
 
 
 class _SliceGap(NamedTuple):
-    """How much worse something is, as a figure of which less is better."""
+    """How much worse a slice is, as a figure of which lower is better."""
 
     name: str
     estimate: Estimate
@@ -339,10 +345,10 @@ class _SliceGap(NamedTuple):
 
 
 def check_slices(limit: float, section: Mapping[str, Any], others: float = 0.0) -> GateCondition:
-    """No slice may be worse than the rest by more than `limit`; section: `document["slices"]`, which may be empty.
+    """Check that no slice is worse than the rest by more than `limit`.
 
-    others: how many models the rows had judged before, see `adjust_for_reuse`. Met where each slice's interval shows it, missed
-    where one shows the contrary. What is too small to be tested isn't covered.
+    section: `document["slices"]`, which may be empty. others: how many models the rows had evaluated before, see `adjust_for_reuse`. Met
+    where each slice's interval shows it, missed where one shows the contrary. Slices too small to be tested aren't covered.
     """
     gaps = list(_slice_gaps(section, others))
     bound = f"at most {limit:g} worse than the rest"
@@ -353,10 +359,10 @@ def check_slices(limit: float, section: Mapping[str, Any], others: float = 0.0) 
 
 
 def check_regressions(limit: float, section: Mapping[str, Any] | None, others: float = 0.0) -> GateCondition:
-    """Neither the whole nor a slice may be worse than under the last release by more than `limit`; section: `document["previous"]`.
+    """Check that neither the whole nor a slice is worse than under the last release by more than `limit`.
 
-    others: how many models the rows had judged before, see `adjust_for_reuse`. Met where nothing was let out before. Undecided where the
-    two can't be compared row by row.
+    section: `document["previous"]`. others: how many models the rows had evaluated before, see `adjust_for_reuse`. Met where nothing was
+    released before. Undecided where the two can't be compared row by row.
     """
     bound = f"at most {limit:g} worse than the last release"
     if not section:
@@ -371,7 +377,7 @@ def check_regressions(limit: float, section: Mapping[str, Any] | None, others: f
 
 
 def outdated_condition(figure: str, bound: str, why: str) -> GateCondition:
-    """A condition whose figures don't stand any more: open, whatever they said."""
+    """Build a condition whose figures are no longer valid: undecided, whatever they were."""
     return GateCondition(figure, bound, "undecided", f"not enough evidence yet: {why}")
 
 

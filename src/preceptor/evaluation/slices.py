@@ -1,16 +1,14 @@
 """Find slices that are worse than the rest, and compare a model with the previous release.
 
-Slices of the rows (a language, a topic, the longest third) that are worse than the rest, tested together.
+A slice of the rows (a language, a topic, the longest third) is compared with all other rows, by the difference of two means whose rows come
+in clusters that may be on both sides. Looking at many slices finds a bad one by chance, so their p-values are corrected together (Holm
+1979).
 
-A slice is compared with all other rows, by the difference of two means whose rows come in clusters that may stand on both
-sides. Looking at many slices finds a bad one by chance, so that their p-values are corrected together (Holm 1979).
+`compare_with_previous` compares a model with the last released one on the same test rows: what became better, what worse, and in which
+slices. A report keeps of each test row a key of its text, one of its true answer, and how right the model was; never the text. Rows that
+two reports share by both keys are compared pair by pair, which needs far fewer of them than two separate intervals.
 
-A model beside the last one that was let out, on the same test rows: what became better, what worse, and in which slices.
-
-A report keeps of each test row a key of its text, one of its true answer, and how right the model was; never the text. Rows
-that two reports share by both keys are compared pair by pair, which needs far fewer of them than two intervals side by side.
-
-Where a suite's main figure is worse than elsewhere: by topic, by language, by whatever is known of the prompts.
+`slice_section` finds where a suite's main figure is worse than elsewhere, by the prompts' metadata.
 """
 
 from __future__ import annotations
@@ -33,9 +31,9 @@ from preceptor.statistics.inputs import as_clusters, as_values, check_confidence
 from preceptor.statistics.intervals import NO_SPREAD, cluster_df, cluster_totals, t_quantile
 from preceptor.types import Estimate, FloatArray, IntArray
 
-LEAST_ROWS, LEAST_GROUPS = 30, 10  # of a slice that is tested
+LEAST_ROWS, LEAST_GROUPS = 30, 10  # the fewest of a slice that is tested
 MAX_SLICE_VALUES = 20  # distinct values of a property that makes slices; one with more is an id, or free text
-SLICE_ALPHA = 0.05  # of calling any slice worse where none is
+SLICE_ALPHA = 0.05  # the probability of calling any slice worse where none is
 LENGTH_THIRDS = ("shortest third", "middle third", "longest third")
 
 SliceProperties = Mapping[str, Sequence[str | None]]  # property -> each row's value, None where the row has none
@@ -44,12 +42,11 @@ SliceProperties = Mapping[str, Sequence[str | None]]  # property -> each row's v
 def compare_slices(
     values: ArrayLike, groups: Any, names: SliceProperties, *, figure: str, better: str = "higher", earlier: ArrayLike | None = None
 ) -> dict[str, Any]:
-    """How good each slice is and how far from the rest: `document["slices"]` of a report.
+    """Estimate each slice and its difference from the rest: `document["slices"]` of a report.
 
-    values: the figure's value of each row (n,); groups: each row's cluster; names: {"language": each row's value, …}.
-    better: "higher" or "lower", which says what worse is. earlier: the same rows' values of another model, in whose stead each
-    slice is then compared with itself.
-    Slices of fewer than 30 rows or 10 groups are counted and not tested; where no slice is left, `found` is empty.
+    values: the figure's value of each row (n,); groups: each row's cluster; names: {"language": each row's value, …}. better: "higher" or
+    "lower", which says what worse is. earlier: the same rows' values of another model; each slice is then compared with itself under that
+    model instead. Slices of fewer than 30 rows or 10 groups are counted and not tested; where no slice is left, `found` is empty.
     """
     if better not in ("higher", "lower"):
         raise UserError(f"better is 'higher' or 'lower', not {better!r}", where="better")
@@ -74,7 +71,7 @@ def compare_slices(
 
 
 def slice_properties(metadata: Sequence[Mapping[str, Any]], texts: Sequence[str] = ()) -> dict[str, list[str | None]]:
-    """The properties of rows that make slices: metadata of few distinct values, and which third a text's length lies in.
+    """Return the properties of rows that make slices: metadata of few distinct values, and which third a text's length lies in.
 
     A property counts where it has 2 to 20 values (texts, whole numbers or yes and no); dates, ids and free texts have more.
     """
@@ -85,7 +82,10 @@ def slice_properties(metadata: Sequence[Mapping[str, Any]], texts: Sequence[str]
 
 
 def slice_difference(values: ArrayLike, groups: Any, inside: ArrayLike, *, confidence: float = 0.95) -> tuple[Estimate, float]:
-    """The mean of some rows minus that of all others, and the two-sided p-value that they are the same; n counts groups inside."""
+    """Estimate the mean of some rows minus that of all others, and the two-sided p-value that they are equal.
+
+    The estimate's n counts the groups inside. Raises UserError where `inside` holds none or all of the rows.
+    """
     column, here = as_values(values, "values"), np.asarray(inside, dtype=bool)
     codes = as_clusters(groups, len(column))
     if not 0 < here.sum() < len(here):
@@ -121,7 +121,7 @@ def _compare_with_rest(column: FloatArray, codes: IntArray, inside: Any) -> dict
 
 
 def _compare_with_earlier(column: FloatArray, before: FloatArray, codes: IntArray, inside: Any) -> dict[str, Any]:
-    """The slice beside what it was: a paired difference, its p-value from the interval's own width."""
+    """Compare the slice with itself under the earlier model: a paired difference, its p-value from the interval's own width."""
     difference = compare_paired(column[inside], before[inside], clusters=codes[inside])
     df = cluster_df(cluster_totals(column[inside], as_clusters(codes[inside], int(inside.sum())))[1])
     half = (difference.high - difference.low) / 2
@@ -132,10 +132,10 @@ def _compare_with_earlier(column: FloatArray, before: FloatArray, codes: IntArra
 
 
 def _jackknife_difference(column: FloatArray, codes: IntArray, inside: Any) -> _SliceDifference:
-    """Mean inside minus mean outside with the delete-one-cluster variance; degrees of freedom of the side with fewer of them.
+    """Estimate mean inside minus mean outside with the delete-one-cluster variance; degrees of freedom of the side with fewer of them.
 
-    Right-or-wrong values get two made-up rows on each side, one right and one wrong (Agresti & Caffo 2000): without them a
-    slice that is wrong throughout has an interval of no width.
+    Values of 0 and 1 get two pseudo-rows on each side, one of each (Agresti & Caffo 2000): without them a slice that is wrong throughout
+    has an interval of no width.
     """
     (totals_in, sizes_in), (totals_out, sizes_out) = _cluster_sums(column, codes, inside), _cluster_sums(column, codes, ~inside)
     if np.isin(column, (0, 1)).all():
@@ -148,13 +148,13 @@ def _jackknife_difference(column: FloatArray, codes: IntArray, inside: Any) -> _
     without = (totals_in.sum() - totals_in) / (whole_in - sizes_in) - (totals_out.sum() - totals_out) / (whole_out - sizes_out)
     variance = ((without - value) ** 2).sum() * (1 - 1 / len(without))
     if variance <= (NO_SPREAD * np.abs(column).max()) ** 2:
-        variance = np.inf  # all clusters alike: nothing to judge chance by
+        variance = np.inf  # all clusters alike: the variance can't be estimated
     df = min(cluster_df(sizes_in[sizes_in > 0]), cluster_df(sizes_out[sizes_out > 0]))
     return _SliceDifference(float(value), float(variance), df)
 
 
 def _cluster_sums(column: FloatArray, codes: IntArray, inside: Any) -> tuple[FloatArray, FloatArray]:
-    """Each cluster's sum and number of rows on one side, zeros for clusters that have none there."""
+    """Return each cluster's sum and number of rows on one side, zeros for clusters that have none there."""
     clusters = int(codes.max()) + 1
     totals = np.bincount(codes[inside], weights=column[inside], minlength=clusters)
     return np.asarray(totals, dtype=np.float64), np.bincount(codes[inside], minlength=clusters).astype(np.float64)
@@ -181,7 +181,7 @@ def _slice_value(value: Any) -> str | None:
 
 
 def _length_thirds(lengths: Sequence[int]) -> list[str | None]:
-    """Which third each length lies in; equal lengths lie in the same."""
+    """Return which third each length lies in; equal lengths lie in the same."""
     low, high = np.quantile(lengths, (1 / 3, 2 / 3))
     return [LENGTH_THIRDS[int(length > low) + int(length > high)] for length in lengths]
 
@@ -190,7 +190,8 @@ def _length_thirds(lengths: Sequence[int]) -> list[str | None]:
 class RowScores:
     """How right a model was on each test row: a row of the same text and truth has the same keys in every report.
 
-    columns: figure -> its value on each row, higher is better; the first is the one that slices are told by.
+    keys, truths: hashes of each row's text and true answer. columns: figure -> its value on each row; the first is the one by which slices
+    are compared.
     """
 
     keys: Sequence[str]
@@ -202,18 +203,18 @@ class RowScores:
             raise UserError("keys, truths and values of rows are of different lengths", "keep one of each a row")
 
     def to_bytes(self) -> bytes:
-        """As it lies beside its report."""
+        """Serialize the scores as the JSON file kept with the report."""
         columns = {name: np.asarray(column).round(6).tolist() for name, column in self.columns.items()}
         return json.dumps({"keys": list(self.keys), "truths": list(self.truths), "columns": columns}, separators=(",", ":")).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> RowScores:
-        """What `to_bytes` was made of."""
+        """Deserialize what `to_bytes` returned."""
         found = json.loads(data)
         return cls(found["keys"], found["truths"], {name: np.array(values, dtype=np.float64) for name, values in found["columns"].items()})
 
     def row_positions(self) -> dict[tuple[str, str, int], int]:
-        """Where each row stands; of rows with equal keys the first is the first."""
+        """Return each row's position by (key, truth, occurrence); rows with equal keys are numbered in their order."""
         met: Counter[tuple[str, str]] = Counter()
         found = {}
         for place, pair in enumerate(zip(self.keys, self.truths, strict=True)):
@@ -223,7 +224,7 @@ class RowScores:
 
 
 def compare_with_previous(now: RowScores, before: RowScores, groups: Sequence[Any], names: SliceProperties) -> dict[str, Any]:
-    """What changed from one model to the next on the rows that both were measured on: `figures`, `compare_slices`, `rows`, `left_out`.
+    """Compare two models on the rows that both were measured on: `figures`, `slices`, `rows`, `left_out`.
 
     groups, names: of the rows of `now`, see `compare_slices`. Rows that only one side has, or whose true answer has changed since, are left
     out and counted; without a row in common there are no figures.
@@ -252,9 +253,9 @@ def compare_with_previous(now: RowScores, before: RowScores, groups: Sequence[An
 
 
 def slice_section(answers: ModelAnswers, names: Sequence[str], values: FloatArray, *, figure: str, better: str) -> dict[str, Any]:
-    """`{"slices": …}` of a section, as `evaluation.slices` makes it; nothing where no property is named.
+    """Build `{"slices": …}` of a suite's section by `compare_slices`; empty where no property is named.
 
-    names: what is known of prompts, such as topic. values: each answer's, (n,). UserError where no prompt has a property.
+    names: metadata keys of the prompts, such as topic. values: each answer's, (n,). Raises UserError where no prompt has a property.
     """
     if not names:
         return {}

@@ -1,8 +1,7 @@
-"""Other people's files as rows, and rows as files; streaming, one format a module.
+"""Read foreign files as rows and write rows as files, streaming; one module per format.
 
-A row is a dict of JSON values. `read` recognises a file and yields its rows, knowing at each the place
-it came from; `write` makes a file appear whole or not at all. Everything wrong with a file is a
-UserError that says where it is and what to do.
+A row is a dict of JSON values. `read` recognises a file and yields its rows, and knows for each the place it came from; `write` makes a
+file appear whole or not at all. Every fault of a file is a UserError that says where it is and what to do.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""CSV and TSV (RFC 4180): a header, then one record of text cells each; quotes protect delimiters and line breaks.
+"""Read and write CSV and TSV (RFC 4180): a header, then one record of text cells each; quotes protect delimiters and line breaks.
 
-Cells are text and stay it: no number, date or missing value is guessed, so the label "None" survives. On writing,
-a text is written as it is, null as an empty cell, and every other value as JSON. That makes a column that holds
-lists or dicts readable again through `json_columns`, and keeps a text that merely looks like JSON a text.
+Cells are and remain text: no number, date or missing value is guessed, so the label "None" survives. On writing, a text is written as it
+is, null as an empty cell, and every other value as JSON. A column that holds lists or dicts can therefore be read again through
+`json_columns`, and a text that merely looks like JSON remains a text.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from preceptor.registry import suggest_name
 
 _DELIMITERS = ",;\t|"
 _DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets run, and what they strip before they look (OWASP)
-# A header that without quotes would be taken for a byte order mark, another delimiter's or an empty line.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets run as a formula, and what they strip before they check (OWASP)
+# A header that without quotes would be read as a byte order mark, as split by another delimiter, or as an empty line.
 _MISREAD_HEADER = re.compile(r"\A\ufeff|[,;\t|]|\A\s*\Z")
 
 csv.field_size_limit(max(csv.field_size_limit(), 100 * 2**20))  # Python's 131,072 breaks on long chats; `max_cell` guards instead
 
 
 def detect_delimiter(opening: bytes) -> str:
-    """The delimiter by which the first records best agree with the header; a comma when no other splits the header.
+    """Return the delimiter by which the first records best agree with the header; a comma when no other splits the header.
 
     Agreement counts before the number of columns: a text column is full of commas, but never equally many.
     """
@@ -50,6 +50,12 @@ def _delimiter_agreement(lines: list[str], delimiter: str) -> tuple[bool, float,
 
 
 def read_delimited(source: FormatSource, delimiter: str = "") -> Iterator[FileRow]:
+    """Yield one row per record of a delimited file, with text cells; blank records are skipped.
+
+    delimiter: detected from the source's opening when empty. `source.number` is the physical line on which the record starts. Raises
+    UserError for an empty file and for a header with repeated names or without one of `source.json_columns`; a bad row goes to
+    `source.report_fault`.
+    """
     delimiter = delimiter or detect_delimiter(source.opening)
     records = _read_records(source, delimiter)
     header = next(records, None)
@@ -86,7 +92,7 @@ def _parse_nested(row: FileRow, source: FormatSource) -> FileRow:
 
 
 def _read_records(source: FormatSource, delimiter: str) -> Iterator[list[str]]:
-    """The records that aren't blank, `source.number` at the physical line on which each starts."""
+    """Yield the records that aren't blank, with `source.number` set to the physical line on which each starts."""
     pending: list[str] = []  # the lines of the record being read, to find a fault in them
     reader = csv.reader(_remember_lines(source, pending), delimiter=delimiter, strict=True)
     while True:
@@ -116,7 +122,7 @@ def _remember_lines(source: FormatSource, pending: list[str]) -> Iterator[str]:
 
 
 def _csv_error(error: str, record: str, start: int, delimiter: str, source: FormatSource) -> UserError:
-    """What csv.reader stumbled over, at the line where it began rather than the one where it was noticed."""
+    """Return the error for what csv.reader refused, at the line where the fault began rather than the one where it was noticed."""
     opened = _open_quote(record, delimiter)
     if opened is not None:
         where = source.at_line(start + record.count("\n", 0, opened))
@@ -128,7 +134,7 @@ def _csv_error(error: str, record: str, start: int, delimiter: str, source: Form
 
 
 def _open_quote(record: str, delimiter: str) -> int | None:
-    """Where the first quoted cell starts whose closing quote isn't followed by a delimiter or a line's end."""
+    """Return where the first quoted cell starts whose closing quote isn't followed by a delimiter or a line end; None without one."""
     cell = re.compile(rf'(?:"[^"]*(?:""[^"]*)*"(?=[{delimiter}\r\n]|\Z)|(?!")[^{delimiter}\r\n]*)')
     at = 0
     while at < len(record):
@@ -170,7 +176,7 @@ def _write(rows: Iterator[Mapping[str, Any]], target: FormatTarget, delimiter: s
 
 
 class _CsvPrinter:
-    """Rows as lines of bytes; it is also the file into which csv.writer puts each line."""
+    """Formats rows as lines of bytes; it is also the file object to which csv.writer writes each line."""
 
     def __init__(self, delimiter: str, excel_safe: bool, quoting: Literal[0, 1] = csv.QUOTE_MINIMAL) -> None:
         # RFC 4180's \r\n; it also makes the writer quote a lone \r, which Python 3.11 doesn't do with \n alone.
@@ -179,9 +185,11 @@ class _CsvPrinter:
         self._text = ""
 
     def write(self, text: str) -> None:
+        """Keep the line that csv.writer wrote."""
         self._text = text
 
     def line(self, row: Mapping[str, Any], columns: list[str], where: str) -> bytes:
+        """Return a row as one encoded line of CSV; raises UserError at `where` for a value that CSV or JSON can't hold."""
         self._writer.writerow([self._cell(row.get(column), column, where) for column in columns])
         if "\0" in self._text or not self._text.isascii():
             check_row(row, where)

@@ -1,11 +1,8 @@
-"""Files that appear whole or not at all, SHA256SUMS of folders, and JSON files that carry their own digest.
+"""Write files that appear whole or not at all, keep SHA256SUMS of folders, and seal JSON with its own digest.
 
-Files that appear whole or not at all: write to a temporary beside the target, fsync, rename.
-
-SHA256SUMS: the digests of a folder's files, in the form that `sha256sum --check` reads; and small JSON files that seal themselves.
-
-A folder that is written once and read for years gets such a list when it is whole; who loads a file of it looks whether it still is
-what was kept. A bit that has turned, or a file that was cut, is told instead of being used.
+A file is written to a temporary file beside its target, synced to disk (fsync) and renamed. A folder that is written once and read for
+years gets a SHA256SUMS, in the form that `sha256sum --check` reads, when it is complete; whatever loads a file from it checks that the file
+is still as it was written. A flipped bit or a truncated file is reported instead of being used.
 """
 
 from __future__ import annotations
@@ -29,11 +26,11 @@ DISK_FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str], mode: str = "wb", *, private: bool = False) -> Iterator[IO[Any]]:
-    """A file open for writing that replaces `path` when the block ends well, and vanishes when it doesn't.
+    """Yield a file open for writing that replaces `path` when the block ends normally, and is removed when it doesn't.
 
-    mode: "wb", or "w" for UTF-8 text with line ends left as they are. private: a new file is for this account alone (0600).
-    When the block has ended the content and the name are on the disk. UserError when the disk is full or the folder can't be
-    written to; whatever stood at `path` before is then untouched.
+    mode: "wb", or "w" for UTF-8 text with line ends left as they are. private: a new file is for this account alone (0600). When the block
+    has ended, the content and the name are on the disk. Raises UserError when the disk is full or the folder can't be written to; the
+    previous content of `path` is then untouched.
     """
     target = Path(os.path.realpath(path))  # through a link, to the file that it stands for
     temporary = target.with_name(f".preceptor-{secrets.token_hex(8)}.part")
@@ -45,13 +42,13 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb", *, private: boo
                 os.fsync(file.fileno())
             _replace_target(temporary, target)
     finally:
-        with suppress(OSError):  # gone already when it was renamed
+        with suppress(OSError):  # no longer there when it was renamed
             temporary.unlink()
 
 
 @contextmanager
 def explain_full_disk(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turns a full disk (or a quota that is reached) while something is written at `path` into a UserError."""
+    """Turn a full disk (or an exhausted quota) while something is written at `path` into a UserError."""
     try:
         yield
     except OSError as error:
@@ -79,7 +76,7 @@ def _replace_target(temporary: Path, target: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """See to it that the names in a folder are on the disk."""
+    """Sync a folder to disk, so that the names in it are durable."""
     if not hasattr(os, "O_DIRECTORY"):  # Windows can't open a folder, and needs no sync of one
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -91,7 +88,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def _explain_os_errors(target: Path) -> Iterator[None]:
-    """Turns what the system says about the target's folder or name into a UserError; a full disk passes."""
+    """Turn the system's errors about the target's folder or name into a UserError; those of a full disk pass through."""
     try:
         yield
     except OSError as error:
@@ -105,13 +102,13 @@ CHECKSUMS_FILE = "SHA256SUMS"
 RESTORE_HINT = "restore it from a backup, or make it anew"
 _DIGEST_CACHE: dict[
     tuple[str, int, int, int], str
-] = {}  # digests of files that this process has read, by what tells that they were replaced
+] = {}  # digests of files that this process has read, by path, size, modification time and inode, which change with the file
 
 
 def file_digest(path: Path) -> str:
-    """Hash a file (hex SHA-256); once in a process, as long as its size, time of change and inode stay the same.
+    """Return the SHA-256 digest of a file in hex; computed once per process while its size, modification time and inode stay the same.
 
-    Half a gigabyte takes a third of a second to two seconds, and what loads a model asks several times.
+    Hashing half a gigabyte takes a third of a second to two seconds, and loading a model asks for it several times.
     """
     found = path.stat()
     identity = (os.fspath(path.absolute()), found.st_size, found.st_mtime_ns, found.st_ino)
@@ -122,14 +119,15 @@ def file_digest(path: Path) -> str:
 
 
 def write_checksums(folder: Path) -> None:
-    """List the digests of all files of a finished folder in its SHA256SUMS."""
+    """Write the digests of all files of a finished folder to its SHA256SUMS."""
     _write_digests(folder, {name: {file_digest(folder / name)} for name in _file_names(folder)})
 
 
 def verify_checksums(folder: Path, *names: str, hint: str = RESTORE_HINT) -> None:
-    """Raise DamagedFile where a file of a folder isn't what SHA256SUMS says; nothing is checked where there is no such list.
+    """Raise DamagedFile where a file of a folder doesn't match its SHA256SUMS; nothing is checked where there is no such list.
 
-    names: the files to look at, those that are there; all that are listed, and all that are there, when none is given.
+    names: the files to check, of which one that neither exists nor is listed is skipped; when none is given, all that are listed and all
+    that exist. hint: what the error advises.
     """
     try:
         listed = _read_checksums(folder)
@@ -146,14 +144,17 @@ def verify_checksums(folder: Path, *names: str, hint: str = RESTORE_HINT) -> Non
 
 
 def rewrite_with_checksum(path: Path, data: bytes) -> None:
-    """Replace a file, and what the SHA256SUMS beside it says of it, if it has one; a kill at any point leaves a folder that is whole."""
+    """Replace a file and its digest in the SHA256SUMS beside it or one folder up, if there is one.
+
+    A kill at any point leaves a valid folder.
+    """
     folder = next((parent for parent in (path.parent, path.parent.parent) if (parent / CHECKSUMS_FILE).is_file()), None)
     name = path.relative_to(folder).as_posix() if folder else ""
     digest = hashlib.sha256(data).hexdigest()
     if folder:
         _write_digests(
             folder, {**_read_checksums(folder), name: {*_read_checksums(folder).get(name, ()), digest}}
-        )  # the old and the new one hold meanwhile
+        )  # the old and the new digest are both valid meanwhile
     with atomic_write(path) as file:
         file.write(data)
     if folder:
@@ -161,12 +162,12 @@ def rewrite_with_checksum(path: Path, data: bytes) -> None:
 
 
 def dump_sealed_json(value: Any) -> bytes:
-    """Write a JSON value beside its own digest."""
+    """Return a JSON value together with its own digest, encoded; `load_sealed_json` reads it."""
     return json.dumps({"sha256": _json_digest(value), "value": value}, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass")
 
 
 def load_sealed_json(data: bytes) -> Any:
-    """Read what `dump_sealed_json` wrote; ValueError where it was altered or cut short."""
+    """Return the value that `dump_sealed_json` wrote; raises ValueError where it was altered or cut short."""
     try:
         found = json.loads(data.decode("utf-8", "surrogatepass"))
     except RecursionError:
@@ -177,7 +178,7 @@ def load_sealed_json(data: bytes) -> Any:
 
 
 def read_json(path: Path, hint: str = RESTORE_HINT) -> Any:
-    """Read a small JSON file that this program wrote; DamagedFile with the path where it can't be read."""
+    """Read a small JSON file that this program wrote; raises DamagedFile with the path where it can't be read."""
     try:
         return json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError) as error:
@@ -189,13 +190,13 @@ def _json_digest(value: Any) -> str:
 
 
 def _file_names(folder: Path) -> list[str]:
-    """All files of a folder but the list itself and what begins with a dot, from the folder on."""
+    """List all files of a folder, relative to it, except SHA256SUMS itself and names that begin with a dot."""
     found = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     return sorted(name for path in found if (name := path.relative_to(folder).as_posix()) != CHECKSUMS_FILE)
 
 
 def _read_checksums(folder: Path) -> dict[str, set[str]]:
-    """The digests that stand for each file."""
+    """Read the valid digests of each file: two while `rewrite_with_checksum` replaces it."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     for line in (folder / CHECKSUMS_FILE).read_bytes().decode("utf-8", "replace").splitlines():
         digest, _, name = line.partition("  ")

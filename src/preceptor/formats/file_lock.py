@@ -1,4 +1,4 @@
-"""A file that one process at a time holds; a kill gives it up, as any other end does."""
+"""Lock a file for one process at a time; the lock ends with the process, however it ends."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from preceptor.errors import UserError
 
 @contextmanager
 def exclusive_lock(path: Path, refusal: UserError | None = None) -> Iterator[None]:
-    """Hold the file (made if need be, with its folder) while the block lasts.
+    """Hold a lock on the file (created if need be, with its folder) while the block runs.
 
-    Where it is held already, by another process or elsewhere in this one, `refusal` is raised at once; without one, this waits.
+    Where it is held already, by another process or elsewhere in this one, `refusal` is raised at once; without a `refusal`, this waits.
     """
     with _open_lock_file(path) as file:
         if refusal is None:
@@ -28,7 +28,10 @@ def exclusive_lock(path: Path, refusal: UserError | None = None) -> Iterator[Non
 
 @contextmanager
 def try_exclusive_lock(path: Path, *, patience: float = 0.0) -> Iterator[bool]:
-    """The same for those who can do without: whether it is held now, after waiting for it up to `patience` seconds."""
+    """Yield whether the lock on the file could be acquired; it is held while the block runs.
+
+    patience: the seconds to wait for it.
+    """
     until = time.monotonic() + patience
     with _open_lock_file(path) as file:
         while not (mine := _try_flock(file)) and time.monotonic() < until:

@@ -1,10 +1,8 @@
-"""What a file format is, the file that it reads or writes, and the registry of formats.
+"""Define what a file format is, the file that it reads or writes, and the registry of formats.
 
-What no cell may hold, whichever format it came in or goes out by.
-
-A file being read: its text as UTF-8, and the place of the row that is being made from it.
-
-What a file format is to the rest of the system, and the door by which formats come in.
+`check_row` refuses what no cell may hold, whichever format it was read from or is written to. `FormatSource` is a file being read: its text
+as UTF-8, and the place of the row that is being made from it. `FormatTarget` is a file being written. `FileFormat` is what a format is to
+the rest of the system; built-in formats and those of plug-ins (entry points `preceptor.formats`) are in `formats`.
 """
 
 from __future__ import annotations
@@ -25,10 +23,10 @@ MAX_CELL = 2_000_000
 
 
 def check_row(row: Mapping[str, Any], where: str, max_cell: float = math.inf) -> None:
-    """UserError naming the column when a value isn't JSON, or holds what can't be stored or sent on.
+    """Raise UserError naming the column when a value isn't JSON, or holds what can't be stored or sent on.
 
-    Refused: more than `max_cell` characters (of a nested value: in all its texts together), NUL, half of a
-    surrogate pair, NaN and infinities, and anything but text, numbers, true, false, null, lists and dicts.
+    Refused: more than `max_cell` characters (of a nested value: in all its texts together), NUL, half of a surrogate pair, NaN and
+    infinities, and anything but text, numbers, true, false, null, lists and dicts.
     """
     if fault := _value_fault("".join(row)):
         raise UserError(f"a column's name holds {fault[0]}", fault[1], where=where)
@@ -45,13 +43,13 @@ def check_row(row: Mapping[str, Any], where: str, max_cell: float = math.inf) ->
 
 
 def cell_too_big_error(column: str, length: int, max_cell: float, where: str) -> UserError:
-    """The error for a cell of `length` characters where `max_cell` are allowed."""
+    """Return the error for a cell of `length` characters where `max_cell` are allowed."""
     message = f"column {column!r} holds {length:,} characters; at most {max_cell:,} are allowed"
     return UserError(message, "split the text into several rows; read(path, max_cell=…) in Python allows more", where=where)
 
 
 def _iterate_leaves(value: Any) -> Iterator[Any]:
-    """Every text, number and key inside a value; a stack, not recursion, since input decides how deep it goes."""
+    """Yield every text, number and key inside a value; with a stack, not recursion, since the input decides how deep it goes."""
     stack = [value]
     while stack:
         value = stack.pop()
@@ -65,7 +63,7 @@ def _iterate_leaves(value: Any) -> Iterator[Any]:
 
 
 def _value_fault(leaf: Any) -> tuple[str, str] | None:
-    """What is wrong with one text or number, and what to do; None when nothing is."""
+    """Return what is wrong with one text or number, and what to do; None when nothing is."""
     if isinstance(leaf, str):
         if "\0" in leaf:
             return "a NUL character", "remove it: databases can't store it"
@@ -96,9 +94,10 @@ _TYPOGRAPHY = "“”‘’„–—…•€£©®°™"
 class FormatSource:
     """One file, opened by a format's reader.
 
-    opening: its first bytes, for sniffing. unit: what `number` counts, physical lines ("line") or
-    something else ("row", "element"). number: of the row last yielded; readers keep it, from 1.
-    on_fault: told what is wrong with a row after which reading can go on; without it the fault is raised.
+    path: the file, or the folder of a format that reads one. opening: its first bytes, for sniffing. unit: what `number` counts, physical
+    lines ("line") or something else ("row", "element"). max_cell: characters that a cell may hold. json_columns: CSV and TSV columns whose
+    cells are JSON. warnings: what the reader had to assume, as sentences. on_fault: called with what is wrong with a row after which
+    reading can go on; without it the fault is raised. number: that of the row last yielded, from 1; readers update it.
     """
 
     path: Path
@@ -118,13 +117,13 @@ class FormatSource:
         return self.at_line(self.number) if self.unit == "line" else f"{self.path.name}, {self.unit} {self.number}"
 
     def report_fault(self, error: UserError) -> None:
-        """Leave out the current row, if there is somebody to tell; else raise."""
+        """Pass a fault of the current row, which is then left out, to `on_fault`; raise it where there is none."""
         if self.on_fault is None:
             raise error
         self.on_fault(error)
 
     def at_line(self, line: int) -> str:
-        """A physical line as a place: `file.csv:17`."""
+        """Return a physical line as a place: `file.csv:17`."""
         return f"{self.path.name}:{line}"
 
     @property
@@ -133,9 +132,10 @@ class FormatSource:
         return _RECORD_PER_CELL * self.max_cell
 
     def lines(self, *, each_is_a_row: bool = False) -> Iterator[str]:
-        r"""Physical lines with their ends, split on \n alone (others are legal inside a text), without a BOM.
+        r"""Yield physical lines with their ends, split on \n alone (other line ends are legal inside a text), without a BOM.
 
-        each_is_a_row: a line that can't be decoded is a fault of its row alone, and blank in what comes.
+        each_is_a_row: a line that can't be decoded is a fault of its row alone, and yielded as a blank line. Raises UserError for a line of
+        `record_limit` bytes or more and, unless `each_is_a_row`, for one that isn't UTF-8 or holds a NUL byte.
         """
         with self.path.open("rb") as file:
             for number, raw in enumerate(iter(partial(file.readline, self.record_limit), b""), start=1):
@@ -161,7 +161,10 @@ class FormatSource:
             raise self._not_utf8(number, f"column {column} (byte {error.start + 1} of the line)", error) from None
 
     def chunks(self) -> Iterator[str]:
-        """The text in pieces of about a megabyte, without a BOM, for formats whose lines mean nothing."""
+        """Yield the text in pieces of about a megabyte, without a BOM, for formats in which lines have no meaning.
+
+        Raises UserError with the line and the byte where the file isn't UTF-8.
+        """
         decoder = codecs.getincrementaldecoder("utf-8-sig")()
         line, read = 1, 0
         with self.path.open("rb") as file:
@@ -206,11 +209,12 @@ FileRow = dict[str, Any]
 
 @dataclass(frozen=True)
 class FormatTarget:
-    """A file being written, in binary; `excel_safe` concerns formats that a spreadsheet opens by itself.
+    """A file being written, in binary.
 
-    folder: where a format that is a folder of files writes them; it has no `file`. on_fault: told of a row that the format can't
-    hold, which is then left out; without it the fault is raised. suffix: how the file's name ends, for formats that can be laid out
-    in several ways.
+    excel_safe: put an apostrophe before a text that a spreadsheet would run as a formula; concerns formats that a spreadsheet opens by
+    itself. folder: where a format that is a folder of files writes them; `file` is then not used. on_fault: called with the fault of a row
+    that the format can't hold, which is then left out; without it the fault is raised. suffix: how the file's name ends, for formats with
+    several layouts.
     """
 
     file: IO[bytes]
@@ -220,7 +224,7 @@ class FormatTarget:
     suffix: str = ""
 
     def report_fault(self, error: UserError) -> None:
-        """Leave out a row, if there is somebody to tell; else raise."""
+        """Pass a fault of a row, which is then left out, to `on_fault`; raise it where there is none."""
         if self.on_fault is None:
             raise error
         self.on_fault(error)
@@ -228,14 +232,15 @@ class FormatTarget:
 
 @dataclass(frozen=True)
 class FileFormat:
-    """One file format.
+    """A file format: how to recognise, read and write it.
 
-    sniff: whether a file's first bytes are in it. certain: the sniff is proof, and overrules a file's extension.
-    read: rows of a source, keeping `source.number`. write: rows to a target, returning how many.
-    unit: what `source.number` counts. by_shape: recognised by the fields of its records, above the layout (lines, an array, a
-    table) that it shares with others. grouped: a row is an item with all judgments about it, not one judgment. is_folder:
-    whether a folder holds it, for a format that is read from a folder of files too. writes_folder: it is written as one.
-    recognise: asked of a file that the sniff fits, where the first bytes alone can't tell.
+    name: its name in the registry. extensions: those of its files, lower case, with the dot. sniff: whether a file's first bytes are in
+    this format. read: yield the rows of a source, updating `source.number`. write: write rows to a target and return how many. certain: a
+    positive sniff is conclusive, and overrules a file's extension. unit: what `source.number` counts. by_shape: recognised by the fields of
+    its records, above the layout (lines, an array, a table) that it shares with others. grouped: a row is an item with all judgments about
+    it, not one judgment. is_folder: whether a folder is in this format, for a format that is also read from a folder of files.
+    writes_folder: it is written as a folder. recognise: a second check of a file that passes the sniff, where the first bytes alone don't
+    decide.
     """
 
     name: str
@@ -253,7 +258,7 @@ class FileFormat:
 
     @property
     def for_training(self) -> bool:
-        """Whether its records are a trainer's: what is taught, not who judged."""
+        """Whether its records are training examples: what a model is to learn, not who judged it."""
         return self.by_shape and not self.grouped
 
 
@@ -286,5 +291,5 @@ formats: Registry[FileFormat] = Registry(
 
 
 def format_by_extension(suffix: str) -> FileFormat | None:
-    """The format that a file's extension names (".csv", any case), or None."""
+    """Return the format that a file's extension names (".csv", any case), or None."""
     return next((known for known in map(formats.get, formats.names()) if suffix.lower() in known.extensions), None)

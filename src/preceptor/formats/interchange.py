@@ -1,27 +1,25 @@
-"""The one form of a row between all tools: an item, what people said of it, and what models guessed.
-
-The one form of a row between all tools: an item, what people said of it, and what models guessed.
+"""Define the one form of a row that all annotation tools share: an item, people's judgments of it, and models' predictions.
 
     {"id": "i-7", "text": "…", "group": "…", "metadata": {…},
      "judgments": [{"question": "tone", "kind": "choice", "answer": "angry", "annotator": "ada", …}],
      "predictions": [{"question": "tone", "kind": "choice", "answer": "calm", "model": "m1", "score": 0.8}]}
 
-The content stands as an item's: `text`; or `prompt` with `completion` or `responses`; or `messages`, also with `responses`. A row
+The content has the fields of an item: `text`; or `prompt` with `completion` or `responses`; or `messages`, also with `responses`. A row
 without content holds judgments about an item that is known by its id. Answers have the stored form of their kind (see
 `preceptor.questions`): offsets of spans are Unicode code points, the end exclusive.
 
 A judgment's fields, absent where not known:
 
-question: its name. kind: of `preceptor.questions.kinds`. annotator: who said it; absent, importing makes a stable pseudonym.
-status: "submitted" unless it is "draft" or "skipped", which are states and no judgments (a skip needs no answer).
-time: ISO 8601 with its offset. seconds: taken. suggested: the guess that was shown. shown: the order in which things were shown.
-gold: true where it is the known answer. note: what the person wrote besides. extra: what only the tool it is from knows.
+question: its name. kind: one of `preceptor.questions.kinds`. answer: in the stored form of the kind. annotator: who gave it; where it is
+absent, importing makes a stable pseudonym. status: "submitted" unless it is "draft" or "skipped", which don't count as judgments (a skip
+needs no answer). time: ISO 8601 with its offset. seconds: time taken. suggested: the suggestion that was shown. shown: the order in which
+things were shown. gold: true where it is the known answer. note: the annotator's comment. extra: what only the tool that it comes from
+knows.
 
 A prediction's fields: question, kind, answer, model, score, extra. Predictions are never judgments.
 
-What every writer of a tool asks of a row: its text, what people said of it, and the number of the row that can't be written.
-
-Rows that must be seen once in whole before the first can be written, kept on the disk meanwhile.
+The readers and writers of the tools share the functions here: fields of a record with their checks, the number of a row that can't be
+written, and `RowSpool` for rows that must all be seen before the first can be written.
 """
 
 from __future__ import annotations
@@ -46,17 +44,17 @@ PREDICTION_FIELDS = ("question", "kind", "answer", "model", "score", "extra")
 
 
 def make_judgment(question: str | None, kind: str | None, answer: Any, **fields: Any) -> dict[str, Any]:
-    """A judgment without the fields that aren't known (None, or an empty `extra`), in their one order."""
+    """Return a judgment without the fields that aren't known (None, or an empty `extra`), in the order of JUDGMENT_FIELDS."""
     return _known_fields(JUDGMENT_FIELDS, {"question": question, "kind": kind, "answer": answer, **fields})
 
 
 def make_prediction(question: str | None, kind: str | None, answer: Any, **fields: Any) -> dict[str, Any]:
-    """A model's guess, without the fields that aren't known."""
+    """Return a model's prediction without the fields that aren't known, in the order of PREDICTION_FIELDS."""
     return _known_fields(PREDICTION_FIELDS, {"question": question, "kind": kind, "answer": answer, **fields})
 
 
 def map_records(source: FormatSource, records: Iterable[FileRow], to_row: Callable[[FileRow], FileRow]) -> Iterator[FileRow]:
-    """Each record of a tool as a row. What `to_row` finds wrong gets the record's place, and leaves it out where that is wanted."""
+    """Yield each record of a tool as a row; a fault that `to_row` raises gets the record's place, and goes to `source.report_fault`."""
     for record in records:
         try:
             row = to_row(record)
@@ -69,9 +67,9 @@ def map_records(source: FormatSource, records: Iterable[FileRow], to_row: Callab
 def convert_rows(
     rows: Iterable[Mapping[str, Any]], write: Callable[[Mapping[str, Any]], T], target: FormatTarget, *, with_items: bool = False
 ) -> Iterator[tuple[int, T]]:
-    """What `write` makes of each row, with its number from 1; what it finds wrong is the target's fault at that row.
+    """Yield what `write` makes of each row, with the row's number from 1.
 
-    with_items: the place names the row's item too.
+    A fault that it raises goes to `target.report_fault` with that number. with_items: the place names the row's item too.
     """
     for number, row in enumerate(rows, start=1):
         try:
@@ -85,7 +83,7 @@ def convert_rows(
 
 @contextmanager
 def row_location(number: int, item: Any = None) -> Iterator[None]:
-    """Gives a fault that has no place that of a row, and of its item."""
+    """Add the place of a row, and of its item, to a UserError that has none."""
     try:
         yield
     except UserError as error:
@@ -105,7 +103,7 @@ _TEXT_FIELDS = ("question", "kind", "annotator", "time", "note")
 def _write_record_lines(
     rows: Iterable[Mapping[str, Any]], to_records: Callable[[Mapping[str, Any]], Iterable[FileRow]], target: FormatTarget
 ) -> int:
-    """The records of each row, one a line; how many rows."""
+    """Write the records of each row, one a line, and return the number of rows."""
     count = 0
     texts = convert_rows(rows, lambda row: [to_json(record, "") for record in to_records(row)], target)
     for _, lines in texts:
@@ -115,7 +113,7 @@ def _write_record_lines(
 
 
 def get_judgments(row: Mapping[str, Any]) -> list[FileRow]:
-    """What people said of the row's item; UserError for what has not the form of judgments."""
+    """Return the judgments of a row, drafts and skips included; raises UserError for what doesn't have the form of judgments."""
     given = row.get("judgments") or []
     if not isinstance(given, list) or not all(isinstance(each, dict) for each in given):
         raise UserError("judgments must be a list of {question, kind, answer, annotator}", "see `preceptor export judgments`")
@@ -132,7 +130,7 @@ def get_judgments(row: Mapping[str, Any]) -> list[FileRow]:
 
 
 def split_by_annotator(row: Mapping[str, Any]) -> list[FileRow]:
-    """The row once for each person who said something, with what they said; what models guessed stands in the first alone."""
+    """Return a copy of the row for each annotator, with their judgments; predictions are in the first alone."""
     said: dict[Any, list[FileRow]] = {}
     for each in get_judgments(row):
         said.setdefault(each.get("annotator"), []).append(each)
@@ -141,12 +139,12 @@ def split_by_annotator(row: Mapping[str, Any]) -> list[FileRow]:
 
 
 def submitted_judgments(row: Mapping[str, Any]) -> list[FileRow]:
-    """The judgments that count; drafts and skips are none."""
+    """Return the row's judgments that count; drafts and skips don't."""
     return [each for each in get_judgments(row) if each.get("status", "submitted") == "submitted"]
 
 
 def content_text(row: Mapping[str, Any]) -> str:
-    """The row's content as the one text that a tool shows; UserError where it has none."""
+    """Return the row's content as the one text that a tool shows; raises UserError where it has none."""
     try:
         text = render_content(row)
     except (KeyError, TypeError, ValueError):
@@ -157,14 +155,14 @@ def content_text(row: Mapping[str, Any]) -> str:
 
 
 def require_item_id(row: Mapping[str, Any]) -> str:
-    """The item's id; UserError where it has none."""
+    """Return the row's item id; raises UserError where it has none."""
     if not isinstance(row.get("id"), str) or not row["id"]:
         raise UserError(f"an item's id must be a text, not {row.get('id')!r:.60}", "give every row an id")
     return str(row["id"])
 
 
 def optional_name(record: Mapping[str, Any], name: str) -> str | None:
-    """A name, or a number that stands for one; None where it is missing."""
+    """Return a name, or a number used as a name, as text; None where it is missing. Raises UserError for anything else."""
     value = record.get(name)
     if value is None or value == "":
         return None
@@ -174,7 +172,7 @@ def optional_name(record: Mapping[str, Any], name: str) -> str | None:
 
 
 def require_text(record: Mapping[str, Any], name: str) -> str:
-    """The text of that name; UserError where it is something else, or missing."""
+    """Return the text of that name; raises UserError where it is missing or something else."""
     value = record.get(name)
     if not isinstance(value, str):
         raise UserError(f"{name} must be a text, not {value!r:.60}" if name in record else f"{name} is missing")
@@ -182,7 +180,7 @@ def require_text(record: Mapping[str, Any], name: str) -> str:
 
 
 def get_list(record: Mapping[str, Any], name: str) -> list[Any]:
-    """The list of that name, empty where it is missing or null."""
+    """Return the list of that name, empty where it is missing or null; raises UserError for anything else."""
     value = record.get(name)
     if value is None:
         return []
@@ -192,7 +190,7 @@ def get_list(record: Mapping[str, Any], name: str) -> list[Any]:
 
 
 def get_table(record: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The named values of that name, none where it is missing or null."""
+    """Return the table (dict) of that name, empty where it is missing or null; raises UserError for anything else."""
     value = record.get(name)
     if value is None:
         return {}
@@ -202,7 +200,7 @@ def get_table(record: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def iso_from_unix(seconds: Any) -> str | None:
-    """A Unix time in ISO 8601; None for what is none."""
+    """Return a Unix time in ISO 8601 (UTC); None for what isn't one."""
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         return None
     try:
@@ -212,7 +210,7 @@ def iso_from_unix(seconds: Any) -> str | None:
 
 
 def unix_from_iso(time: Any) -> float | None:
-    """A time in ISO 8601 as Unix seconds; None for what is none, or has no offset."""
+    """Return a time in ISO 8601 as Unix seconds; None for what isn't one, or has no offset."""
     if not isinstance(time, str):
         return None
     try:
@@ -223,7 +221,7 @@ def unix_from_iso(time: Any) -> float | None:
 
 
 class RowSpool:
-    """Values put aside in order, and read again as often as wanted; with the number of the row that each came from."""
+    """Values kept in a temporary file, in order, each with the number of the row that it came from; can be read any number of times."""
 
     def __enter__(self) -> Self:
         self._file = tempfile.TemporaryFile()
@@ -233,7 +231,7 @@ class RowSpool:
         self._file.close()
 
     def add(self, number: int, value: Any) -> None:
-        """Put a value of JSON aside; UserError naming the row where it is none."""
+        """Append a JSON value; raises UserError naming the row where it isn't one."""
         self._file.write(to_json([number, value], f"row {number}", "row").encode() + b"\n")
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:

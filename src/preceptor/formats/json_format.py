@@ -1,12 +1,8 @@
-"""JSON files, strictly read: arrays and lines of objects, streamed, with the place of every fault.
+r"""Read and write JSON strictly, as an array of objects or as JSON Lines, streamed, with the place of every fault.
 
-Strict JSON: what two programs could read differently is refused, with the place.
-
-A JSON array of objects, streamed: only the element being read is in memory.
-
-JSON Lines (jsonlines.org): one object a line, UTF-8, lines end with \\n; blank lines are ignored.
-
-JSON records whichever way they are laid out, in an array or one a line; and a glance at the first.
+What two programs could read differently is refused (`STRICT_DECODER`). Of an array only the element being read is in memory. JSON Lines
+(jsonlines.org): one object a line, UTF-8, lines end with \n; blank lines are ignored. `read_json_records` reads either layout, and
+`peek_first_record` shows the first record to the formats that are recognised by it.
 """
 
 from __future__ import annotations
@@ -23,7 +19,7 @@ from typing import Any
 from preceptor.errors import UserError
 from preceptor.formats.format_registry import FileFormat, FileRow, FormatSource, FormatTarget, check_row, formats
 
-# Escapes by which a text can come to hold NUL or half a surrogate pair; without one, and short enough, a row needs no walk.
+# Escapes by which a text can come to hold NUL or half a surrogate pair; a short row without any of them needs no check.
 _SUSPECT_ESCAPES = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 
 
@@ -52,7 +48,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 def parse_json(text: str, source: FormatSource) -> Any:
-    """The JSON value in a text; UserError at the source's current row when it isn't one."""
+    """Return the JSON value in a text; raises UserError at the source's current row when it isn't valid."""
     try:
         return STRICT_DECODER.decode(text)
     except (ValueError, RecursionError) as error:
@@ -60,7 +56,7 @@ def parse_json(text: str, source: FormatSource) -> Any:
 
 
 def json_error(error: Exception, where: str) -> UserError:
-    """What a JSON decoder found wrong, as a UserError."""
+    """Return what a JSON decoder found wrong as a UserError."""
     if isinstance(error, json.JSONDecodeError):
         hint = "the text may be cut off, or quotes inside it may lack their backslash"
         return UserError(f"not valid JSON at column {error.colno}: {error.msg}", hint, where=where)
@@ -70,7 +66,7 @@ def json_error(error: Exception, where: str) -> UserError:
 
 
 def check_json_row(value: Any, text: str, source: FormatSource) -> dict[str, Any]:
-    """A decoded value as a row, checked; `text` is what it was decoded from."""
+    """Return a decoded value as a row, checked; `text` is what it was decoded from. Raises UserError at the source's current row."""
     if not isinstance(value, dict):
         message = f"this is {_describe_type(value)}, not an object with named values"
         raise UserError(message, 'each record must look like {"text": "…", "label": "…"}', where=source.where)
@@ -80,9 +76,9 @@ def check_json_row(value: Any, text: str, source: FormatSource) -> dict[str, Any
 
 
 def to_json(value: Any, where: str, column: str | None = None) -> str:
-    """A row as JSON on one line, or one `column`'s value; non-ASCII characters stay as they are.
+    """Return a row as JSON on one line, or one `column`'s value; non-ASCII characters stay as they are.
 
-    UserError naming the column for what JSON can't hold.
+    Raises UserError naming the column for what JSON can't hold.
     """
     row = value if column is None else {column: value}
     try:
@@ -104,14 +100,16 @@ _SPACE_PATTERN = re.compile(r"[ \t\r\n]*")
 
 
 class _JsonWindow:
-    """A moving window over the file's text, which begins on physical line `line` after `column` characters of it."""
+    """A moving window over a file's text, which begins on physical line `line` after `column` characters of it and is read up to `at`."""
 
     def __init__(self, source: FormatSource) -> None:
         self.source, self.chunks = source, source.chunks()
         self.text, self.at, self.line, self.column = "", 0, 1, 0
 
     def widen(self) -> bool:
-        """Drop what is done with and read at least as much again, so that a long element costs linear time."""
+        """Drop what has been read and load at least as much again, so that a long element costs linear time; return whether the file had
+        more.
+        """
         done, last = self.text.count("\n", 0, self.at), self.text.rfind("\n", 0, self.at)
         self.line, self.column = self.line + done, self.at - last - 1 + (0 if done else self.column)
         pieces = [self.text[self.at :]]
@@ -123,7 +121,7 @@ class _JsonWindow:
         return wanted < read
 
     def symbol(self) -> str:
-        """The next character that isn't space, left in place; empty at the end of the file."""
+        """Return the next character that isn't white space, without consuming it; empty at the end of the file."""
         while True:
             self.at = _SPACE_PATTERN.match(self.text, self.at).end()  # type: ignore[union-attr]  # it matches the empty text too
             if self.at < len(self.text):
@@ -132,7 +130,7 @@ class _JsonWindow:
                 return ""
 
     def element(self) -> tuple[Any, str]:
-        """The value that begins here, with its text."""
+        """Return the value that begins here, with its text, and move past it."""
         while True:
             try:
                 value, end = STRICT_DECODER.raw_decode(self.text, self.at)
@@ -147,12 +145,12 @@ class _JsonWindow:
                 return value, self.text[start:end]
 
     def fault(self, error: json.JSONDecodeError) -> UserError:
-        """The decoder's error at its place in the file."""
+        """Return the decoder's error at its place in the file."""
         error.colno += self.column if error.lineno == 1 else 0
         return json_error(error, self.source.at_line(self.line + error.lineno - 1))
 
     def unexpected(self, wanted: str) -> UserError:
-        """The error for a character that the array's grammar doesn't allow here."""
+        """Return the error for a character that the array's grammar doesn't allow here."""
         line = self.line + self.text.count("\n", 0, self.at)
         found = repr(self.text[self.at]) if self.at < len(self.text) else "the end of the file"
         hint = "the file must be one array of objects, [{…}, {…}]; with one object a line, name it .jsonl"
@@ -164,7 +162,10 @@ def _sniff_array(opening: bytes) -> bool:
 
 
 def read_json_array(source: FormatSource) -> Iterator[FileRow]:
-    """The array's objects."""
+    """Yield the objects of a JSON array; `source.number` counts its elements.
+
+    Raises UserError where the file isn't one array; a bad element goes to `source.report_fault`.
+    """
     window = _JsonWindow(source)
     if window.symbol() != "[":
         raise window.unexpected("[ at the start")
@@ -205,7 +206,7 @@ def _sniff_lines(opening: bytes) -> bool:
 
 
 def read_json_lines(source: FormatSource) -> Iterator[FileRow]:
-    """The object on each line."""
+    """Yield the object on each line; `source.number` is the line. A bad line goes to `source.report_fault`."""
     for number, line in enumerate(source.lines(each_is_a_row=True), start=1):
         if text := line.strip(" \t\r\n"):
             source.number = number
@@ -234,8 +235,8 @@ _TOKEN_PATTERN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:]')
 class FirstRecord:
     """The first record of a file as far as its opening shows it.
 
-    fields: its top-level names, with their values where the whole record was seen. whole: whether it was.
-    array: whether records stand in a JSON array.
+    fields: its top-level names, with their values where the whole record was seen. is_complete: whether it was. in_array: whether the
+    records are in a JSON array.
     """
 
     fields: dict[str, Any] = field(default_factory=dict)
@@ -243,17 +244,17 @@ class FirstRecord:
     in_array: bool = False
 
     def has(self, *names: str) -> bool:
-        """Whether the record has all these fields."""
+        """Return whether the record has all these fields."""
         return all(name in self.fields for name in names)
 
     def has_typed(self, name: str, *types: type) -> bool:
-        """Whether the record has this field with a value of one of these types, as far as its value was seen."""
+        """Return whether the record has this field with a value of one of these types, as far as its value was seen."""
         return name in self.fields and (not self.is_complete or isinstance(self.fields[name], types))
 
 
 @lru_cache(maxsize=4)  # each format looks at the same opening
 def peek_first_record(opening: bytes) -> FirstRecord:
-    """The first record that a file's first bytes begin; without fields when they begin none."""
+    """Return the first record that begins in a file's first bytes; without fields when none begins there."""
     start = _RECORD_START.match(opening)
     if start is None:
         return FirstRecord()
@@ -267,7 +268,7 @@ def peek_first_record(opening: bytes) -> FirstRecord:
 
 
 def read_json_records(source: FormatSource) -> Iterator[FileRow]:
-    """The objects of an array, or of lines; `source.number` counts elements or lines accordingly."""
+    """Yield the objects of an array, or of lines; `source.number` counts elements or lines accordingly."""
     if peek_first_record(source.opening).in_array:
         source.unit = "element"
         return read_json_array(source)
@@ -276,7 +277,7 @@ def read_json_records(source: FormatSource) -> Iterator[FileRow]:
 
 
 def _top_level_names(text: str) -> Iterator[str]:
-    """Top-level names of an object that may be cut off."""
+    """Yield the top-level names of an object that may be cut off."""
     depth, last = 0, ""
     for token in _TOKEN_PATTERN.findall(text):
         if token in "{[":

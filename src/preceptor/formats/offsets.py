@@ -1,8 +1,8 @@
-"""Where passages of a text begin and end: as other tools count it, and in code points of the text as it is stored here.
+"""Convert the offsets of passages from how another tool counts them to code points of the text as it is stored here, and back.
 
-Browsers count UTF-16 code units, some programs bytes, and a text may have been normalised on its way. A passage that repeats
-its own words proves how its offsets were counted. One way of counting is accepted where it fits all passages of an item;
-no passage is moved for itself, and none is cut to fit.
+Browsers count UTF-16 code units, some programs bytes, and a text may have been normalised on its way. A passage that repeats its own words
+shows how its offsets were counted. One way of counting is accepted where it fits all passages of an item; no passage is moved on its own,
+and none is cut to fit.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from preceptor.errors import UserError
 CODE_POINTS, UTF_16, UTF_8 = "code points", "UTF-16 code units", "UTF-8 bytes"
 _UNITS = (CODE_POINTS, UTF_16, UTF_8)
 _SURROGATE_PAIR = re.compile("[\U00010000-\U0010ffff]")
-_OffsetMapping = Callable[[int], int]  # an offset as it was counted -> the code point of the stored text; -1 where no character begins
+_OffsetMapping = Callable[[int], int]  # an offset as the tool counts -> in code points of the stored text; -1 where no character begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,11 @@ class QuotedSpan:
 
 
 def to_code_points(text: str, passages: Sequence[QuotedSpan], counted: str = CODE_POINTS) -> tuple[list[tuple[int, int]], str]:
-    """Start and end of each passage in code points of the text, and the hypothesis of how they were counted that fits all.
+    """Return start and end of each passage in code points of the text, and the way of counting that fits them all.
 
-    counted: what the tool says that it counts; tried first, and believed where no passage repeats its words. Others are tried
-    only where words can prove them: the units, of the text as it is, and as it was before its line ends or its accents
-    were changed. UserError where none fits.
+    counted: the unit that the tool claims to count in; tried first, and trusted where no passage repeats its words. Others are tried only
+    where words can confirm them: the units, of the text as it is, and as it was before its line ends or its accents were changed. Raises
+    UserError where none fits.
     """
     proven = any(passage.quote is not None for passage in passages)
     for hypothesis, place in _mapping_hypotheses(text, counted) if proven else [(counted, _direct_mapping(text, counted))]:
@@ -48,7 +48,7 @@ def to_code_points(text: str, passages: Sequence[QuotedSpan], counted: str = COD
 
 
 def proven_unit(text: str, passage: QuotedSpan) -> str:
-    """Code points or UTF-16 code units, whichever alone puts a passage's own words at its place; "" where both do, or neither."""
+    """Return CODE_POINTS or UTF_16, whichever alone puts a passage's own words at its place; "" where both do, or neither."""
     fitting = []
     for unit in (CODE_POINTS, UTF_16) if passage.quote is not None else ():
         place = _direct_mapping(text, unit)
@@ -59,13 +59,13 @@ def proven_unit(text: str, passage: QuotedSpan) -> str:
 
 
 def to_utf16(text: str, edges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Starts and ends in code points as a browser counts them."""
+    """Return starts and ends, given in code points, in UTF-16 code units, as a browser counts."""
     pairs = _surrogate_pairs(text)
     return [(start + bisect_left(pairs, start), end + bisect_left(pairs, end)) for start, end in edges]
 
 
 def parse_offset(value: Any, what: str) -> int:
-    """A place in a text: a whole number, also as "3" or 3.0; UserError names what it is."""
+    """Return an offset in a text: a whole number, also given as "3" or 3.0; raises UserError that names it by `what`."""
     if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit() and len(value) < 20:
         return int(value)
     if isinstance(value, float) and value.is_integer():
@@ -76,7 +76,7 @@ def parse_offset(value: Any, what: str) -> int:
 
 
 def _mapping_hypotheses(text: str, counted: str) -> Iterator[tuple[str, _OffsetMapping]]:
-    """Ways in which offsets may have been counted, the likeliest first."""
+    """Yield ways in which offsets may have been counted, the likeliest first."""
     units = (counted, *(unit for unit in _UNITS if unit != counted))
     for unit in units:
         yield unit, _direct_mapping(text, unit)
@@ -102,12 +102,12 @@ def _direct_mapping(text: str, unit: str) -> _OffsetMapping:
 
 
 def _surrogate_pairs(text: str) -> list[int]:
-    """The places of the characters that are two UTF-16 code units."""
+    """Return the places of the characters that are two UTF-16 code units."""
     return [] if text.isascii() else [found.start() for found in _SURROGATE_PAIR.finditer(text)]
 
 
 def _mapping_by_parts(parts: list[str], before: list[str], unit: str) -> _OffsetMapping:
-    """Places between the text's parts; `before` is what each part was when the offsets were counted."""
+    """Return the mapping of places between the text's parts; `before` is what each part was when the offsets were counted."""
     width = {CODE_POINTS: len, UTF_16: _utf_16_width, UTF_8: _utf_8_width}[unit]
     counted = accumulate(map(width, before), initial=0)
     places = dict(zip(counted, accumulate(map(len, parts), initial=0), strict=True))
@@ -115,7 +115,7 @@ def _mapping_by_parts(parts: list[str], before: list[str], unit: str) -> _Offset
 
 
 def _earlier_forms(text: str) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Forms that the text may have had: what they are called, the text's parts, and what each part was."""
+    """Yield forms that the text may have had: their name, the text's parts, and what each part was."""
     if "\n" in text:
         lines = _split_parts(text, lambda before, character: before == "\r" and character == "\n")
         for name, end in ((r"with \n for \r\n", "\n"), (r"with \r\n for \n", "\r\n")):
@@ -127,13 +127,13 @@ def _earlier_forms(text: str) -> Iterator[tuple[str, list[str], list[str]]]:
 
 
 def _split_parts(text: str, together: Callable[[str, str], bool]) -> list[str]:
-    """The text cut between all neighbours that aren't `together`."""
+    """Cut the text between all neighbours that aren't `together`."""
     cuts = [0, *(place for place in range(1, len(text)) if not together(text[place - 1], text[place])), len(text)]
     return [text[start:end] for start, end in pairwise(cuts)]
 
 
 def _belong_together(before: str, character: str) -> bool:
-    """Whether normalising may join two neighbours into one character, or order them anew."""
+    """Return whether normalisation may join two neighbours into one character, or reorder them."""
     if unicodedata.combining(character) or "\u1160" <= character <= "\u11ff":  # accents, and what follows in a Korean syllable
         return True
     return character > "\u0900" and unicodedata.normalize("NFC", before + character) != unicodedata.normalize("NFC", before) + character
@@ -148,7 +148,7 @@ def _utf_8_width(part: str) -> int:
 
 
 def _matches_quote(passage: QuotedSpan, words: str) -> bool:
-    """Whether the words are the passage's own; line ends, accents and a written-out "\\n" may have changed on the way."""
+    r"""Return whether the words are the passage's own; line ends, accents and a written-out "\n" may have changed on the way."""
     if passage.quote is None or passage.quote == words:
         return True
     plain = _normalize_quote(words)
@@ -160,7 +160,7 @@ def _normalize_quote(text: str) -> str:
 
 
 def _misfit_error(text: str, passages: Sequence[QuotedSpan], place: _OffsetMapping) -> UserError:
-    """What is wrong with the first passage that doesn't fit."""
+    """Return the error for the first passage that doesn't fit."""
     for number, passage in enumerate(passages, start=1):
         start, end = place(passage.start), place(passage.end)
         name = f"span {number} ({passage.start} to {passage.end})"

@@ -1,8 +1,8 @@
-"""Parquet: one row a record, read and written in batches; needs pyarrow, which loads when it is used.
+"""Read and write Parquet: one row a record, in batches; needs pyarrow, which is imported on first use.
 
-What Arrow gives back exactly as it got it has a column of its own type, conversations as list<struct<role, content>>.
-Everything else is JSON text in a column `<name>_json`, because Arrow fills the keys of dicts up with nulls until they
-are all alike. The file's metadata (`preceptor.schema`) says which columns these are, and reading undoes it.
+A column whose values Arrow returns unchanged is stored in its own type, conversations as list<struct<role, content>>. Everything else is
+JSON text in a column `<name>_json`, because Arrow pads the keys of dicts with nulls until they are all alike. The file's metadata
+(`preceptor.schema`) says which columns these are, and reading restores them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from preceptor.formats.format_registry import FileFormat, FileRow, FormatSource,
 from preceptor.formats.json_format import parse_json, to_json
 from preceptor.formats.writer import RowBatch, infer_columns
 
-OWN_SCHEMA = b"preceptor.schema"  # in the metadata of a file that was written here
+OWN_SCHEMA = b"preceptor.schema"  # in the metadata of a file that Preceptor wrote
 DATASETS_SCHEMA = b"huggingface"  # in the metadata of a file that Hugging Face's `datasets` wrote
 _BATCH_ROWS = 1024  # rows in memory while reading
 
@@ -35,7 +35,7 @@ def _import_pyarrow(feature: str) -> tuple[ModuleType, ModuleType]:
 
 
 def _sniff(opening: bytes) -> bool:
-    return opening.startswith(b"PAR1\x15")  # the magic, and a Thrift struct that opens with an i32, as headers here do
+    return opening.startswith(b"PAR1\x15")  # the magic number, and a Thrift struct that opens with an i32, as page headers do
 
 
 def _read(source: FormatSource) -> Iterator[FileRow]:
@@ -60,7 +60,7 @@ def _read(source: FormatSource) -> Iterator[FileRow]:
 
 
 def _in_microseconds(pa: ModuleType, batch: Any) -> Any:
-    """The batch with times as fine as Python's, which would be pandas' own type otherwise."""
+    """Return the batch with times at Python's resolution; nanoseconds would become pandas' own type."""
     for place, field in enumerate(batch.schema):
         if pa.types.is_timestamp(field.type) and field.type.unit == "ns":
             times = batch.column(place).cast(pa.timestamp("us", field.type.tz), safe=False)
@@ -69,7 +69,7 @@ def _in_microseconds(pa: ModuleType, batch: Any) -> Any:
 
 
 def _records(batch: Any) -> list[FileRow | ValueError | OverflowError]:
-    """The batch's rows; for each that has no form in Python, such as a date after the year 9999, what is wrong with it."""
+    """Return the batch's rows; for each that has no form in Python, such as a date after the year 9999, the exception instead."""
     try:
         rows: list[FileRow | ValueError | OverflowError] = batch.to_pylist()
         return rows
@@ -94,7 +94,7 @@ def _to_row(record: FileRow | ValueError | OverflowError, nested: dict[str, str]
 
 
 def _nested_columns(schema: Any, source: FormatSource) -> dict[str, str]:
-    """JSON columns of a file that we wrote, as {stored name: row's name}."""
+    """Return the JSON columns of a file that Preceptor wrote, as {stored name: name in the row}."""
     if len(set(schema.names)) < len(schema.names):
         raise UserError("two columns have the same name", "rename one of them", where=source.path.name)
     known = json.loads((schema.metadata or {}).get(OWN_SCHEMA, b"{}"))
@@ -106,7 +106,7 @@ def _nested_columns(schema: Any, source: FormatSource) -> dict[str, str]:
 
 
 def _class_names(schema: Any) -> dict[str, list[str | None]]:
-    """The names of the classes that whole numbers stand for, by column, in a file that Hugging Face's `datasets` wrote."""
+    """Return the names of the classes that whole numbers stand for, by column, in a file that Hugging Face's `datasets` wrote."""
     try:
         features = json.loads((schema.metadata or {}).get(DATASETS_SCHEMA, b"{}"))["info"]["features"]
         labels = {column: _class_label(feature) for column, feature in features.items()}
@@ -116,7 +116,7 @@ def _class_names(schema: Any) -> dict[str, list[str | None]]:
 
 
 def _class_label(feature: Any) -> list[str | None]:
-    """The names of a class label, or of a list of them; none where the column is something else."""
+    """Return the names of a class label, or of a list of them; none where the column is something else."""
     if isinstance(feature, list):
         feature = feature[0] if len(feature) == 1 else {}
     elif isinstance(feature, dict) and feature.get("_type") in ("List", "Sequence", "LargeList"):
@@ -126,7 +126,7 @@ def _class_label(feature: Any) -> list[str | None]:
 
 
 def _with_class_names(row: FileRow, classes: dict[str, list[str | None]], source: FormatSource) -> FileRow:
-    """The row with the names of classes in the place of their numbers; -1 is `datasets`' number for none."""
+    """Return the row with the names of classes instead of their numbers; -1 is `datasets`' number for none."""
     return {column: _class_name(value, classes[column], column, source) if column in classes else value for column, value in row.items()}
 
 
@@ -142,13 +142,13 @@ def _class_name(value: Any, names: list[str | None], column: str, source: Format
 
 
 def _restore_nested(row: FileRow, nested: dict[str, str], source: FormatSource) -> FileRow:
-    """The row with the values of its JSON columns back under their names, in place."""
+    """Return the row with the values of its JSON columns under their own names, in place."""
     values = {stored: parse_json(row[stored], source) for stored in nested if row[stored] is not None}
     return {nested.get(stored, stored): values.get(stored, value) for stored, value in row.items()}
 
 
 def _json_value(value: Any) -> Any:
-    """A value as JSON has it: times as ISO 8601 (UTC where a zone is known), decimals as their digits."""
+    """Return a value as JSON has it: times as ISO 8601 (UTC where a zone is known), decimals as their digits."""
     if value is None or isinstance(value, (str, int, float)):
         return value
     if isinstance(value, dict):
@@ -192,7 +192,7 @@ def _arrow_schema(pa: ModuleType, columns: list[str], batch: RowBatch) -> Any:
 
 
 def _arrow_type(pa: ModuleType, values: list[Any]) -> Any:
-    """The Arrow type that holds these values unchanged; None when only JSON does."""
+    """Return the Arrow type that holds these values unchanged; None when only JSON does."""
     if _are_conversations(values):
         return pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
     try:
@@ -216,7 +216,7 @@ def _is_turn(turn: dict[str, Any]) -> bool:
 
 
 def _arrow_array(pa: ModuleType, field: Any, column: str, batch: RowBatch, done: int) -> Any:
-    """One column of a batch; UserError at the first row whose value the settled type would change."""
+    """Return one column of a batch; raises UserError at the first row whose value the chosen type would change."""
     values = [row.get(column) for row in batch]
     if field.name != column:
         texts = [None if value is None else to_json(value, f"row {number}", column) for number, value in enumerate(values, start=done + 1)]

@@ -1,8 +1,6 @@
 """Read any known file, or a table in memory, as rows: find it, recognise it, stream it, and know the place of each row.
 
-Tables in memory (a pandas or Polars DataFrame, an Arrow table, a `datasets` Dataset) as a file that every reader here knows.
-
-Reading any known file as rows: find it, recognise it, stream it, and know the place of each row.
+A table in memory (a pandas or Polars DataFrame, an Arrow table, a `datasets` Dataset) is read through a temporary Parquet file.
 """
 
 from __future__ import annotations
@@ -27,8 +25,8 @@ _TABLE_HINT = "give a file's path, a pandas or Polars DataFrame, a pyarrow Table
 def as_file_path(source: Any) -> Iterator[Path]:
     """Yield the path of a file, or of a temporary Parquet file that holds a table in memory.
 
-    The file is named after the table's type, since an import tells people, and whoever answered without a name, by its file. Of a
-    Dataset the names of its classes come along. UserError for anything else, and for a table that Arrow can't hold.
+    The file is named after the table's type, since an import identifies annotators, and whoever answered without a name, by its file. The
+    class names of a Dataset are kept. Raises UserError for anything else, and for a table that Arrow can't hold.
     """
     if isinstance(source, str | os.PathLike):
         yield Path(source)
@@ -64,7 +62,7 @@ def _write_parquet(source: Any, path: Path) -> None:
 
 PLAIN_FORMAT = "plain"
 _OPENING_BYTES = 2**16
-_FOREIGN_FILES = {  # files that are often taken for tables: first bytes, what they are, what to do
+_FOREIGN_FILES = {  # files that are often mistaken for tables: first bytes, what they are, what to do
     b"PK\x03\x04": ("an Excel workbook or a zip archive", "save the sheet as CSV (UTF-8), or unpack the archive"),
     b"\xd0\xcf\x11\xe0": ("an old Excel workbook", "save the sheet as CSV (UTF-8)"),
     b"\x1f\x8b": ("compressed with gzip", "unpack it first: gunzip"),
@@ -76,10 +74,9 @@ _FOREIGN_FILES = {  # files that are often taken for tables: first bytes, what t
 
 
 class FormatReader(Iterator[FileRow]):
-    """The rows of one file, read as they are asked for.
+    """An iterator over the rows of one file, which are read as they are asked for.
 
-    format: the name of the format that the file is in; `write` takes it. warnings: what the reader
-    had to assume, as sentences.
+    format: the name of the format that the file is in; `write` takes it. warnings: what the reader had to assume, as sentences.
     """
 
     def __init__(self, chosen: FileFormat, source: FormatSource, doubt: str = "") -> None:
@@ -101,7 +98,7 @@ class FormatReader(Iterator[FileRow]):
 
     @property
     def where(self) -> str:
-        """The place of the row last yielded, for messages: `file.csv:17` is the physical line on which it starts."""
+        """The place of the row last yielded, for messages: `file.csv:17` names the physical line on which it starts."""
         return self._source.where
 
 
@@ -113,13 +110,13 @@ def read(
     json_columns: Collection[str] = (),
     on_fault: Callable[[UserError], None] | None = None,
 ) -> FormatReader:
-    """The rows of a file, streaming; `format` "auto" goes by the content and the extension, "plain" by its layout alone (csv, jsonl, …),
-    so that a row has the file's own columns whichever tool it is from.
+    """Return an iterator over the rows of a file, which streams them.
 
-    max_cell: characters that one cell may hold. json_columns: CSV and TSV columns whose cells are JSON
-    (empty is null); all other cells of these formats stay the text that they are, "NA" and "[1]" included.
-    on_fault: told of each bad row, which is then left out. UserError at once for a file that is missing, empty or no table,
-    and from the iterator for a bad row without `on_fault`, or a fault after which the rest can't be read.
+    format: "auto" goes by the content and the extension; "plain" by the layout alone (csv, jsonl, …), so that a row has the file's own
+    columns whichever tool it is from; else a format's name. max_cell: characters that one cell may hold. json_columns: CSV and TSV columns
+    whose cells are JSON (empty is null); all other cells of these formats remain text, "NA" and "[1]" included. on_fault: called with the
+    fault of each bad row, which is then left out. Raises UserError at once for a file that is missing, empty or no table, and from the
+    iterator for a bad row without `on_fault`, or for a fault after which the rest can't be read.
     """
     path = Path(path)
     if path.is_dir() and format != PLAIN_FORMAT and (kept := _folder_format(path, format)):
@@ -134,21 +131,21 @@ def read(
 
 
 def _format_doubt(chosen: FileFormat, opening: bytes) -> str:
-    """What to do where a file was taken for a tool's by its first record, and isn't one: empty where it is in no plain layout."""
+    """Return what to do where a file was taken for a tool's by its first record, and isn't one; empty where it is in no plain layout."""
     others = (known for known in map(formats.get, formats.names()) if not known.by_shape and known.sniff(opening))
     plain = min(others, key=lambda known: not known.certain, default=None)
     return f"or, if this isn't {chosen.name}, name the format: --format {plain.name}" if plain else ""
 
 
 def _add_doubt(error: UserError, doubt: str) -> UserError:
-    """The error with the doubt in its hint."""
+    """Return the error with the doubt added to its hint."""
     if doubt and not isinstance(error, MissingPackage) and not error.hint.endswith(doubt):
         error.hint = f"{error.hint}; {doubt}" if error.hint else doubt
     return error
 
 
 def _folder_format(path: Path, format: str) -> FileFormat | None:
-    """The format of which a folder holds files: the named one, or the one that recognises it."""
+    """Return the format that a folder of files is in: the named one, or the one that recognises it; None without one."""
     named = map(formats.get, formats.names() if format == "auto" else [format])
     return next((known for known in named if known.is_folder and known.is_folder(path)), None)
 
@@ -174,7 +171,7 @@ def _list_files(folder: Path) -> str:
 
 
 def _read_opening(path: Path) -> bytes:
-    """The file's first bytes; UserError when there is nothing in them, or something that is no table."""
+    """Return the file's first bytes; raises UserError when they are blank, or those of something that is no table."""
     try:
         with path.open("rb") as file:
             opening = file.read(_OPENING_BYTES)
@@ -189,7 +186,9 @@ def _read_opening(path: Path) -> bytes:
 
 
 def _recognize_format(path: Path, opening: bytes, warnings: list[str], *, plain: bool = False) -> FileFormat:
-    """By proof in the content (the fields of its records before their layout), else by the extension, else by what it looks like."""
+    """Recognise a file's format: by conclusive content (the fields of its records before their layout), else by the extension, else by what
+    it looks like.
+    """
     named = format_by_extension(path.suffix)
     asked = [format for format in map(formats.get, formats.names()) if not (plain and format.by_shape)]
     known = sorted(asked, key=lambda format: (not format.by_shape, not format.certain))

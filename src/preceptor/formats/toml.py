@@ -1,4 +1,4 @@
-"""TOML read, with each fault of a file as one kind of error, and written, which Python's own reader doesn't."""
+"""Read TOML, with every fault of a document as one kind of error, and write it, which Python's tomllib doesn't."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Any
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """Read a TOML document; TOMLDecodeError for all that it can't be read for, numbers without end and endless nesting too."""
+    """Return a TOML document as a dict.
+
+    Raises TOMLDecodeError for everything that can't be read, including nesting that is too deep and numbers of too many digits.
+    """
     try:
         return tomllib.loads(text)
     except RecursionError:
@@ -18,9 +21,9 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 
 def to_toml(value: Any) -> str:
-    """A text, number, truth value, list or (inline) table as TOML writes it."""
+    """Return a text, number, truth value, list or (inline) table as TOML writes it."""
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # JSON escapes all that TOML does, but for this one
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # JSON escapes all that TOML does, except DEL
     if isinstance(value, list | tuple):
         return "[" + ", ".join(to_toml(part) for part in value) + "]"
     if isinstance(value, dict):

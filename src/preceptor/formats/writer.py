@@ -1,9 +1,4 @@
-"""Write rows as a file of any known format, whole or not at all.
-
-The columns of rows that come one by one, for formats that must know them before the first.
-
-Writing rows as a file of any known format, whole or not at all.
-"""
+"""Write rows as a file of any known format, whole or not at all."""
 
 from __future__ import annotations
 
@@ -26,10 +21,10 @@ _PROBE_ROWS = 10_000
 
 
 def infer_columns(rows: Iterator[Mapping[str, Any]]) -> tuple[list[str], Iterator[RowBatch]]:
-    """Columns in order of appearance over the first 10,000 rows, and the rows in batches of as many.
+    """Return the columns in order of appearance over the first 10,000 rows, and the rows in batches of as many.
 
-    A later row with a column of its own is a UserError: the header has been written, and dropping the
-    value silently is worse. A row may lack a column.
+    A later row with a new column raises UserError: the header has been written, and dropping the value silently is worse. A row may lack a
+    column.
     """
     first = list(islice(rows, _PROBE_ROWS))
     columns = list(dict.fromkeys(chain.from_iterable(first)))
@@ -60,12 +55,11 @@ def write(
     excel_safe: bool = False,
     on_fault: Callable[[UserError], None] | None = None,
 ) -> int:
-    """Write rows of JSON values and return how many; `format` "auto" goes by the extension.
+    """Write rows of JSON values to a file and return how many; `format` "auto" goes by the extension.
 
-    excel_safe: in CSV and TSV, put an apostrophe before a text that a spreadsheet would run as a formula. on_fault: told of each row
-    that the format can't hold, which is then left out.
-    UserError for a row that the format can't hold, for no rows at all, and for a full disk; the target
-    is then as it was before.
+    excel_safe: in CSV and TSV, put an apostrophe before a text that a spreadsheet would run as a formula. on_fault: called with the fault
+    of each row that the format can't hold, which is then left out. Raises UserError for a row that the format can't hold without
+    `on_fault`, for no rows at all, and for a full disk; the target is then as it was before.
     """
     chosen = _format_of_path(Path(path)) if format == "auto" else formats.get(format)
     if chosen.writes_folder:

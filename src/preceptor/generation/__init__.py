@@ -1,6 +1,6 @@
-"""Text scored and written behind one protocol: by a model on this machine, or by one behind OpenAI's interface.
+"""Generate and score text through one protocol, with a model on this machine or one behind OpenAI's interface.
 
-Importing this room is light; a provider loads its libraries when it is made.
+Importing this package is light; a provider loads its libraries when it is created.
 """
 
 from __future__ import annotations

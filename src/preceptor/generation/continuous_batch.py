@@ -1,8 +1,8 @@
 """Generate answers together by continuous batching with chunked prefill (Yu et al. 2022, Orca).
 
-Prompts are read on caches of their own, those of like length together, long ones in parts (chunked prefill), and go over into the
-running cache once they are read; so nobody waits for another's long prompt or answer. Where beginnings of prompts are kept
-(`prefixes`), only what follows is read. What a request gets is what it would get alone, up to the order of sums.
+Prompts are read into caches of their own, those of similar length together, long ones in parts (chunked prefill), and join the running
+cache once they are read, so that no request waits for another's long prompt or answer. With a prefix cache (`prefixes`), only what follows
+a cached prefix is read. A request gets the answer that it would get alone, up to the order of sums.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from preceptor.generation.kv_cache import BLOCK_TOKENS, CachedModel, PaddedCache
 from preceptor.generation.sampling import ActiveSequence, GenerationChunk, GenerationRequest
 from preceptor.models.causal_lm import ChatModel
 
-PREFILL_CHUNK = 512  # tokens of prompts, over all rows, that are read in one step
-PREFILL_CHUNK_WHILE_DECODING = 128  # where answers under way wait for it: about as long as their own step takes
-MIN_SHARED_BLOCKS = 2  # blocks that a prompt waits for, when another that begins so is being read
+PREFILL_CHUNK = 512  # prompt tokens, over all rows, that are read in one step
+PREFILL_CHUNK_WHILE_DECODING = 128  # while answers are being generated: takes about as long as their own step
+MIN_SHARED_BLOCKS = 2  # a prompt waits for another that is being read if that saves it at least this many blocks
 
 
 @dataclass(frozen=True, slots=True)
 class RequestFailure:
-    """A request that can't be answered, and why."""
+    """A request that failed, and its error."""
 
     request: int
     error: Exception
@@ -34,12 +34,12 @@ class RequestFailure:
 
 @dataclass(eq=False)
 class _PendingPrefill:
-    """Tokens to read, and the answers that go on from there; none: nobody wants them any more."""
+    """Tokens to read, and the sequences that continue from them; no sequences: the request was cancelled."""
 
     tokens: list[int]
     rows: list[ActiveSequence]
     digests: list[bytes]
-    alone: bool = False  # reading it with others failed
+    alone: bool = False  # to be read by itself, since reading it with others failed
 
     @property
     def request(self) -> int:
@@ -48,7 +48,10 @@ class _PendingPrefill:
 
 @dataclass(eq=False)
 class _PrefillGroup:
-    """Prompts that are read together. ids, mask, positions: (prompts, tokens left to read); the mask also of what the cache holds."""
+    """Prompts that are read together.
+
+    ids, positions: (prompts, tokens left to read). mask: (prompts, cached tokens + tokens left to read).
+    """
 
     prefills: list[_PendingPrefill]
     cache: PaddedCache
@@ -64,7 +67,7 @@ class _PrefillGroup:
 
 @dataclass
 class _DecodeState:
-    """Answers under way, and how many tokens of each the cache holds."""
+    """The sequences that are being generated, and how many tokens of each the cache holds."""
 
     cache: PaddedCache
     rows: list[ActiveSequence] = field(default_factory=list)
@@ -72,10 +75,10 @@ class _DecodeState:
 
 
 class ContinuousBatch:
-    """The answers of one model that are drawn together.
+    """A batch that generates the answers of one model together; requests join and leave it between any two steps.
 
-    prefixes: where beginnings of prompts are kept. Without them the batch is somebody's own, who waits for all answers: all prompts
-    are read before the first answer goes on.
+    prefixes: the cache of prompt prefixes. Without it the batch belongs to one caller, who waits for all answers: all prompts are read
+    before the first answer is continued.
     """
 
     def __init__(self, chat: ChatModel, requests: Iterable[GenerationRequest] = (), prefixes: PrefixCache | None = None) -> None:
@@ -86,62 +89,64 @@ class ContinuousBatch:
         self._running = self._empty_state()
         self._paused: dict[int, list[_PendingPrefill]] = {}
         self._shapes: list[tuple[int, int, int]] = []
-        self.cached_tokens: dict[int, int] = {}  # by request: tokens of its prompt that were found, once it is being read
+        self.cached_tokens: dict[int, int] = {}  # by request: prompt tokens found in the prefix cache, once its prompt is being read
         for request in requests:
             self.add_request(request)
 
     @property
     def done(self) -> bool:
-        """Whether nothing is left to do."""
+        """Whether no work is left."""
         return not (self._waiting_prefills or self._groups or self._running.rows)
 
     @property
     def tokens(self) -> int:
-        """Tokens whose keys and values are in memory, or will be once all prompts that have joined are read; padding included."""
+        """Tokens whose keys and values are in memory, or will be once the prompts of all requests that joined are read; with padding."""
         waiting = sum(len(reading.tokens) * len(reading.rows) for reading in self._waiting_prefills)
         return self._running.cache.width * len(self._running.rows) + sum(group.tokens for group in self._groups) + waiting
 
     @property
     def bytes_per_token(self) -> int:
-        """Bytes of a token's keys and values."""
+        """Bytes of one token's keys and values."""
         if not self._shapes:
             return kv_bytes_per_token(self._chat.model)
         return sum(heads * (key + value) for heads, key, value in self._shapes) * int(self._chat.model.dtype.itemsize)
 
     def tokens_with(self, rows: int, length: int) -> int:
-        """What `tokens` comes to once so many rows of this length have joined."""
+        """Return what `tokens` will be once `rows` sequences of this length have joined."""
         running = self._running
         return self.tokens + max(running.cache.width, length) * (len(running.rows) + rows) - running.cache.width * len(running.rows)
 
     def add_request(self, request: GenerationRequest) -> int:
-        """Begin to answer a request; its number, under which its pieces come."""
+        """Add a request and return its number, which its chunks carry."""
         number, self._count = self._count, self._count + 1
         rows = [ActiveSequence(self._chat, number, choice, request) for choice in range(request.choices)]
         self._waiting_prefills.append(self._make_prefill(list(request.prompt), rows))
         return number
 
     def cancel(self, number: int) -> None:
-        """Leave off answering a request."""
+        """Stop generating a request's answers and forget it."""
         self._paused.pop(number, None)
         self.cached_tokens.pop(number, None)
         self._waiting_prefills = [reading for reading in self._waiting_prefills if reading.request != number]
         for group in self._groups:
             for reading in group.prefills:
                 if reading.request == number:
-                    reading.rows = []  # it is read with the others, and then left
+                    reading.rows = []  # it is read with the others, then dropped
         self._groups = deque(group for group in self._groups if any(reading.rows for reading in group.prefills))
         self._keep_rows([at for at, row in enumerate(self._running.rows) if row.request != number])
 
     def end_early(self, number: int) -> list[GenerationChunk]:
-        """End a request's answers where they are; none where none has begun."""
+        """End a request's answers where they are and return their last chunks; an empty list if none has begun."""
         rows = [row for row in self._running.rows if row.request == number]
         rows += [row for reading in self._all_prefills() for row in reading.rows if row.request == number and row.tokens]
         self.cancel(number)
         return [row.end_early() for row in rows]
 
     def pause(self, number: int) -> int:
-        """Give up the room of a request's answers under way, until they may go on (`resume`); how many tokens they will need then, 0 where
-        none is under way."""
+        """Free the cache space of a request's active sequences until `resume`, and return the tokens they will need then.
+
+        0 if the request has no active sequence.
+        """
         rows = [row for row in self._running.rows if row.request == number]
         if not rows:
             return 0
@@ -150,11 +155,11 @@ class ContinuousBatch:
         return sum(len(reading.tokens) for reading in self._paused[number])
 
     def resume(self, number: int) -> None:
-        """Go on with a request that was paused: what was said is read again."""
+        """Resume a paused request: its prompt and what was generated so far are read again."""
         self._waiting_prefills += self._paused.pop(number)
 
     def step(self) -> list[GenerationChunk | RequestFailure]:
-        """Draw the next token of each answer, and read a part of the prompts; what is new."""
+        """Sample the next token of each answer, read a part of the prompts, and return the new chunks and failures."""
         with torch.inference_mode():
             self._form_groups()
             reads_first = self._prefixes is None and bool(self._groups)
@@ -178,7 +183,7 @@ class ContinuousBatch:
         return self._sample(running.rows, logits)
 
     def _form_groups(self) -> None:
-        """Begin to read who waits, those of like length together."""
+        """Start to read the waiting prompts, those of similar length together."""
         while readings := self._select_similar():
             self._waiting_prefills = [reading for reading in self._waiting_prefills if reading not in readings]
             self._groups.append(self._start_group(readings))
@@ -200,11 +205,11 @@ class ContinuousBatch:
         return taken
 
     def _count_cached_blocks(self, reading: _PendingPrefill) -> int:
-        """Blocks of it that are kept; at least one token is left to read."""
+        """Return how many blocks of a prompt are cached; at least one token is left to read."""
         return 0 if self._prefixes is None else self._prefixes.count_cached(reading.digests[: (len(reading.tokens) - 1) // BLOCK_TOKENS])
 
     def _is_being_read(self, reading: _PendingPrefill, taken: Sequence[_PendingPrefill]) -> bool:
-        """Whether much of it is being read already, for another."""
+        """Return whether another prompt that is being read shares enough of this one's prefix to wait for it."""
         if self._prefixes is None:
             return False
         known = self._count_cached_blocks(reading)
@@ -212,7 +217,7 @@ class ContinuousBatch:
         return any(known + MIN_SHARED_BLOCKS <= _count_shared_blocks(reading.digests, other.digests) for other in others)
 
     def _start_group(self, readings: list[_PendingPrefill]) -> _PrefillGroup:
-        """A cache that holds what is known of each, as far as all can be read on together from there."""
+        """Create a group whose cache holds each prompt's cached prefix, cut so that all have equally many tokens left to read."""
         rest = max(len(reading.tokens) - self._count_cached_blocks(reading) * BLOCK_TOKENS for reading in readings)
         held = [max(0, len(reading.tokens) - rest) for reading in readings]
         cache = PaddedCache(self._chat.model.config)
@@ -233,7 +238,7 @@ class ContinuousBatch:
         return _PrefillGroup(readings, cache, ids[:, -rest:], mask, positions[:, -rest:])
 
     def _prefill_step(self, part: int) -> list[GenerationChunk | RequestFailure]:
-        """A part of the prompts whose turn it is; once they are read, their answers begin."""
+        """Read a part of the next group of prompts; start their sequences once they are read."""
         if not self._groups:
             return []
         group = self._groups.popleft()
@@ -251,7 +256,7 @@ class ContinuousBatch:
         return self._start_sequences(group, logits)
 
     def _retry_alone(self, group: _PrefillGroup, error: Exception) -> list[GenerationChunk | RequestFailure]:
-        """Whose fault it was is seen when each is read alone."""
+        """Queue each prompt of a failed group to be read alone, which shows the one that fails."""
         wanted = [reading for reading in group.prefills if reading.rows]
         if len(wanted) == 1:
             return [RequestFailure(wanted[0].request, error)]
@@ -261,7 +266,7 @@ class ContinuousBatch:
         return []
 
     def _start_sequences(self, group: _PrefillGroup, logits: Any) -> list[GenerationChunk | RequestFailure]:
-        """From one row a prompt to one row an answer."""
+        """Move a group's cached rows to the running cache, one row for each answer."""
         self._shapes = group.cache.shapes
         width, rows, of = group.cache.width, [], []
         for at, reading in enumerate(group.prefills):
@@ -297,7 +302,7 @@ class ContinuousBatch:
         return said
 
     def _cache_finished(self, rows: Sequence[int]) -> None:
-        """Keep what was said for the next turn of the conversation."""
+        """Put prompts and answers into the prefix cache, for the conversation's next turn."""
         running = self._running
         for at in rows if self._prefixes is not None else ():
             row, length = running.rows[at], running.lengths[at]
@@ -308,7 +313,7 @@ class ContinuousBatch:
                 self._prefixes.put_blocks(digests, first, kept)  # type: ignore[union-attr]
 
     def _keep_rows(self, rows: Sequence[int]) -> None:
-        """Keep these rows; the last ones fill the others' places."""
+        """Keep these rows; the last of them fill the places of those removed."""
         running = self._running
         if len(rows) == len(running.rows):
             return
@@ -324,7 +329,10 @@ class ContinuousBatch:
         return _PendingPrefill(tokens, rows, [] if self._prefixes is None else hash_blocks(tokens, self._caller_salt(rows[0])))
 
     def _caller_salt(self, row: ActiveSequence) -> bytes:
-        """How fast a prompt was read would tell its caller what another has sent: nobody finds what another's prompts begin with."""
+        """Return the salt of a caller's digests.
+
+        Reading times would reveal to a caller what another has sent, so prefixes are only shared within one caller.
+        """
         return self._salt + row.params.caller.encode()
 
     def _all_prefills(self) -> list[_PendingPrefill]:
@@ -336,5 +344,5 @@ class ContinuousBatch:
 
 
 def _count_shared_blocks(one: Sequence[bytes], other: Sequence[bytes]) -> int:
-    """How many blocks both begin with."""
+    """Return how many leading blocks both share."""
     return next((at for at, (mine, theirs) in enumerate(zip(one, other, strict=False)) if mine != theirs), min(len(one), len(other)))

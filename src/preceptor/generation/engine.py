@@ -1,14 +1,9 @@
 """Serve generation requests of many callers: a fair queue, a cache of loaded models, and one thread that steps their batches.
 
-Who waits for an answer: a queue for each caller, a bounded number in all, and whose turn it is.
-
-Models in memory, each with the batch that answers for it; loaded beside the answering, so that nobody else waits for it.
-
-Answering as a service: one thread draws for all who ask, each heard and cancelled by itself.
-
-The requests of a model are drawn together in one batch that they join and leave at any step (continuous batching); the batches of
-several models take turns, a step each. Who may begin is decided by how much room there is for keys and values, callers with the least
-under way first. When answers outgrow that room, the last that began is paused (preempted), and goes on later where it was.
+The requests of a model are generated in one batch that they join and leave at any step (continuous batching); the batches of several models
+take turns, one step each. Admission depends on the memory left for keys and values, callers with the fewest active answers first. When
+answers outgrow that memory, the request that began last is paused (preempted) and resumed later where it was. Each request has its own
+listener and can be cancelled by itself. Models are loaded in a thread of their own, so that loading one delays no answer of another.
 """
 
 from __future__ import annotations
@@ -38,7 +33,7 @@ from preceptor.types import pick_victim
 
 
 class QueuedRequest(Protocol):
-    """A request that waits, and whose it is."""
+    """A request in the queue, with the caller it belongs to."""
 
     @property
     def caller(self) -> str: ...
@@ -52,17 +47,24 @@ RequestT = TypeVar("RequestT", bound=QueuedRequest)
 
 
 class AdmissionDecision(Enum):
-    """What may become of a request whose turn it is: it begins; its caller's next may begin before it; another caller's may; nobody's."""
+    """What may happen with the request under consideration.
+
+    BEGIN: it begins. PASS: it waits, and the next request of the same caller is considered. STAY: it and the other requests of its caller
+    wait, and the next caller's are considered. HOLD: no request may begin.
+    """
 
     BEGIN, PASS, STAY, HOLD = range(4)
 
 
 class FairQueue(Generic[RequestT]):
-    """The queues. most: how many may wait; who is put back waits beyond that."""
+    """A queue for each caller, with turns between callers.
+
+    max_waiting: how many requests may wait in all; one that is put back may exceed that.
+    """
 
     def __init__(self, most: int) -> None:
         self.max_waiting = most
-        self._queues: OrderedDict[str, deque[RequestT]] = OrderedDict()  # in order of turns
+        self._queues: OrderedDict[str, deque[RequestT]] = OrderedDict()  # by caller, the one whose turn is next first
 
     def __len__(self) -> int:
         return sum(not ticket.is_cancelled for ticket in self)
@@ -71,19 +73,25 @@ class FairQueue(Generic[RequestT]):
         return (ticket for queue in self._queues.values() for ticket in queue)
 
     def add(self, ticket: RequestT) -> RequestT | None:
-        """Let somebody wait. When too many do, the last of the caller who has the most goes, and is returned: this one, where no caller
-        has more."""
+        """Add a request, and return the request that is dropped where too many wait.
+
+        That is the last one of the caller who has the most waiting: this one, if no caller has more.
+        """
         self._queues.setdefault(ticket.caller, deque()).append(ticket)
         if len(self) <= self.max_waiting:
             return None
         return self._queues[pick_victim({caller: len(queue) for caller, queue in self._queues.items()}, ticket.caller)].pop()
 
     def put_back(self, ticket: RequestT) -> None:
-        """Let somebody who had begun wait, before all others of the same caller."""
+        """Put a request that had begun back, before all others of the same caller."""
         self._queues.setdefault(ticket.caller, deque()).appendleft(ticket)
 
     def pop_next(self, may: Callable[[RequestT], AdmissionDecision], under_way: Counter[str]) -> RequestT | None:
-        """The next to begin, who waits no more: callers with the least under way come first, then who had no turn for longest."""
+        """Remove and return the next request that may begin, or None.
+
+        Callers with the fewest active answers (`under_way`) come first, then those whose last turn is longest ago. may: the decision on one
+        request.
+        """
         for caller in sorted(self._queues, key=lambda name: under_way[name]):
             for ticket in self._queues[caller]:
                 turn = may(ticket)
@@ -99,7 +107,7 @@ class FairQueue(Generic[RequestT]):
         return None
 
     def remove(self, ticket: RequestT) -> None:
-        """Let somebody wait no more."""
+        """Remove a request from the queue."""
         self._queues[ticket.caller].remove(ticket)
         if not self._queues[ticket.caller]:
             del self._queues[ticket.caller]
@@ -110,11 +118,12 @@ ServedT = TypeVar("ServedT")
 
 
 class ModelCache(Generic[ServedT]):
-    """At most `most` models by their folder, of at most so many bytes of weights together; those not asked for longest make room.
+    """Loaded models by their folder, at most `most` of them and at most `weights` bytes of weights together.
 
-    A model that is larger than that is here alone.
-    make: what answers for a loaded model. idle: whether it has nothing to do. loaded: called, in any thread, when a model has come or
-    can't.
+    The least recently used idle model is removed for a new one; a model larger than the limit is kept alone.
+
+    make: creates what serves a loaded model. idle: whether that has nothing to do. loaded: called, in any thread, when a model was loaded
+    or failed to load. failed: errors of models that couldn't be loaded, by folder.
     """
 
     def __init__(
@@ -122,7 +131,7 @@ class ModelCache(Generic[ServedT]):
     ) -> None:
         self.max_models, self.max_bytes, self._make, self._idle, self._on_loaded = most, weights, make, idle, loaded
         self._models: OrderedDict[Path, ServedT] = OrderedDict()
-        self._bytes: dict[Path, int] = {}  # of the weights of each model that is here or comes
+        self._bytes: dict[Path, int] = {}  # bytes of the weights of each model that is loaded or being loaded
         self._loading: dict[Path, Future[ChatModel]] = {}
         self.failed: dict[Path, Exception] = {}
         self._loader = ThreadPoolExecutor(1, "loading")
@@ -134,7 +143,7 @@ class ModelCache(Generic[ServedT]):
         return len(self._models)
 
     def collect_loaded(self) -> None:
-        """Take in the models that have come; `failed` then holds what went wrong with others."""
+        """Take over the models that have finished loading; put the errors of those that failed into `failed`."""
         for folder in [folder for folder, coming in self._loading.items() if coming.done()]:
             try:
                 self._models[folder] = self._make(self._loading.pop(folder).result())
@@ -144,7 +153,7 @@ class ModelCache(Generic[ServedT]):
                 del self._bytes[folder]
 
     def get(self, folder: Path) -> ServedT | None:
-        """What answers for a model, if it is there; else it is loaded as soon as there is room for it (see `waits_for_room`)."""
+        """Return what serves a model if it is loaded; else None, and load it as soon as there is room (see `waits_for_room`)."""
         if folder in self._models:
             self._models.move_to_end(folder)
             return self._models[folder]
@@ -154,14 +163,15 @@ class ModelCache(Generic[ServedT]):
         return None
 
     def waits_for_room(self, folder: Path) -> bool:
-        """Whether a model has to wait until another has nothing more to do."""
+        """Return whether a model can't be loaded until another becomes idle."""
         return folder not in self._models and folder not in self._loading
 
     def close(self) -> None:
+        """Stop the loader without waiting for models that are being loaded."""
         self._loader.shutdown(wait=False, cancel_futures=True)
 
     def _make_room(self, folder: Path) -> bool:
-        """Whether a model may be loaded, once others that have nothing to do have gone for it."""
+        """Return whether a model may be loaded now, after removing idle models if needed."""
         wanted = estimate_weights_bytes(folder)
         while self._bytes and (len(self._bytes) >= self.max_models or sum(self._bytes.values()) + wanted > self.max_bytes):
             idle = next((each for each, served in self._models.items() if self._idle(served)), None)
@@ -173,20 +183,20 @@ class ModelCache(Generic[ServedT]):
 
 
 LOG = logging.getLogger("preceptor.generation")
-MAX_WAITING = 32  # requests that may wait
-MAX_ACTIVE_SEQUENCES = 16  # answers that are drawn at once; a caller who has none under way may begin beyond that, up to as many again
-CACHE_SHARE = 1 / 16  # of the machine's memory, for keys and values: of answers, of prompts being read, and of beginnings kept for others
-WEIGHTS_SHARE = 1 / 2  # of the machine's memory, for the weights of models that are kept beside each other
-RESERVED_TOKENS = 16  # tokens by which each answer must have room to grow when another begins
+MAX_WAITING = 32  # requests that may wait in the queue
+MAX_ACTIVE_SEQUENCES = 16  # answers generated at once; a caller who has none active may exceed that, up to as many again
+CACHE_SHARE = 1 / 16  # of the machine's memory, for keys and values: of answers, of prompts being read, and of the prefix cache
+WEIGHTS_SHARE = 1 / 2  # of the machine's memory, for the weights of all loaded models
+RESERVED_TOKENS = 16  # tokens of free space that each active answer must keep when another begins
 MAX_LOADED_MODELS = 2  # models that stay in memory
-MAX_RETRY_SECONDS = 60  # seconds
+MAX_RETRY_SECONDS = 60
 COUNTER_NAMES = ("requests", "answered", "refused", "cancelled", "late", "failed", "paused", "drawn", "prompt_tokens", "prefix_tokens")
 
 ChunkListener = Callable[[GenerationChunk | Exception], None]
 
 
 class EngineOverloaded(UnavailableError):
-    """So many wait already that one more would wait too long. retry_after: seconds after which a place may be free."""
+    """Raised where too many requests wait already. retry_after: seconds after which a place may be free."""
 
     def __init__(self, waiting: int, retry_after: int) -> None:
         super().__init__(f"{waiting} others wait for an answer already", f"try again in {retry_after} s")
@@ -194,21 +204,22 @@ class EngineOverloaded(UnavailableError):
 
 
 class DeadlineExceeded(UnavailableError):
-    """The time that a request had was over before its answer began."""
+    """Raised where a request's deadline passed before its answer began."""
 
     def __init__(self) -> None:
         super().__init__("the time for this request was over before its answer began", "allow more, or try again in a moment")
 
 
 class RequestTooLarge(UserError):
-    """A request that needs more room than all requests together may have."""
+    """Raised for a request that needs more memory than all requests together may use."""
 
 
 @dataclass(eq=False)
 class PendingRequest:
-    """A request on its way. The listener hears each piece, or the one error, in another thread, and must not wait there.
+    """A submitted request. Its listener gets each chunk, or the one error, in the engine's thread, and must not block.
 
-    reused: tokens of the prompt that weren't read, since another had begun so; known when the first piece is heard.
+    folder: of the model. request: what is to be generated. on_chunk: the listener. order: its place among all requests submitted.
+    cached_tokens: prompt tokens found in the prefix cache, so not read again; known when the first chunk arrives.
     """
 
     folder: Path
@@ -216,14 +227,14 @@ class PendingRequest:
     on_chunk: ChunkListener
     order: int
     cancelled: threading.Event = field(default_factory=threading.Event)
-    number: int = -1  # in its model's batch, once it has begun
-    started_at: float = 0.0  # when that was
-    finished_count: int = 0  # answers that are whole
-    paused_tokens: int = 0  # tokens that it needs to go on, while it is paused
+    number: int = -1  # its number in the model's batch, once it has begun
+    started_at: float = 0.0  # by time.monotonic; 0 before it has begun
+    finished_count: int = 0  # answers that are complete
+    paused_tokens: int = 0  # tokens that it needs to be resumed, while it is paused
     cached_tokens: int = 0
 
     def cancel(self) -> None:
-        """Nobody wants the rest; nothing more is heard."""
+        """Cancel the rest of the request; the listener gets nothing more."""
         self.cancelled.set()
 
     @property
@@ -240,10 +251,11 @@ class PendingRequest:
 
     @property
     def open_count(self) -> int:
-        """Answers that are to be drawn yet."""
+        """Answers that aren't complete yet."""
         return self.request.choices - self.finished_count
 
     def notify(self, piece: GenerationChunk | Exception) -> None:
+        """Pass a chunk or an error to the listener; cancel the request if the listener fails."""
         if self.is_cancelled:
             return
         try:
@@ -255,7 +267,7 @@ class PendingRequest:
 
 @dataclass(eq=False)
 class _LoadedModel:
-    """A model that answers: its batch, and whose each of its requests is."""
+    """A loaded model: its batch, and the pending request of each number in it."""
 
     chat: ChatModel
     batch: ContinuousBatch | SequentialBatch
@@ -267,12 +279,12 @@ class _LoadedModel:
 
     @property
     def bytes(self) -> int:
-        """Of the keys and values that the batch holds."""
+        """Bytes of the keys and values that the batch holds."""
         return self.batch.tokens * self.batch.bytes_per_token
 
 
 class GenerationEngine:
-    """Models by their folder, loaded when first asked for."""
+    """Generates for many callers with models by their folder, each loaded when first requested."""
 
     def __init__(
         self,
@@ -283,7 +295,11 @@ class GenerationEngine:
         kept: int = MAX_LOADED_MODELS,
         beside: int = 1,
     ) -> None:
-        """memory: bytes for keys and values, 0 for `CACHE_SHARE`. beside: processes that share the machine."""
+        """Start with no model loaded.
+
+        waiting: requests that may wait. rows: answers generated at once. memory: bytes for keys and values, 0 for `CACHE_SHARE`. kept:
+        models that stay loaded. beside: processes that share the machine.
+        """
         machine = machine_memory() / beside
         self._rows, self._memory = rows, memory or int(CACHE_SHARE * machine)
         self._changed, self._closing = threading.Condition(), False
@@ -293,16 +309,17 @@ class GenerationEngine:
             kept, int(WEIGHTS_SHARE * machine), self._create_loaded_model, lambda served: not served.requests, self._wake
         )
         self._prefixes, self._counts, self._orders = PrefixCache(), Counter[str](), count()
-        self._typical = 5.0  # seconds that a request takes from its beginning to its end, of late
+        self._typical = 5.0  # seconds from a request's start to its end: moving average
         self._now: dict[str, float] = {}
-        self._refused: dict[PendingRequest, _LoadedModel] = {}  # of those that wait, who can never begin
+        self._refused: dict[PendingRequest, _LoadedModel] = {}  # waiting requests that can never begin
         self._thread: threading.Thread | None = None
 
     def submit(self, folder: Path, request: GenerationRequest, listener: ChunkListener) -> PendingRequest:
-        """Ask the model in a folder. Callers take turns, and find no beginnings of each other's prompts.
+        """Submit a request to the model in a folder and return it.
 
-        Busy when too many wait, unless another caller has more waiting than this one, whose last is told so instead; TooMuch when the
-        request can never be answered within the engine's bounds, which the listener hears where only the loaded model tells.
+        Callers take turns, and share no prompt prefixes with each other. Raises EngineOverloaded when too many wait, unless another caller
+        has more waiting than this one: then that caller's last request gets the error instead. Raises RequestTooLarge when the request can
+        never be answered within the engine's limits; where only the loaded model shows this, the listener gets the error.
         """
         if request.choices > self._rows:
             raise RequestTooLarge(f"{request.choices} answers at once are more than {self._rows}", "ask for fewer", where="n")
@@ -323,7 +340,7 @@ class GenerationEngine:
         return ticket
 
     def get_metrics(self) -> Mapping[str, float]:
-        """How it stands (requests waiting and running, answers under way, models, tokens held), and what came of all since it began."""
+        """Return the current state (requests waiting and running, active answers, models, tokens held) and the totals since the start."""
         with self._changed:
             return {
                 "waiting": len(self._waiting),
@@ -333,7 +350,7 @@ class GenerationEngine:
             }
 
     def close(self) -> None:
-        """Answer nobody any more; who waits is told so."""
+        """Stop the engine; requests still waiting get an error."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -363,20 +380,20 @@ class GenerationEngine:
         while not self._closing:
             try:
                 self._run_step()
-            except Exception as error:  # nothing below should let one through; whoever waits must hear of it all the same
+            except Exception as error:  # should never happen; if it does, every waiting request must still get the error
                 LOG.exception("answering failed")
                 self._fail_all(error)
         self._fail_all(UnavailableError("the server is closing", "try again in a moment"))
 
     def _run_step(self) -> None:
-        """Let requests leave and begin, and take a step of each batch; or wait until there is something to do."""
+        """Admit and remove requests and take a step of each batch, or wait until there is something to do."""
         with self._changed:
             self._publish_metrics()
             self._drop_cancelled_and_late()
             self._admit_waiting()
             busy = [served for served in self._models if not served.batch.done]
             if not busy:
-                if not (self._woken or self._closing):  # a model that came at once was told of in this thread, before the wait
+                if not (self._woken or self._closing):  # a model that loaded at once has set `_woken` in this thread, before the wait
                     self._changed.wait(self._seconds_to_deadline())
                 self._woken = False
                 return
@@ -410,7 +427,7 @@ class GenerationEngine:
         return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
 
     def _drop_cancelled_and_late(self) -> None:
-        """Those who have hung up, and those whose time is over: an answer that has begun ends where it is."""
+        """Remove cancelled requests and those past their deadline; an answer that has begun ends where it is."""
         for ticket in [ticket for ticket in self._waiting if not ticket.started_at and (ticket.is_cancelled or ticket.is_late)]:
             self._counts["cancelled" if ticket.is_cancelled else "late"] += 1
             self._waiting.remove(ticket)
@@ -426,7 +443,7 @@ class GenerationEngine:
                 self._remove_request(served, ticket)
 
     def _admit_waiting(self) -> None:
-        """Let those begin for whom there is room; tell those whose model can't be loaded."""
+        """Begin the requests for which there is room; fail those whose model can't be loaded."""
         self._models.collect_loaded()
         while (ticket := self._waiting.pop_next(self._decide_admission, self._active_by_caller())) is not None:
             served = self._models.get(ticket.folder)
@@ -449,7 +466,7 @@ class GenerationEngine:
         self._models.failed.clear()
 
     def _active_by_caller(self) -> Counter[str]:
-        """Answers under way of each caller."""
+        """Return the number of active answers of each caller."""
         found = Counter[str]()
         for served in self._models:
             for ticket in served.active_requests:
@@ -479,7 +496,7 @@ class GenerationEngine:
         return (len(asked.prompt) + asked.max_tokens) * asked.choices * served.batch.bytes_per_token > self._memory
 
     def _preempt(self) -> None:
-        """Pause who began last until the others have room, of which beginnings that are kept for others get what is left."""
+        """Pause the requests that began last until the others have room, then shrink the prefix cache to what is left."""
         held = sum(served.bytes for served in self._models)
         under_way = [(ticket, served) for served in self._models for ticket in served.active_requests]
         for ticket, served in sorted(under_way, key=lambda pair: -pair[0].order)[:-1]:
@@ -497,7 +514,7 @@ class GenerationEngine:
     def _step_model(self, served: _LoadedModel) -> None:
         try:
             said = served.batch.step()
-        except Exception as error:  # the batch itself has failed, and with it all that were in it
+        except Exception as error:  # the batch itself has failed, and with it all requests in it
             said = [RequestFailure(number, error) for number in served.requests]
             served.batch = create_batch(served.chat, prefixes=self._prefixes)
         for piece in said:

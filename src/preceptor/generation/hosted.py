@@ -1,10 +1,7 @@
 """Generate with a hosted model within a budget, each paid answer kept on disk.
 
-A file of answers that were paid for: each is noted before it is asked for and kept as soon as it is there, through any kill.
-
-A model behind OpenAI's interface, anybody's: answers that are kept, and paid for once, within a budget.
-
-What hosted models cost: a price a token, how many tokens a conversation has at most, and a budget that isn't passed.
+Each request is recorded before it is sent and its answer as soon as it arrives, so that a killed process loses no paid answer. The budget
+limits what a price table and an upper bound on the tokens allow to be sent.
 """
 
 from __future__ import annotations
@@ -29,7 +26,10 @@ from preceptor.types import json_digest
 
 
 class AnswerStore:
-    """Answers by key. `pending` holds the keys that were asked for and not answered: by a process that was killed, or just now."""
+    """A file of paid answers by key.
+
+    pending: keys that were requested and not answered, by a process that was killed or just now. models: the model of each key.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -50,19 +50,19 @@ class AnswerStore:
         return self._found[key]
 
     def get(self, key: str) -> HostedAnswer | None:
-        """The answer under a key, if it is there."""
+        """Return the answer under a key, or None."""
         return self._found.get(key)
 
     def items(self) -> list[tuple[str, HostedAnswer]]:
-        """Each (model, answer)."""
+        """Return each answer as (model, answer)."""
         return [(self.models[key], answer) for key, answer in self._found.items()]
 
     def mark_requested(self, key: str, model: str) -> None:
-        """Note that an answer is about to be asked for."""
+        """Record that an answer is about to be requested."""
         self._write({"key": key, "model": model})
 
     def put(self, key: str, model: str, answer: HostedAnswer) -> None:
-        """Keep an answer: on the disk when this returns."""
+        """Store an answer: it is on the disk when this returns."""
         self._write({"key": key, "model": model, "answer": asdict(answer)})
 
     def _write(self, line: Mapping[str, Any]) -> None:
@@ -75,7 +75,7 @@ class AnswerStore:
             self._index_line(line)
 
     def _read(self) -> None:
-        """What stands there; a line that a kill cut off is taken away."""
+        """Read the file; remove a last line that a kill cut off."""
         data = self.path.read_bytes()
         whole = data.rfind(b"\n") + 1
         if whole < len(data):
@@ -98,12 +98,15 @@ class AnswerStore:
             self.pending[key] = None
 
 
-BYTES_PER_TOKEN = 2.5  # of UTF-8; English has about 4, so that an estimate lies above what is billed
-TOKENS_PER_MESSAGE = 6  # what a chat template adds to each
+BYTES_PER_TOKEN = 2.5  # of UTF-8; English has about 4, so the estimate lies above what is billed
+TOKENS_PER_MESSAGE = 6  # what a chat template adds to each message
 
 
 def read_prices(path: str | Path) -> dict[str, TokenPrice]:
-    """A price table from a TOML file: a table for each model, as `parse_prices` takes it."""
+    """Read a price table from a TOML file: one table for each model, as `parse_prices` takes it.
+
+    Raises UserError where the file can't be read.
+    """
     try:
         tables = parse_toml(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -112,23 +115,23 @@ def read_prices(path: str | Path) -> dict[str, TokenPrice]:
 
 
 def estimate_message_tokens(messages: Sequence[Message]) -> int:
-    """How many tokens a conversation has: a careful estimate, which needs nobody's tokenizer."""
+    """Estimate the tokens of a conversation from above, without a tokenizer."""
     return sum(TOKENS_PER_MESSAGE + estimate_text_tokens(str(turn["content"])) for turn in messages)
 
 
 def estimate_text_tokens(text: str) -> int:
-    """How many tokens a text has, carefully."""
+    """Estimate the tokens of a text from above."""
     return int(len(text.encode("utf-8", "surrogatepass")) / BYTES_PER_TOKEN) + 1
 
 
 class SpendingBudget:
-    """Dollars that may be spent, and those that were. Nothing is asked that could pass it."""
+    """A limit in dollars and what was spent; no request is sent that could exceed it."""
 
     def __init__(self, most: float, spent: float = 0.0) -> None:
         self.limit, self.spent = most, spent
 
     def check(self, wanted: float, what: str) -> None:
-        """UserError when so much more would pass it."""
+        """Raise UserError if spending `wanted` dollars more would exceed the limit. what: what they are for, as the message names it."""
         if wanted and self.spent + wanted > self.limit:
             before = f", after {self.spent:.4f} USD before" if self.spent else ""
             hint = f"allow it: --max-cost {_round_up_dollars(self.spent + wanted):g}"
@@ -136,7 +139,7 @@ class SpendingBudget:
 
 
 def _round_up_dollars(dollars: float) -> float:
-    """The next amount that people write."""
+    """Round up to the next amount that people write."""
     step = 0.0001 if dollars < 0.01 else 0.01
     return round(step * math.ceil(dollars / step), 4)
 
@@ -146,7 +149,10 @@ CONCURRENT_REQUESTS = 4
 
 @dataclass(frozen=True, slots=True)
 class RequestCost:
-    """What asking would take: requests that aren't answered yet, tokens at most, dollars at most."""
+    """What a set of requests would take at most.
+
+    requests: those not answered yet. read, written: tokens of prompts and of answers. dollars: their price.
+    """
 
     requests: int
     read: int
@@ -155,10 +161,12 @@ class RequestCost:
 
 
 class HostedProvider:
-    """Writes as the hosted model `name` does; see `Writer`. UserError, with nothing sent, where the budget doesn't suffice.
+    """A `TextGenerator` for the hosted model `name`, whose answers are stored.
 
-    answered: where answers are kept. The same question is asked once, and what a killed process asked for is looked for first;
-    `again` counts those that were asked for another time of a service that keeps none, so that they may be paid twice.
+    Raises UserError, with nothing sent, where the budget doesn't suffice.
+
+    answered: the store of answers. Equal requests are sent once, and answers that a killed process requested are looked up first.
+    repeated_requests: how many were sent again because the service stores no answers, so that they may have been paid twice.
     """
 
     def __init__(self, name: str, service: OpenAIClient, answered: AnswerStore, *, price: TokenPrice, most: float = 0.0) -> None:
@@ -176,13 +184,18 @@ class HostedProvider:
         seed: int = 0,
         stop: Sequence[str] = (),
     ) -> list[str]:
+        """Generate an answer to each conversation (see `TextGenerator.write`)."""
         how = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "seed": seed, "stop": list(stop)}
         return [answer.text for answer in self.generate_answers(conversations, how)]
 
     def generate_answers(
         self, conversations: Sequence[Sequence[Message]], how: Mapping[str, Any], *, progress: Callable[[int, int], None] | None = None
     ) -> list[HostedAnswer]:
-        """An answer to each, a few at once, in order. how: `max_tokens`, and what else `OpenAIClient.ask` takes."""
+        """Generate an answer to each conversation, a few at once, in their order.
+
+        how: `max_tokens`, and what else `OpenAIClient.complete_chat` takes. progress: called with the answers that are there and those
+        requested.
+        """
         keyed = {self._key(turns, how): turns for turns in conversations}
         open_ = {key: turns for key, turns in keyed.items() if self._answered.get(key) is None}
         self.budget.check(self.estimate_cost(conversations, how).dollars, f"{len(open_):,} answers of {self.name}")
@@ -194,12 +207,12 @@ class HostedProvider:
                     if progress is not None:
                         progress(number, len(waiting))
             except BaseException:
-                pool.shutdown(cancel_futures=True)  # those under way are kept; no more are paid for
+                pool.shutdown(cancel_futures=True)  # requests under way finish and are stored; no more are sent
                 raise
         return [self._answered[self._key(turns, how)] for turns in conversations]
 
     def estimate_cost(self, conversations: Sequence[Sequence[Message]], how: Mapping[str, Any]) -> RequestCost:
-        """What it would take to have an answer to each: an upper bound, since each may be as long as is allowed."""
+        """Estimate the cost of an answer to each conversation from above: each counted at its longest allowed length."""
         keyed = {self._key(turns, how): turns for turns in conversations}
         wanted = [turns for key, turns in keyed.items() if self._answered.get(key) is None]
         read, written = sum(map(estimate_message_tokens, wanted)), how["max_tokens"] * len(wanted)

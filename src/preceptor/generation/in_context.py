@@ -1,16 +1,14 @@
 """In-context learning: prompts for a choice question, contextual calibration, and few-shot examples chosen by similarity.
 
-A choice question put to a language model in words: zero-shot or with demonstrations, read off its option probabilities.
+A choice question is answered zero-shot or with demonstrations, from the probabilities of its options. All prompts of one question share
+their prefix, which a provider computes once. Two things help a small model most (measured in docs/experiments.md): it continues a plain
+record better than it follows an instruction in a chat; and its bias towards some options, whatever the text, is removed (contextual
+calibration), estimated on texts without their labels.
 
-All prompts of one question share their beginning, which a provider computes once. Two things make the most of a small
-model (figures in docs/experiments.md): it continues a plain record better than it follows an instruction in a chat,
-and its liking for some options whatever the text is taken out, measured on texts without their labels.
-
-Few-shot answers: each text is shown to a language model after the examples that are most like it.
-
-Which examples, and how many, decides more than anything else about a small model. Here they are the nearest by an encoder's
-vectors (Liu et al. 2022, "What Makes Good In-Context Examples for GPT-3?"), picked one by one so that they aren't all the same
-(maximal marginal relevance, Carbonell and Goldstein 1998) and no answer stands out, the most alike last.
+In few-shot classification each text follows the examples most similar to it: the choice and number of examples matter more than anything
+else with a small model. They are the nearest by an encoder's embeddings (Liu et al. 2022, "What Makes Good In-Context Examples for
+GPT-3?"), picked one by one so that they differ (maximal marginal relevance, Carbonell and Goldstein 1998) and no answer dominates, the most
+similar last.
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
 
 
 CALIBRATION_TEXTS = 64
-_MAX_DEMONSTRATION_CHARACTERS = 200  # characters: a long one costs attention with every text
+_MAX_DEMONSTRATION_CHARACTERS = 200  # a long demonstration is read again with every text
 _TEXT_MARK = "\u241f"  # stands for the text while a chat is rendered; no text has this character for a unit separator
 
 
@@ -55,7 +53,10 @@ LabelledT = TypeVar("LabelledT", bound=LabelledText)
 
 @dataclass(frozen=True, slots=True)
 class OptionPrompt:
-    """`prefix + text + suffix` is what the model reads, `options` what it may go on with, in the order of the answers."""
+    """A prompt with its options.
+
+    The model reads `prefix + text + suffix`; `options` are the continuations to score, in the order of the answers.
+    """
 
     prefix: str
     suffix: str
@@ -71,10 +72,10 @@ def classify_by_prompt(
     shots: int = 0,
     form: Literal["plain", "chat"] = "plain",
 ) -> FloatArray:
-    """Probability of each answer for each text, (texts, answers) float64, rows sum to 1.
+    """Predict the probability of each answer for each text, (texts, answers) float64; rows sum to 1.
 
-    question: with `name`, `answers` and, for the chat form, `instructions`. shots: demonstrations of each answer, taken
-    from `train`; other training texts, without their labels, calibrate. Equal input gives equal output.
+    question: with `name`, `answers` and, for the chat form, `instructions`. shots: demonstrations of each answer, taken from `train`; other
+    training texts, without their labels, calibrate. Equal input gives equal output.
     """
     shown = select_demonstrations(train, question["answers"], shots)
     prompt = chat_prompt(provider, question, shown) if form == "chat" else plain_prompt(question, shown)
@@ -85,14 +86,14 @@ def classify_by_prompt(
 
 
 def plain_prompt(question: Mapping[str, Any], shown: Sequence[LabelledText] = ()) -> OptionPrompt:
-    """A record of texts and answers to be continued."""
+    """Build a prompt that is a record of texts and answers to be continued."""
     label = str(question["name"]).replace("_", " ").capitalize()
     records = "".join(f"Text: {row.text}\n{label}: {get_top_answer(row)}\n\n" for row in shown)
     return OptionPrompt(f"{records}Text: ", f"\n{label}:", tuple(f" {answer}" for answer in question["answers"]))
 
 
 def chat_prompt(provider: OptionScorer, question: Mapping[str, Any], shown: Sequence[LabelledText] = ()) -> OptionPrompt:
-    """Instructions, then a turn for each demonstration; the plain form for a model without a chat template."""
+    """Build a chat prompt: instructions, then a turn for each demonstration. A model without a chat template gets the plain form."""
     answers = [str(answer) for answer in question["answers"]]
     asked = f"{question.get('instructions', '')}\nAnswer with one of: {', '.join(answers)}.".strip()
     turns = [{"role": "system", "content": asked}]
@@ -106,7 +107,7 @@ def chat_prompt(provider: OptionScorer, question: Mapping[str, Any], shown: Sequ
 
 
 def select_demonstrations(rows: Sequence[LabelledText], answers: Sequence[str], each: int) -> list[LabelledText]:
-    """`each` short and certain rows of every answer, in turns, the same for the same rows."""
+    """Select `each` rows of every answer, short and certain ones first, answers in turns; the same for the same rows."""
     by_answer = {answer: [row for row in sort_by_hash(rows) if get_top_answer(row) == answer] for answer in answers}
     best = [
         sorted(found, key=lambda row: (len(row.text) > _MAX_DEMONSTRATION_CHARACTERS, -row.target[get_top_answer(row)]))[:each]
@@ -121,21 +122,20 @@ def _interleave_rows(lists: Sequence[Sequence[LabelledText]]) -> Iterator[list[L
 
 
 def sort_by_hash(rows: Sequence[LabelledT]) -> list[LabelledT]:
-    """The rows in an order that has nothing to do with their content or place."""
+    """Return the rows in an order independent of their content and place."""
     return sorted(rows, key=lambda row: hashlib.sha256(row.id.encode()).digest())
 
 
 def get_top_answer(row: LabelledText) -> str:
-    """The row's most probable answer."""
+    """Return the row's most probable answer."""
     return max(row.target, key=lambda answer: row.target[answer])
 
 
 def calibrate_scores(scores: FloatArray, reference: FloatArray) -> FloatArray:
-    """Probabilities from option log-probabilities, each option's mean probability over `reference` divided out.
+    """Return probabilities from option log-probabilities, each option's mean probability over `reference` divided out.
 
-    scores: (n, k); reference: (m, k), scores of texts whose answers nobody looks at; none: no calibration. Contextual
-    calibration (Zhao et al. 2021) with texts of the domain in place of content-free ones (Fei et al. 2023, "Mitigating
-    Label Biases for In-context Learning").
+    scores: (n, k). reference: (m, k), scores of texts whose labels aren't used; m = 0: no calibration. Contextual calibration (Zhao et al.
+    2021) with texts of the domain in place of content-free ones (Fei et al. 2023, "Mitigating Label Biases for In-context Learning").
     """
     liking = np.log(_softmax(reference).mean(axis=0)) if len(reference) else 0.0
     return _softmax(scores - liking)
@@ -151,7 +151,7 @@ EXAMPLES_FILE, VECTORS_FILE = "demonstrations.json", "demonstrations.npy"
 
 @dataclass(frozen=True, slots=True)
 class FewShotExample:
-    """A row that may be shown: its text as it is shown, and its answer."""
+    """A row that may serve as an example: its text as it is shown, and its answer."""
 
     id: str
     text: str
@@ -166,8 +166,9 @@ class FewShotExample:
 class FewShotSettings:
     """How examples are chosen and shown.
 
-    shots: of them for each text. diversity: 0 takes the most alike, towards 1 rather those unlike each other. balanced: about as many
-    of each answer. max_tokens: longer texts are cut when asked about. question: with `name`, `instructions` and `answers`.
+    question: with `name`, `instructions` and `answers`. shots: examples for each text. diversity: 0 takes the most similar ones, values
+    towards 1 prefer those unlike each other. balanced: about equally many of each answer. max_tokens: longer texts are truncated when they
+    are classified. form: of the prompt.
     """
 
     question: Mapping[str, Any]
@@ -186,10 +187,13 @@ class FewShotSettings:
 def select_examples(
     alike: FloatArray, vectors: FloatArray, answers: IntArray, *, shots: int, diversity: float, quota: int, barred: Sequence[int] = ()
 ) -> list[int]:
-    """Rows to show, the most alike last. alike: cosine of each row with the text, (n,). vectors: of unit length, (n, d).
+    """Select the rows to show, the most similar last.
 
-    Each next row maximises (1 − diversity) · its likeness to the text − diversity · its likeness to the nearest row chosen before;
-    answers (n,) that have their quota stand back until no other row is left.
+    alike: cosine of each row with the text, (n,). vectors: of unit length, (n, d). answers: the code of each row's answer, (n,). barred:
+    rows that may not be shown.
+
+    Each next row maximises (1 − diversity) · its similarity to the text − diversity · its similarity to the nearest row chosen before; rows
+    whose answer has reached its quota are only taken when no other is left.
     """
     chosen: list[int] = []
     nearest = np.zeros(len(alike))
@@ -207,7 +211,11 @@ def select_examples(
 
 
 class FewShotClassifier:
-    """Rows to show, and the two models that choose and answer; `reference`: scores of texts that calibrate, see `calibrate_scores`."""
+    """A classifier of rows to show, an encoder that chooses among them, and a language model that answers.
+
+    settings: how examples are chosen. rows, vectors: the examples and their embeddings, of unit length. provider: the language model.
+    encoder: the encoder's folder. reference: scores of the texts that calibrate, see `calibrate_scores`. answers: the labels, in order.
+    """
 
     def __init__(
         self,
@@ -227,11 +235,11 @@ class FewShotClassifier:
             self._keys.setdefault(exact_key(row.text), []).append(number)
 
     def predict(self, texts: Sequence[str]) -> FloatArray:
-        """Probability of each answer for each text: (texts, answers) float64, rows sum to 1."""
+        """Predict the probability of each answer for each text: (texts, answers) float64, rows sum to 1."""
         return calibrate_scores(self.scores(texts), self.reference)
 
     def scores(self, texts: Sequence[str]) -> FloatArray:
-        """log P(answer) after the text and its examples, (texts, answers) float64."""
+        """Return log P(answer) after the text and its examples, (texts, answers) float64."""
         if not texts:
             return np.zeros((0, len(self.answers)))
         cut = self.provider.truncate_texts(texts, self.settings.max_tokens)
@@ -241,7 +249,7 @@ class FewShotClassifier:
         return self.provider.option_log_probabilities("", whole, prompts[0].suffix, prompts[0].options)
 
     def examples_for(self, text: str, alike: FloatArray) -> list[FewShotExample]:
-        """The examples for a text; never the text itself."""
+        """Return the examples for a text, never the text itself. alike: its cosine with each row, (rows,)."""
         manner = self.settings
         barred = self._keys.get(exact_key(text), [])
         rows = select_examples(
@@ -250,20 +258,20 @@ class FewShotClassifier:
         return [self.rows[row] for row in rows]
 
     def score_rows(self, texts: Mapping[str, str]) -> ProbeScores:
-        """Log-probabilities of the answers, by id, as parity compares them."""
+        """Return the log-probabilities of the answers to each text, by id, as parity compares them."""
         from preceptor.models.parity import ProbeScores
 
         return ProbeScores(dict(zip(texts, np.log(self.predict(list(texts.values()))), strict=True)), {})
 
     def save(self, folder: Path) -> None:
-        """What isn't of the two models, into a folder: `load` with the same models gives the same answers."""
+        """Save everything but the two models to a folder; `load` with the same models gives the same answers."""
         document = {"manner": asdict(self.settings), "rows": [asdict(row) for row in self.rows], "reference": self.reference.tolist()}
         (folder / EXAMPLES_FILE).write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
         np.save(folder / VECTORS_FILE, self.vectors.astype(np.float32))
 
     @classmethod
     def load(cls, folder: Path, provider: LocalProvider, encoder: Path) -> Self:
-        """What `save` left."""
+        """Load what `save` wrote."""
         kept = read_json(folder / EXAMPLES_FILE)
         rows = [FewShotExample(**row) for row in kept["rows"]]
         reference = np.array(kept["reference"]).reshape(-1, len(kept["manner"]["question"]["answers"]))
@@ -276,12 +284,12 @@ class FewShotClassifier:
 
 
 def build_few_shot_prompt(manner: FewShotSettings, provider: LocalProvider, shown: Sequence[LabelledText]) -> OptionPrompt:
-    """The question in words, with examples."""
+    """Build the prompt of a question with these examples."""
     return chat_prompt(provider, manner.question, shown) if manner.form == "chat" else plain_prompt(manner.question, shown)
 
 
 def count_prompt_tokens(manner: FewShotSettings, provider: LocalProvider) -> int:
-    """Tokens of a prompt and an answer without any text, at most."""
+    """Return the most tokens that a prompt without its text and an answer may have together."""
     answers = [str(answer) for answer in manner.question["answers"]]
     longest = max(answers, key=lambda answer: provider.count_tokens([f" {answer}"])[0])
     prompt = build_few_shot_prompt(manner, provider, [FewShotExample("", "", longest)] * manner.shots)
@@ -289,5 +297,5 @@ def count_prompt_tokens(manner: FewShotSettings, provider: LocalProvider) -> int
 
 
 def normalize_rows(vectors: FloatArray) -> FloatArray:
-    """Each row scaled to length 1."""
+    """Scale each row to length 1."""
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12))

@@ -1,4 +1,4 @@
-"""Protocols of what generates text and what scores answer options."""
+"""Protocols of models that generate text and of models that score answer options."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Message = Mapping[str, str]
 
 
 class TextGenerator(Protocol):
-    """Writes answers to conversations. Equal calls give equal answers."""
+    """A model that generates answers to conversations. Equal calls give equal answers."""
 
     name: str
 
@@ -25,20 +25,23 @@ class TextGenerator(Protocol):
         seed: int = 0,
         stop: Sequence[str] = (),
     ) -> list[str]:
-        """An answer to each conversation, of so many tokens at most; temperature 0 takes the most probable tokens."""
+        """Generate an answer of at most `max_tokens` tokens to each conversation; temperature 0 takes the most probable tokens."""
 
 
 class OptionScorer(Protocol):
-    """Scores answers to prompts. Equal calls give equal results."""
+    """A model that scores answers to prompts. Equal calls give equal results.
+
+    parameters: how many weights it has.
+    """
 
     name: str
     parameters: int
 
     def render(self, messages: Sequence[Message]) -> str | None:
-        """A conversation (dicts of role and content) as the text that the model was trained on, up to where its turn begins.
+        """Render a conversation (dicts of role and content) as the model was trained on it, up to where its own turn begins.
 
         None for a model that has no chat template.
         """
 
     def option_log_probabilities(self, prefix: str, texts: Sequence[str], suffix: str, options: Sequence[str]) -> FloatArray:
-        """log P(option | prefix + text + suffix) in nats, summed over the option's tokens: (texts, options) float64."""
+        """Return log P(option | prefix + text + suffix) in nats, summed over the option's tokens: (texts, options) float64."""

@@ -1,18 +1,15 @@
 """Key-value caches: padded rows that join and leave, cached forward passes, and prefix caching.
 
-Keys and values of rows that grow together: rows join and leave between any two steps, and a step copies nothing but what is new.
+`PaddedCache` holds rows that grow together; rows join and leave between any two steps, and a step copies only what is new. All rows end at
+the same column, wherever they begin, as left-padded prompts do, so that a window over the last tokens is the same for each. Space for more
+rows and columns than are used is reserved at once, half as much again.
 
-All rows end at the same column, whatever they begin at, as prompts that are padded on the left do, so that a window over the last
-tokens is the same for each. Room for more rows and columns than are used is made at once, half as much again, and filled by and by.
+`CachedModel` reads tokens on top of a cache. Which models can do so with padded rows is found by a trial (`supports_padded_cache`), since
+their configurations don't tell.
 
-Reading on top of what was read: keys and values of earlier tokens are kept, prompts stand on the right and begin together.
-
-Which models can be read so is found by a trial (`reads_together`), since their configurations don't tell.
-
-Keys and values of what prompts begin with, kept for the next prompt that begins so: a system prompt, earlier turns.
-
-Kept in blocks of so many tokens, each under a digest of all tokens up to its end (as vLLM's automatic prefix caching does), so
-that what many prompts share is kept once. Those not asked for longest make room.
+`PrefixCache` keeps the keys and values of prompt prefixes (a system prompt, earlier turns) for the next prompt that begins with them: in
+blocks, each under a digest of all tokens up to its end (as vLLM's automatic prefix caching does), so that what many prompts share is kept
+once. The least recently used blocks are removed.
 """
 
 from __future__ import annotations
@@ -31,12 +28,15 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 from preceptor.errors import UserError
 from preceptor.models.batching import TokenIds, is_out_of_memory
 
-SPARE_COLUMNS = 32  # columns that are made room for at least
-SHRINK_FACTOR = 4  # times what is in use, above which room is given back
+SPARE_COLUMNS = 32  # columns reserved at least
+SHRINK_FACTOR = 4  # memory is given back above so many times what is in use
 
 
 class PaddedCache(Cache):  # type: ignore[misc]
-    """What a model reads on top of. `width`: columns in use, those of the longest row. Windows are left to the mask."""
+    """A cache of keys and values for rows of unequal length, padded on the left. Sliding windows are left to the mask.
+
+    Raises UserError for a model with layers other than attention.
+    """
 
     def __init__(self, config: Any) -> None:
         kinds = set(getattr(config.get_text_config(decoder=True), "layer_types", None) or ())
@@ -46,15 +46,16 @@ class PaddedCache(Cache):  # type: ignore[misc]
 
     @property
     def width(self) -> int:
+        """Columns in use: the length of the longest row."""
         return int(self.get_seq_length())
 
     @property
     def shapes(self) -> list[tuple[int, int, int]]:
-        """Heads, and the sizes of a key and of a value, of each layer that has read something."""
+        """Heads, key size and value size of each layer that has read something."""
         return [(layer.keys.shape[1], layer.keys.shape[3], layer.values.shape[3]) for layer in self.layers]
 
     def add_row(self, row: Any, shapes: Sequence[tuple[int, int, int]]) -> None:
-        """Add a row that holds what `row` does, (tokens, numbers), as `row_of` gave it from a cache of these shapes."""
+        """Add a row that holds `row`, (tokens, numbers), as `copy_row` returned it from a cache of these shapes."""
         while len(self.layers) < len(shapes):
             self.layers.append(_PaddedCacheLayer())
         at = 0
@@ -64,7 +65,7 @@ class PaddedCache(Cache):  # type: ignore[misc]
             at += heads * (key + value)
 
     def copy_row(self, row: int, first: int, last: int) -> Any:
-        """Keys and values of a row's tokens in columns from `first` to before `last`, (tokens, numbers); a copy."""
+        """Copy the keys and values of a row in the columns from `first` to before `last`, (tokens, numbers)."""
         parts = [each[row, :, first:last] for layer in self.layers for each in (layer.in_use(layer.keys), layer.in_use(layer.values))]
         return torch.cat([part.transpose(0, 1).flatten(1) for part in parts], dim=1)
 
@@ -75,13 +76,13 @@ class PaddedCache(Cache):  # type: ignore[misc]
                 layer.keep_rows(rows, width)
 
     def repeat_rows(self, of: Sequence[int]) -> None:
-        """From one row each to as many as name it."""
+        """Replace the rows by row `of[i]` at each place i."""
         for layer in self.layers:
             layer.repeat_rows(of)
 
 
 def kv_bytes_per_token(model: Any) -> int:
-    """Bytes of one token's keys and values in all layers of a model, by its configuration."""
+    """Return the bytes of one token's keys and values in all layers of a model, from its configuration."""
     config = model.config.get_text_config(decoder=True)
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
@@ -89,7 +90,7 @@ def kv_bytes_per_token(model: Any) -> int:
 
 
 class _PaddedCacheLayer(CacheLayerMixin):  # type: ignore[misc]
-    """One layer: (rows, heads, columns, size) in use, within tensors that have room for more."""
+    """The cache of one layer: (rows, heads, columns, size) in use, within tensors that have space for more."""
 
     is_croppable = False
     supports_early_init = False
@@ -116,7 +117,7 @@ class _PaddedCacheLayer(CacheLayerMixin):  # type: ignore[misc]
         return tensor[: self.rows, :, self.begin : self.end]
 
     def add_row(self, keys: Any, values: Any) -> None:
-        """A row more: keys and values (heads, tokens, size)."""
+        """Add a row of keys and values, (heads, tokens, size)."""
         if not self.is_initialized:
             self.lazy_initialization(keys[None, :, :0], values[None, :, :0])
             self.rows = 0
@@ -124,7 +125,7 @@ class _PaddedCacheLayer(CacheLayerMixin):  # type: ignore[misc]
         wider = max(0, tokens - (self.end - self.begin))
         self._reserve(self.rows + 1, wider, 0)
         for tensor, given in ((self.keys, keys), (self.values, values)):
-            # What the mask hides must be numbers all the same: nothing times what isn't one isn't nothing.
+            # Masked columns must hold finite numbers: zero times NaN is NaN.
             tensor[: self.rows, :, self.begin - wider : self.begin] = 0
             tensor[self.rows, :, self.begin : self.end - tokens] = 0
             tensor[self.rows, :, self.end - tokens : self.end] = given
@@ -145,14 +146,14 @@ class _PaddedCacheLayer(CacheLayerMixin):  # type: ignore[misc]
         self.rows = len(of)
 
     def _reserve(self, rows: int, before: int, after: int) -> None:
-        """For so many rows, so many columns before those in use and so many after."""
+        """Make sure there is space for so many rows, and for so many columns before those in use and after them."""
         if rows > len(self.keys):
             self._reallocate(max(rows, len(self.keys) + len(self.keys) // 2), before, after)
         elif before > self.begin or self.end + after > self.keys.shape[2]:
             self._reallocate(len(self.keys), before, after)
 
     def _reallocate(self, rows: int, before: int, after: int) -> None:
-        """What is in use into new tensors, with so many rows, columns before and columns after, and some to spare."""
+        """Copy what is in use into new tensors with so many rows, columns before and columns after, and some spare."""
         width = self.end - self.begin
         needed = before + width + after
         spare = max(SPARE_COLUMNS, needed // 2)
@@ -178,27 +179,27 @@ _TRIAL_RESULTS: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 
 
 class CachedModel:
-    """A model that reads tokens on top of a cache of what it has read."""
+    """A model that reads tokens on top of a cache of those read before."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        # Its name changed within transformers 5.
+        # The parameter's name changed within transformers 5.
         self._cache_name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
     def next_logits(self, cache: Any, ids: Any, mask: Any, positions: Any) -> Any:
-        """Logits after the last token, (rows, vocabulary); the cache then holds all tokens."""
+        """Return the logits after the last token, (rows, vocabulary); the cache then holds all tokens."""
         return self.logits_at(cache, ids, mask, positions, 1)[:, -1]
 
     def logits_at(self, cache: Any, ids: Any, mask: Any, positions: Any, keep: Any) -> Any:
-        """Logits after the tokens at the places `keep` (transformers' `logits_to_keep`), (rows, places, vocabulary)."""
+        """Return the logits after the tokens at the places `keep` (transformers' `logits_to_keep`), (rows, places, vocabulary)."""
         given = {"input_ids": ids, "attention_mask": mask, "position_ids": positions, self._cache_name: cache}
         return self.model(**given, use_cache=True, logits_to_keep=keep).logits
 
 
 def supports_padded_cache(model: Any) -> bool:
-    """Whether a model says of rows of unequal length, read on one `PaddedCache`, what it says of each alone; tried once a model.
+    """Return whether a model gives rows of unequal length, read on one `PaddedCache`, the logits that each gets alone.
 
-    Layers of attention do. State-space and recurrent layers remember a text otherwise.
+    Tried once for each model. Attention layers support it; state-space and recurrent layers keep a different kind of state.
     """
     if model not in _TRIAL_RESULTS:
         training = model.training
@@ -233,7 +234,7 @@ def _padded_matches_alone(model: Any) -> bool:
 
 
 def pad_left(prompts: Sequence[TokenIds], device: Any) -> tuple[Any, Any]:
-    """Tokens and mask, (rows, longest), padded on the left with a token that the mask hides."""
+    """Return tokens and mask, (rows, longest), padded on the left with a token that the mask hides."""
     longest = max(map(len, prompts))
     ids = torch.zeros((len(prompts), longest), dtype=torch.long)
     mask = torch.zeros_like(ids)
@@ -243,11 +244,11 @@ def pad_left(prompts: Sequence[TokenIds], device: Any) -> tuple[Any, Any]:
     return ids.to(device), mask.to(device)
 
 
-BLOCK_TOKENS = 32  # tokens
+BLOCK_TOKENS = 32
 
 
 class PrefixCache:
-    """Blocks by their digests."""
+    """Blocks of keys and values by the digest of all tokens up to their end; `bytes` and `tokens` are their totals."""
 
     def __init__(self) -> None:
         self._blocks: OrderedDict[bytes, Any] = OrderedDict()
@@ -258,16 +259,16 @@ class PrefixCache:
         return len(self._blocks) * BLOCK_TOKENS
 
     def count_cached(self, digests: Sequence[bytes]) -> int:
-        """How many blocks are here, from the first one on."""
+        """Return how many blocks are cached, from the first one on."""
         return next((at for at, digest in enumerate(digests) if digest not in self._blocks), len(digests))
 
     def get_blocks(self, digests: Sequence[bytes]) -> Any:
-        """Keys and values of these blocks, which are all here, one after the other: (tokens, numbers)."""
+        """Return the keys and values of these blocks, which are all cached, concatenated: (tokens, numbers)."""
         self._touch(digests)
         return torch.cat([self._blocks[digest] for digest in digests])
 
     def put_blocks(self, digests: Sequence[bytes], first: int, row: Any) -> None:
-        """Keep blocks, of which those before `first` are here; row: keys and values from there on, (tokens, numbers)."""
+        """Store blocks, of which those before `first` are cached already; row: keys and values from there on, (tokens, numbers)."""
         for at, digest in enumerate(digests[first:]):
             before = self._blocks.get(digest)
             self._blocks[digest] = row[at * BLOCK_TOKENS : (at + 1) * BLOCK_TOKENS].clone()
@@ -275,18 +276,18 @@ class PrefixCache:
         self._touch(digests)
 
     def shrink_to(self, most: int) -> None:
-        """Leave at most so many bytes."""
+        """Remove the least recently used blocks until at most `most` bytes are left."""
         while self._blocks and self.bytes > most:
             self.bytes -= self._blocks.popitem(last=False)[1].nbytes
 
     def _touch(self, digests: Sequence[bytes]) -> None:
-        for digest in reversed(digests):  # the first block is the last to go: the others are nothing without it
+        for digest in reversed(digests):  # the first block is removed last: the others can't be used without it
             if digest in self._blocks:
                 self._blocks.move_to_end(digest)
 
 
 def hash_blocks(tokens: TokenIds, salt: bytes) -> list[bytes]:
-    """A digest for each whole block, of all tokens up to its end. salt: sets one model's and one caller's apart from others'."""
+    """Return a digest for each whole block, of all tokens up to its end. salt: separates models and callers from each other."""
     return list(_iterate_digests(np.asarray(tokens, dtype=np.int64), salt))
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class LocalProvider:
-    """Loads the folder's language model once; see `Provider` for the calls."""
+    """A `TextGenerator` and `OptionScorer` for the language model in a folder, which is loaded once."""
 
     def __init__(self, folder: Path, *, dtype: Literal["float32", "bfloat16"] = "float32") -> None:
         from preceptor.models import load_causal, load_tokenizer
@@ -28,30 +28,32 @@ class LocalProvider:
         self.parameters = sum(weights.numel() for weights in self._model.parameters())
 
     def render(self, messages: Sequence[Message]) -> str | None:
+        """Render a conversation up to the model's own turn; None without a chat template (see `OptionScorer.render`)."""
         if self._tokenizer.chat_template is None:
             return None
         return str(self._tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True))
 
     def option_log_probabilities(self, prefix: str, texts: Sequence[str], suffix: str, options: Sequence[str]) -> FloatArray:
+        """Return log P(option | prefix + text + suffix) in nats, (texts, options) float64 (see `OptionScorer`)."""
         from preceptor.generation.option_scoring import continuation_log_probabilities
 
-        # Whole prompts are cut into tokens: cut at the joints, " good" would become other tokens than the model knows.
+        # Tokenize whole prompts: split at the joints, " good" would become tokens that the model doesn't know it by.
         prompts = self._tokens([f"{prefix}{text}{suffix}" for text in texts])
         return continuation_log_probabilities(self._model, prompts, self._tokens(options))
 
     @property
     def context_length(self) -> int:
-        """How many tokens it reads at once."""
+        """How many tokens the model reads at once."""
         from preceptor.models.batching import get_max_input_tokens
 
         return get_max_input_tokens(self._tokenizer, self._model.config)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text."""
+        """Return the number of tokens of each text."""
         return [len(ids) for ids in self._tokens(texts)]
 
     def truncate_texts(self, texts: Sequence[str], tokens: int) -> list[str]:
-        """The beginning of each text that makes so many tokens at most."""
+        """Truncate each text to at most `tokens` tokens."""
         ends = self._tokenizer(list(texts), add_special_tokens=False, truncation=True, max_length=tokens, return_offsets_mapping=True)
         return [text[: places[-1][1]] if places else "" for text, places in zip(texts, ends["offset_mapping"], strict=True)]
 
@@ -65,7 +67,10 @@ class LocalProvider:
         seed: int = 0,
         stop: Sequence[str] = (),
     ) -> list[str]:
-        """See `Writer`; drawn as in serving. UserError for a conversation that doesn't fit with its answer."""
+        """Generate an answer to each conversation, sampled as in serving (see `TextGenerator.write`).
+
+        Raises UserError for a conversation that doesn't fit with its answer.
+        """
         from preceptor.generation.offline import generate_answers
         from preceptor.generation.sampling import GenerationRequest, SamplingParams
 
@@ -78,7 +83,7 @@ class LocalProvider:
         return [answer.text for (answer,) in generate_answers(self._chat, requests)]
 
     def fits(self, turns: Sequence[Message]) -> bool:
-        """Whether a conversation can be read, with room for an answer."""
+        """Return whether a conversation can be read with room for an answer."""
         try:
             self._chat.max_answer_tokens(self._chat.encode_prompt(turns), None, 1)
         except UserError:
@@ -92,9 +97,10 @@ class LocalProvider:
         return ChatModel(self._folder, self._model)
 
     def score_rows(self, conversations: Mapping[str, Sequence[Message]]) -> ProbeScores:
-        """What it says of answers: log-probabilities of each conversation's last turn and of what ends it, token by token.
+        """Return the log-probabilities of each conversation's last turn and of the tokens that end it, token by token.
 
-        Rendered by its own template; Unfit (see `preceptor.models.chat_template`) where a conversation can't be.
+        Rendered by the model's own template. Raises RenderError (see `preceptor.models.chat_template`) where a conversation can't be
+        rendered.
         """
         from preceptor.models.parity import score_completions
 
@@ -106,7 +112,7 @@ class LocalProvider:
 
 
 class LocalClassifier:
-    """Loads the folder's classifier once."""
+    """The text classifier in a folder, which is loaded once. answers: its labels, in order."""
 
     def __init__(self, folder: Path) -> None:
         from preceptor.models import TextClassifier
@@ -116,11 +122,11 @@ class LocalClassifier:
         self.answers = self._classifier.answers
 
     def probabilities(self, texts: Sequence[str]) -> FloatArray:
-        """Probability of each answer for each text: (texts, answers) float64, rows sum to 1."""
+        """Return the probability of each answer for each text: (texts, answers) float64, rows sum to 1."""
         return self._classifier.predict(texts)
 
     def score_rows(self, texts: Mapping[str, str]) -> ProbeScores:
-        """What it says of texts: log-probabilities of the answers, by id."""
+        """Return the log-probabilities of the answers to each text, by id."""
         import numpy as np
 
         from preceptor.models.parity import ProbeScores

@@ -1,13 +1,8 @@
-"""Generate whole answers to many prompts, score reference answers, and have a base write its own texts (Xu et al. 2024, Magpie).
+"""Generate whole answers to many prompts, score reference answers, and have a base model generate its own texts.
 
-Answers to many prompts, batched by length, whole.
-
-A language model's answers and what it says of reference answers: written as in serving, rendered as in training.
-
-Texts that a base model writes of itself: what it would be asked and would answer, where nobody has general texts at hand.
-
-A base with a chat template writes the user's turn after the template's own beginning, and then the answer (Xu et al. 2024,
-Magpie); one without writes on from the beginning of a text.
+Prompts are batched by length; answers are generated as in serving, and references rendered as in training. Self-generated texts serve where
+no general texts are available: a base model with a chat template generates the user's turn after the template's own beginning, and then the
+answer (Xu et al. 2024, Magpie); one without continues from the beginning of a text.
 """
 
 from __future__ import annotations
@@ -38,7 +33,7 @@ BATCH_TOKENS = 4096
 
 @dataclass(frozen=True, slots=True)
 class GeneratedAnswer:
-    """A whole answer."""
+    """A whole answer. logprobs: of its tokens, where requested. token_count: tokens generated. finish: why it ended."""
 
     text: str
     logprobs: tuple[TokenLogprob, ...]
@@ -53,7 +48,10 @@ def generate_answers(
     batch_tokens: int = BATCH_TOKENS,
     progress: Callable[[int], None] | None = None,
 ) -> list[list[GeneratedAnswer]]:
-    """All answers to each request, in order, batched by length. progress: called with how many requests are answered."""
+    """Generate all answers to each request, in order, batched by length.
+
+    progress: called with the number of requests answered. Raises the error of the first request that fails.
+    """
     found: list[list[GeneratedAnswer]] = [[] for _ in requests]
     ready = 0
     for rows in _batch_requests(requests, batch_tokens):
@@ -73,13 +71,13 @@ def generate_answers(
 
 
 def join_chunks(pieces: Sequence[GenerationChunk]) -> GeneratedAnswer:
-    """The pieces of one answer as a whole."""
+    """Join the chunks of one answer."""
     told = tuple(each for piece in pieces for each in piece.logprobs)
     return GeneratedAnswer("".join(piece.text for piece in pieces), told, sum(piece.token_count for piece in pieces), pieces[-1].finish)
 
 
 def _batch_requests(requests: Sequence[GenerationRequest], batch_tokens: int) -> Iterator[list[int]]:
-    """Requests of similar length, together at most `batch_tokens` tokens with padding and answers."""
+    """Yield requests of similar length, together at most `batch_tokens` tokens with padding and answers."""
     order = sorted(range(len(requests)), key=lambda row: (-len(requests[row].prompt), row))
     batch: list[int] = []
     cost = 0
@@ -100,7 +98,11 @@ GREEDY = SamplingParams(temperature=0.0)
 
 @dataclass(frozen=True)
 class ReferenceScores:
-    """Of the same rows: answers, how many of them ran into the limit, and log p of each reference's tokens in nats, (tokens,)."""
+    """Results on rows with reference answers.
+
+    answers: what the model generated. truncated_count: how many of them reached the token limit. log_probabilities: of each reference's
+    tokens in nats, (tokens,).
+    """
 
     answers: list[str]
     truncated_count: int
@@ -110,7 +112,10 @@ class ReferenceScores:
 def render_references(
     chat: ChatTokenizer, conversations: Mapping[str, Sequence[ChatMessage]]
 ) -> tuple[dict[str, RenderedConversation], dict[str, str]]:
-    """By id: conversations that end with a reference answer as tokens; and the reasons (see `REASONS`) of those that can't be read."""
+    """Render conversations that end with a reference answer; by id, the tokens of each, and the reasons of those that can't be rendered.
+
+    The reasons are keys of `RENDER_ERROR_REASONS`.
+    """
     fit: dict[str, RenderedConversation] = {}
     unfit: dict[str, str] = {}
     for id_, turns in conversations.items():
@@ -122,7 +127,10 @@ def render_references(
 
 
 def score_references(chat: ChatModel, rows: Sequence[RenderedConversation], max_tokens: int) -> ReferenceScores:
-    """Greedy answers of at most so many tokens (fewer where the model reads no more), and what it says of the references."""
+    """Generate greedy answers of at most `max_tokens` tokens and score the references.
+
+    Answers are shorter where the model's context is.
+    """
     requests = [GenerationRequest(row.tokens[: row.prompt_length], min(max_tokens, chat.limit - row.prompt_length), GREEDY) for row in rows]
     written = [answer for (answer,) in generate_answers(chat, requests)]
     masks = [[at >= row.prompt_length and learnt for at, learnt in enumerate(row.supervised)] for row in rows]
@@ -131,19 +139,19 @@ def score_references(chat: ChatModel, rows: Sequence[RenderedConversation], max_
 
 
 def count_longest_reference(rows: Sequence[RenderedConversation]) -> int:
-    """Tokens of the longest reference answer, its end included."""
+    """Return the number of tokens of the longest reference answer, its end included."""
     return max(len(row.tokens) - row.prompt_length for row in rows)
 
 
 _CONTENT_MARK = "\N{OBJECT REPLACEMENT CHARACTER}"
-MAX_QUESTION_TOKENS, MAX_ANSWER_TOKENS = 48, 96  # tokens of a question and of an answer, at most
-MIN_ANSWER_TOKENS = 8  # that an answer must have room for
+MAX_QUESTION_TOKENS, MAX_ANSWER_TOKENS = 48, 96
+MIN_ANSWER_TOKENS = 8  # tokens that the context must have left for an answer
 
 
 def generate_conversations(
     chat: ChatModel, count: int, *, seed: int = 0, progress: Callable[[int], None] | None = None
 ) -> list[list[ChatMessage]]:
-    """At most `count` conversations of a user's turn and an answer, drawn by seed; those without words on a side are left out."""
+    """Generate at most `count` conversations of a user's turn and an answer, sampled by seed; those with an empty turn are left out."""
     opening = _opening_tokens(chat)
     asked = [GenerationRequest(opening, MAX_QUESTION_TOKENS, _sampling_params(seed * count + number)) for number in range(count)]
     turns = [{"role": "user", "content": answer.text.strip()} for (answer,) in generate_answers(chat, asked)]
@@ -157,12 +165,12 @@ def generate_conversations(
 
 
 def _sampling_params(seed: int) -> SamplingParams:
-    """Not the last tail of the distribution: a small model loses its thread there."""
+    """Return sampling parameters without the last tail of the distribution, where a small model becomes incoherent."""
     return SamplingParams(temperature=0.8, top_p=0.95, seed=seed)
 
 
 def _encode_answerable_prompt(chat: ChatModel, turn: ChatMessage) -> list[int]:
-    """The turn's tokens; none where it holds marks of the template, or is too long to be answered."""
+    """Return the turn's tokens; an empty list where it holds marks of the template or leaves no room for an answer."""
     try:
         prompt = chat.encode_prompt([turn])
     except UserError:
@@ -171,7 +179,7 @@ def _encode_answerable_prompt(chat: ChatModel, turn: ChatMessage) -> list[int]:
 
 
 def _opening_tokens(chat: ChatModel) -> list[int]:
-    """The tokens before a user's first word; of a base without a template of its own, those that begin a text."""
+    """Return the tokens before a user's first word; for a base model without a template, those that begin a text."""
     text = render_chat_text(chat.tokenizer, [{"role": "user", "content": _CONTENT_MARK}], answering=False).split(_CONTENT_MARK)[0]
     if uses_plain_template(chat.tokenizer) and not text:
         return [chat.tokenizer.bos_token_id or chat.tokenizer.eos_token_id]

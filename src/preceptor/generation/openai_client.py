@@ -1,14 +1,10 @@
 """Call a service with OpenAI's interface: answers that are paid once, files, and fine-tuning jobs.
 
-Addresses of servers, as they may be printed.
+Reads are retried by OpenAI's own client, which waits as long as the service asks for, or longer each time, with jitter. Requests that cost
+are retried here: after an attempt whose answer was lost, the service is first asked whether it was carried out.
 
-A service that speaks OpenAI's interface, asked by OpenAI's own client: patiently, and never twice for what is paid once.
-
-What is only read is tried again by the client itself, which waits as long as the service asks for, or longer each time, with
-jitter. What costs is tried again here: after an attempt whose answer was lost, it is first looked whether it was carried out.
-
-Fine-tuning where a service offers it: upload, create, follow. Everything is found again by its content, so that nothing is
-uploaded, begun or paid twice, also not by another process after a kill.
+Fine-tuning uploads a file, creates a job and follows it. Files and jobs are found again by their content, so that nothing is uploaded,
+started or paid twice, not even by another process after a kill.
 """
 
 from __future__ import annotations
@@ -36,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def redact_address(address: str) -> str:
-    """An address without the user and password that may stand in it."""
+    """Return an address without a user, password or query that it may hold."""
     try:
         parts = urlsplit(address)
     except ValueError:
@@ -46,18 +42,22 @@ def redact_address(address: str) -> str:
 
 MAX_TRIES = 7
 TIMEOUT_SECONDS = 120.0  # for one answer
-FIRST_WAIT, MAX_WAIT = 0.5, 20.0  # seconds before another try, doubled each time
-METADATA_KEY = "preceptor"  # the name of our metadata, by which what was asked for is found again
+FIRST_WAIT, MAX_WAIT = 0.5, 20.0  # seconds before another attempt, doubled each time
+METADATA_KEY = "preceptor"  # the metadata key by which requests are found again
 T = TypeVar("T")
 
 
 class AccessDenied(UserError):
-    """The service doesn't accept the key, or not for this."""
+    """Raised where the service doesn't accept the key, or not for this request."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostedAnswer:
-    """What a hosted model wrote. seconds: until it was there, None where that isn't known; read, written: tokens that are billed."""
+    """What a hosted model generated.
+
+    refused: whether it refused or was filtered. finish: the service's finish reason. seconds: until it arrived, None where that isn't
+    known. read, written: billed tokens of the prompt and of the answer.
+    """
 
     text: str
     refused: bool
@@ -68,7 +68,10 @@ class HostedAnswer:
 
 
 class OpenAIClient:
-    """One service and one key. The key comes from an argument, a file, or OPENAI_API_KEY; it is never written or shown."""
+    """A client for one service and one key. The key comes from an argument, a file, or OPENAI_API_KEY; it is never written or shown.
+
+    Raises UserError where there is no key, and MissingPackage without the package `openai`.
+    """
 
     def __init__(self, *, key: str | None = None, key_file: str | Path | None = None, base_url: str | None = None) -> None:
         self._key = key or _read_key_file(key_file) or os.environ.get("OPENAI_API_KEY", "").strip()
@@ -80,29 +83,29 @@ class OpenAIClient:
             raise MissingPackage("hosted models", "openai") from None
         self._client = OpenAI(api_key=self._key, base_url=base_url, max_retries=0, timeout=TIMEOUT_SECONDS)
         self._retrying_client = self._client.with_options(max_retries=MAX_TRIES)
-        self.stores_answers = True  # whether answers can be found again there, as far as is known
+        self.stores_answers = True  # whether the service stores answers, as far as is known
 
     @property
     def display_address(self) -> str:
-        """Where it is, for messages."""
+        """The service's address for messages, without credentials."""
         return redact_address(self.address)
 
     @property
     def address(self) -> str:
-        """Where it is."""
+        """The service's address."""
         return str(self._client.base_url).rstrip("/")
 
     @property
     def client(self) -> OpenAI:
-        """OpenAI's client, which tries what fails again: for what is read, and for what may be done twice."""
+        """OpenAI's client with retries: for reads, and for requests that may be repeated."""
         return self._retrying_client
 
     def close(self) -> None:
-        """End its connections."""
+        """Close the connections."""
         self._client.close()
 
     def list_jobs(self) -> Iterator[FineTuningJob]:
-        """The fine-tuning jobs of the key's project, newest first."""
+        """Yield the fine-tuning jobs of the key's project, newest first."""
         try:
             with self.translate_errors("the list of fine-tuning jobs"):
                 yield from self._retrying_client.fine_tuning.jobs.list(limit=100)
@@ -111,17 +114,20 @@ class OpenAIClient:
             raise UserError(message, "check the address; it ends with /v1") from None
 
     def get_job(self, id_: str) -> FineTuningJob:
-        """One job; NotFound when there is none."""
+        """Return a fine-tuning job. Raises NotFoundError when there is none."""
         with self.translate_errors(f"job {id_}"):
             return self._retrying_client.fine_tuning.jobs.retrieve(id_)
 
     def get_file(self, id_: str) -> FileObject:
-        """What a file is; NotFound when it was deleted."""
+        """Return a file's description. Raises NotFoundError when it was deleted."""
         with self.translate_errors(f"file {id_}"):
             return self._retrying_client.files.retrieve(id_)
 
     def download_file(self, id_: str, size: int) -> bytes:
-        """A file of so many bytes, whole: what comes cut off is fetched again."""
+        """Download a file of `size` bytes; a truncated download is repeated.
+
+        Raises UnavailableError when it never arrives whole.
+        """
         for turn in range(MAX_TRIES):
             with self.translate_errors(f"file {id_}"):
                 data = self._retrying_client.files.content(id_).read()
@@ -133,7 +139,7 @@ class OpenAIClient:
         )
 
     def has_model(self, name: str) -> bool:
-        """Whether a model can still be asked."""
+        """Return whether the service still has a model."""
         try:
             with self.translate_errors(f"model {name}"):
                 self._retrying_client.models.retrieve(name)
@@ -153,9 +159,9 @@ class OpenAIClient:
         seed: int = 0,
         stop: Sequence[str] = (),
     ) -> HostedAnswer:
-        """One answer, paid once: where the service keeps answers, one that was lost on its way is found again under `key`.
+        """Request an answer, paid once: where the service stores answers, one that was lost on its way is found again under `key`.
 
-        Keeping is asked for by `store`, with the key as metadata; a service that refuses this is asked without it.
+        Storing is requested by `store`, with the key as metadata; a service that refuses this is asked without it.
         """
         asked: dict[str, Any] = {"model": model, "messages": [dict(turn) for turn in messages], "max_completion_tokens": max_tokens}
         asked |= {"temperature": temperature, "top_p": top_p, "seed": seed, **({"stop": list(stop)} if stop else {})}
@@ -169,7 +175,7 @@ class OpenAIClient:
             return self.run_once(send, lambda: self.find_stored_answer(key))
 
     def find_stored_answer(self, key: str) -> HostedAnswer | None:
-        """The answer that was asked for under a key before, where the service has kept it."""
+        """Return the answer that was requested under a key before, if the service has stored it."""
         import openai
 
         if not self.stores_answers:
@@ -182,7 +188,10 @@ class OpenAIClient:
         return _parse_completion(kept[0], None) if kept else None
 
     def run_once(self, attempt: Callable[[], T], done: Callable[[], T | None]) -> T:
-        """Do what must not be done twice. done: what an attempt whose answer was lost has brought about, if anything."""
+        """Run a request that must not be carried out twice, with retries.
+
+        done: returns the result of an attempt whose answer was lost, or None if it wasn't carried out.
+        """
         import openai
 
         for turn in range(MAX_TRIES):
@@ -202,7 +211,7 @@ class OpenAIClient:
 
     @contextmanager
     def translate_errors(self, what: str) -> Iterator[None]:
-        """Turns what the client raises into errors that say what to do."""
+        """Turn the client's exceptions into errors with a message and a hint. what: what was requested, as the message names it."""
         import openai
 
         try:
@@ -265,7 +274,7 @@ def _parse_completion(made: ChatCompletion, seconds: float | None) -> HostedAnsw
 
 
 def _retry_after_seconds(fault: Any, turn: int) -> float:
-    """What the service asks for (Retry-After, in seconds), else as `_backoff_seconds`."""
+    """Return the seconds that the service asks for (Retry-After), else `_backoff_seconds`."""
     try:
         return min(max(0.0, float(fault.response.headers.get("retry-after", ""))), TIMEOUT_SECONDS) * random.uniform(1.0, 1.1)
     except ValueError:
@@ -282,7 +291,7 @@ POLL_SECONDS = 5.0
 
 
 def upload_training_file(service: OpenAIClient, path: Path) -> str:
-    """The id of a file with this content at the service, uploaded unless it is there."""
+    """Upload a training file unless the service has one with this content, and return its id."""
     data = path.read_bytes()
     name = f"{METADATA_KEY}-{hashlib.sha256(data).hexdigest()[:24]}.jsonl"
 
@@ -305,7 +314,7 @@ def create_fine_tuning_job(
     suffix: str | None,
     seed: int,
 ) -> FineTuningJob:
-    """The supervised job with these settings: the one there is, unless it failed or was cancelled, else a new one."""
+    """Create a supervised fine-tuning job, or return the existing one with these settings unless it failed or was cancelled."""
     wanted: dict[str, Any] = {"model": model, "training_file": training_file, "validation_file": validation_file, "suffix": suffix}
     wanted |= {"seed": seed, "method": {"type": "supervised", "supervised": {"hyperparameters": dict(hyperparameters)}}}
     mark = {METADATA_KEY: json_digest(wanted)[:32]}
@@ -323,10 +332,13 @@ def create_fine_tuning_job(
 def follow_job(
     service: OpenAIClient, id_: str, tell: Callable[[FineTuningJobEvent], None], *, look_seconds: float = POLL_SECONDS
 ) -> FineTuningJob:
-    """Wait for a job's end, telling each event once; the job. UserError when it failed or was cancelled."""
+    """Wait for a job's end, reporting each event once, and return the job.
+
+    tell: called with each event. look_seconds: between two requests. Raises UserError when the job failed, was cancelled or is paused.
+    """
     seen: set[str] = set()
     while True:
-        job = service.get_job(id_)  # before its events, so that the last of them are told
+        job = service.get_job(id_)  # before its events, so that the last of them are reported
         with service.translate_errors(f"the events of {id_}"):
             fresh = [event for event in service.client.fine_tuning.jobs.list_events(id_, limit=100) if event.id not in seen]
         for event in reversed(fresh):
@@ -334,7 +346,7 @@ def follow_job(
             tell(event)
         if job.status in FINAL_STATUSES:
             break
-        if str(job.status) == "paused":  # which the client's types don't know
+        if str(job.status) == "paused":  # a status missing from the client's types
             raise UserError(f"job {id_} is paused at {service.address}", "resume it there, then run the same again")
         time.sleep(look_seconds)
     if job.status != "succeeded" or not job.fine_tuned_model:

@@ -21,18 +21,18 @@ BATCH_TOKENS = 1024
 def continuation_log_probabilities(
     model: Any, prompts: Sequence[TokenIds], continuations: Sequence[TokenIds], *, batch_tokens: int = BATCH_TOKENS
 ) -> FloatArray:
-    """log P(continuation | prompt) in nats, summed over the continuation's tokens: (prompts, continuations) float64.
+    """Return log P(continuation | prompt) in nats, summed over the continuation's tokens: (prompts, continuations) float64.
 
-    The longest beginning that all prompts share goes through the model once; its keys and values serve every batch.
-    What is left of the prompts goes through in batches of similar length, and each continuation follows on top.
-    Equal to scoring each prompt with each continuation by itself, up to rounding. Empty prompts or continuations: ValueError.
+    The longest prefix that all prompts share goes through the model once; its keys and values serve every batch. The rest of the prompts
+    goes through in batches of similar length, and each continuation follows on top. Equal to scoring each prompt with each continuation by
+    itself, up to rounding. Raises ValueError for an empty prompt or continuation.
     """
     if not all(prompts) or not all(continuations):
         raise ValueError("a prompt and a continuation have at least one token")
     result = np.zeros((len(prompts), len(continuations)))
     if not prompts:
         return result
-    if not supports_padded_cache(model):  # what it remembers of a beginning can't be shared
+    if not supports_padded_cache(model):  # its state after a prefix can't be shared
         return _score_whole(model, prompts, continuations)
     shared = count_shared_prefix(prompts)
     rest = [prompt[shared:] for prompt in prompts]
@@ -45,7 +45,7 @@ def continuation_log_probabilities(
 
 
 def _score_whole(model: Any, prompts: Sequence[TokenIds], continuations: Sequence[TokenIds]) -> FloatArray:
-    """The same, each prompt read with each continuation."""
+    """Score each prompt read with each continuation, without a cache."""
     pairs = [(list(prompt), list(continuation)) for prompt in prompts for continuation in continuations]
     masks = [[False] * len(prompt) + [True] * len(continuation) for prompt, continuation in pairs]
     said = completion_log_probabilities(model, [prompt + continuation for prompt, continuation in pairs], masks, 0)
@@ -53,7 +53,7 @@ def _score_whole(model: Any, prompts: Sequence[TokenIds], continuations: Sequenc
 
 
 def count_shared_prefix(prompts: Sequence[TokenIds]) -> int:
-    """How many tokens all prompts begin with, leaving each at least one of its own."""
+    """Return how many leading tokens all prompts share, leaving each at least one of its own."""
     ordered = sorted(map(list, prompts))  # those that differ soonest stand first and last
     first, last = ordered[0], ordered[-1]
     shortest = min(map(len, prompts)) - 1
@@ -61,7 +61,7 @@ def count_shared_prefix(prompts: Sequence[TokenIds]) -> int:
 
 
 def _prefill_shared(reader: CachedModel, ids: TokenIds) -> Any:
-    """The cache after a beginning, for one row."""
+    """Return the cache after a prefix, for one row."""
     cache = DynamicCache(config=reader.model.config)
     if ids:
         given = torch.as_tensor([ids], device=reader.model.device)
@@ -70,9 +70,9 @@ def _prefill_shared(reader: CachedModel, ids: TokenIds) -> Any:
 
 
 def branch_cache(cache: Any, rows: int = 1) -> Any:
-    """A cache for `rows` times as many rows that grows by itself and shares what the first holds.
+    """Return a cache of `rows` times as many rows that grows independently and shares what the given one holds.
 
-    The layers of a dynamic cache put new tensors in place of old ones and never write into them.
+    The layers of a dynamic cache replace tensors by new ones and never write into them.
     """
     twin = copy.copy(cache)
     twin.layers = [copy.copy(layer) for layer in cache.layers]
@@ -82,7 +82,7 @@ def branch_cache(cache: Any, rows: int = 1) -> Any:
 
 
 def _score_batch(reader: CachedModel, shared: Any, rest: Sequence[TokenIds], continuations: Sequence[TokenIds]) -> FloatArray:
-    """Scores of one batch, (rows, continuations)."""
+    """Return the scores of one batch, (rows, continuations)."""
     rows, before = len(rest), shared.get_seq_length()
     inputs = {name: tensor.to(reader.model.device) for name, tensor in pad_sequences(rest, 0).items()}
     mask = torch.cat([inputs["attention_mask"].new_ones(rows, before), inputs["attention_mask"]], dim=1)
@@ -100,7 +100,7 @@ def _score_batch(reader: CachedModel, shared: Any, rest: Sequence[TokenIds], con
 
 
 def _score_tail(reader: CachedModel, cache: Any, mask: Any, lengths: Any, ids: TokenIds) -> Any:
-    """Summed log-probability of a continuation's tokens after its first, (rows,)."""
+    """Return the summed log-probability of a continuation's tokens after its first, (rows,)."""
     rows, more = len(lengths), len(ids) - 1
     given = torch.as_tensor(ids[:-1], device=mask.device).expand(rows, -1)
     positions = lengths[:, None] + torch.arange(more, device=mask.device)

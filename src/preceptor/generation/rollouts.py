@@ -1,8 +1,8 @@
 """Sample rollouts of a policy in training, with the log-probability of each token.
 
-A prompt is read once for all its answers; their keys and values are kept, so that each step reads one token an answer; answers
-that have ended leave the batch. Drawing is by one uniform number for each prompt, answer and place, all from the seed: the
-same answers come out whatever else is drawn beside them, up to the order of sums.
+A prompt is read once for all its answers; their keys and values are cached, so that each step reads one token an answer, and answers that
+have ended leave the batch. Sampling uses one uniform number for each prompt, answer and position, all from the seed: the same answers come
+out whatever else is sampled in the batch, up to the order of sums.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from preceptor.models.adapters import unwrap_model
 from preceptor.models.batching import TokenIds, run_with_halving
 from preceptor.types import FloatArray
 
-BATCH_TOKENS = 8192  # keys and values of so many tokens at once, answers at their longest
+BATCH_TOKENS = 8192  # tokens whose keys and values are cached at once, answers at their longest
 
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """One answer. tokens: what was drawn, with the token that ends it where `ended`. log_probabilities: of each of them in nats
-    under the policy at the sampling temperature (before `top_p` narrows it), (tokens,) float64. text: without special tokens.
+    """One sampled answer.
+
+    tokens: what was sampled, with the token that ends it where `ended`. log_probabilities: of each of them in nats under the policy at the
+    sampling temperature (before `top_p` narrows it), (tokens,) float64. text: without special tokens.
     """
 
     tokens: list[int]
@@ -46,11 +48,11 @@ def sample_rollouts(
     seed: int,
     ends: frozenset[int],
 ) -> list[list[Rollout]]:
-    """`choices` answers to each prompt, in the order of the prompts; leaves the model in the mode it was in.
+    """Sample `choices` answers to each prompt, in the order of the prompts; leave the model in the mode it was in.
 
-    A rollout ends with the first token of `ends`, or after `max_tokens`. temperature: logits are divided by it, above 0; what
-    trains on these log-probabilities must do the same. top_p: only the fewest tokens that have so much of the probability are
-    drawn from. Empty prompts, no tokens or a temperature of 0: ValueError.
+    A rollout ends with the first token of `ends`, or after `max_tokens`. temperature: logits are divided by it, above 0; training on these
+    log-probabilities must do the same. top_p: sample only from the fewest tokens that have so much of the probability. Raises ValueError
+    for an empty prompt, no tokens, no answers or a temperature of 0, and UserError for a model that can't batch rows.
     """
     if not all(prompts) or max_tokens < 1 or choices < 1 or temperature <= 0:
         raise ValueError("a prompt has at least one token, an answer one token, a prompt one answer, and a temperature above 0")
@@ -76,7 +78,7 @@ def sample_rollouts(
 
 
 class _RolloutBatch:
-    """Prompts whose answers grow together; uniform: (prompts, choices, tokens) numbers from 0 below 1, which decide all draws."""
+    """Prompts whose answers grow together. uniform: (prompts, choices, tokens) numbers in [0, 1), which determine all samples."""
 
     def __init__(
         self, model: Any, prompts: Sequence[TokenIds], uniform: Any, ends: frozenset[int], temperature: float, top_p: float
@@ -87,7 +89,7 @@ class _RolloutBatch:
         self.ends = torch.tensor(sorted(ends), dtype=torch.long, device=self.device)
 
     def run(self) -> list[list[tuple[list[int], FloatArray, bool]]]:
-        """All answers of each prompt: tokens, their log-probabilities, and whether they ended."""
+        """Return all answers of each prompt: tokens, their log-probabilities, and whether they ended."""
         (rows, most), device = self.uniform.shape, self.device
         tokens = torch.zeros((rows, most), dtype=torch.long, device=device)
         values = torch.zeros((rows, most), dtype=torch.float64, device=device)
@@ -97,7 +99,7 @@ class _RolloutBatch:
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
         logits = self.reader.next_logits(cache, ids, mask, positions)
         alive = torch.arange(rows, device=device)
-        of = alive // self.choices  # from one row a prompt to one row an answer
+        of = alive // self.choices  # from one row per prompt to one row per answer
         logits, mask, positions = logits[of], mask[of], positions[of, -1:]
         cache.repeat_rows(of.tolist())
         for place in range(most):
@@ -119,7 +121,7 @@ class _RolloutBatch:
         return [answers[first : first + self.choices] for first in range(0, rows, self.choices)]
 
     def _sample_tokens(self, logits: Any, uniform: Any) -> tuple[Any, Any]:
-        """The next token of each row (rows,), at a place of its distribution from 0 below 1, and its log-probability."""
+        """Return the next token of each row and its log-probability, (rows,) each. uniform: numbers in [0, 1) for inverse sampling."""
         scores = torch.log_softmax(logits.float() / self.temperature, dim=-1)
         sums = (scores if self.top_p >= 1 else mask_outside_nucleus(scores, self.top_p)).exp().cumsum(dim=-1, dtype=torch.float64)
         at = torch.searchsorted(sums, uniform[:, None] * sums[:, -1:], right=True).clamp(max=sums.shape[1] - 1)
@@ -127,14 +129,14 @@ class _RolloutBatch:
 
 
 def mask_outside_nucleus(scores: Any, top_p: float) -> Any:
-    """Log-probabilities (rows, vocabulary) with all but the fewest tokens that have `top_p` of it at minus infinity."""
+    """Set log-probabilities (rows, vocabulary) outside the fewest tokens that have `top_p` of the probability to minus infinity."""
     ordered, order = scores.sort(dim=-1, descending=True, stable=True)
-    before = ordered.exp().cumsum(dim=-1) - ordered.exp()  # what more probable tokens have; the first is always kept
+    before = ordered.exp().cumsum(dim=-1) - ordered.exp()  # probability of the more probable tokens; the first is always kept
     return scores.masked_fill((before >= top_p).scatter(1, order, before >= top_p), -torch.inf)
 
 
 def _batch_prompts(prompts: Sequence[TokenIds], choices: int, max_tokens: int) -> Iterator[list[int]]:
-    """Prompts of similar length, the longest first, together at most `BATCH_TOKENS` tokens with padding and answers."""
+    """Yield prompts of similar length, the longest first, together at most `BATCH_TOKENS` tokens with padding and answers."""
     order = sorted(range(len(prompts)), key=lambda row: (-len(prompts[row]), row))
     start = 0
     while start < len(order):

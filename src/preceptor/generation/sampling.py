@@ -1,14 +1,8 @@
 """Sample the next token, detokenize incrementally, and build one answer token by token.
 
-What single tokens stand for, as text and as bytes: a character's bytes may be spread over several tokens.
-
-Tokens to text while they come: whole characters only, and nothing that may turn out to begin a stop sequence.
-
-Drawing the next token from a model's log-probabilities.
-
-What is asked of a model that writes, and one answer as it grows, token by token.
-
-What is drawn from is what `scoring` measures.
+A character's bytes may be spread over several tokens: tokens are represented as bytes, and an answer's text is emitted in whole characters,
+without anything that may turn out to begin a stop sequence. Tokens are sampled from the distribution that
+`preceptor.models.completion_scoring` measures.
 """
 
 from __future__ import annotations
@@ -28,11 +22,14 @@ from preceptor.models.causal_lm import ChatTokenizer
 from preceptor.types import FloatArray
 
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
-_SPACE = "\u2581"  # how SentencePiece writes a space
+_SPACE = "\u2581"  # SentencePiece's sign for a space
 
 
 def decode_token_bytes(tokenizer: Any, token: int) -> bytes:
-    """The bytes that a token adds to a text. By the tokenizer's own table where it cuts bytes, else those of its text."""
+    """Return the bytes that a token adds to a text.
+
+    By the tokenizer's own byte table if it has one, else those of the token's text.
+    """
     written = str(tokenizer.convert_ids_to_tokens(int(token)))
     kinds = _decoder_kinds(tokenizer)
     if token in tokenizer.added_tokens_decoder:
@@ -48,7 +45,7 @@ def decode_token_bytes(tokenizer: Any, token: int) -> bytes:
 
 
 def format_token_bytes(data: bytes) -> str:
-    """Bytes as text; what isn't whole characters as OpenAI writes it, `bytes:\\xf0\\x9f`."""
+    """Return bytes as text; what isn't whole characters in OpenAI's notation, `bytes:\\xf0\\x9f`."""
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -56,7 +53,7 @@ def format_token_bytes(data: bytes) -> str:
 
 
 def _decoder_kinds(tokenizer: Any) -> set[str]:
-    """The kinds of steps by which a fast tokenizer makes text of tokens; none for another."""
+    """Return the types of a fast tokenizer's decoding steps; an empty set for a slow one."""
     kept: set[str] | None = getattr(tokenizer, "_preceptor_decoders", None)
     if kept is None:
         described = json.loads(tokenizer.backend_tokenizer.to_str())["decoder"] if tokenizer.is_fast else None
@@ -68,36 +65,36 @@ def _decoder_kinds(tokenizer: Any) -> set[str]:
 
 @lru_cache(maxsize=1)
 def _byte_table() -> dict[str, int]:
-    """The sign that byte-level tokenizers (since GPT-2) write for each byte: itself where it can be seen, else one above 255."""
+    """Return the byte of each sign of byte-level tokenizers (since GPT-2): itself where it is visible, else one above 255."""
     seen = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     hidden = [byte for byte in range(256) if byte not in seen]
     return {chr(byte): byte for byte in seen} | {chr(256 + number): byte for number, byte in enumerate(hidden)}
 
 
-_REPLACEMENT_CHARACTER = "\ufffd"  # what a tokenizer writes for bytes that aren't a character, or not yet
-_MAX_PENDING_BYTES = 3  # bytes of a character that may still be missing their last one
+_REPLACEMENT_CHARACTER = "\ufffd"  # stands for bytes that aren't a character, or not yet
+_MAX_PENDING_BYTES = 3  # most bytes of a character that is still incomplete
 
 
 class IncrementalDetokenizer:
-    """The text of one answer. All that `push` and `finish` return, joined, is the text of all tokens, cut before a stop sequence
-    and before a last character that isn't whole.
+    """The text of one answer, token by token.
 
-    start of a token: how many characters stood before it; `told`: how many have been returned.
+    All that `push` and `finish` return, joined, is the text of all tokens, cut before a stop sequence and before a last character that is
+    incomplete. emitted: how many characters have been returned. stopped: whether a stop sequence was found.
     """
 
     def __init__(self, tokenizer: Any, stop: Sequence[str] = ()) -> None:
         self._tokenizer, self._stop = tokenizer, [text for text in stop if text]
         self._tokens: list[int] = []
-        self._from = self._read = 0  # the tokens before `_read` are whole text; it is read on from `_from`, so that joints are right
+        self._from = self._read = 0  # tokens before `_read` are complete text; decoding starts at `_from`, so that joints are right
         self._text, self._whole = "", 0  # all text so far, and how much of it the tokens before `_read` make
         self.emitted, self.stopped = 0, False
 
     def __len__(self) -> int:
-        """Characters so far, those that are held back included."""
+        """Characters so far, with those held back."""
         return len(self._text)
 
     def push(self, token: int) -> str:
-        """Add a token; what can be told now, which may be nothing. After a stop sequence nothing more comes."""
+        """Add a token and return the text that can be emitted now, which may be empty. After a stop sequence nothing more comes."""
         self._tokens.append(token)
         new = sure = self._new_text()
         for _ in range(_MAX_PENDING_BYTES):
@@ -108,11 +105,11 @@ class IncrementalDetokenizer:
         return self._emit(self._held_back())
 
     def finish(self) -> str:
-        """What is left when no more tokens come: what only began a stop sequence. A last character that lacks bytes is left out."""
+        """Return the text left when no more tokens come: what only began a stop sequence. An incomplete last character is left out."""
         return self._emit(0)
 
     def _new_text(self) -> str:
-        """The text of the tokens that aren't read yet."""
+        """Return the text of the tokens from `_read` on."""
         return self._decode(self._tokens[self._from :])[len(self._decode(self._tokens[self._from : self._read])) :]
 
     def _decode(self, tokens: list[int]) -> str:
@@ -129,7 +126,7 @@ class IncrementalDetokenizer:
         return telling
 
     def _held_back(self) -> int:
-        """How many of the last characters may be the beginning of a stop sequence."""
+        """Return how many of the last characters may be the beginning of a stop sequence."""
         new = self._text[self.emitted :]
         longest = max((min(len(text) - 1, len(new)) for text in self._stop), default=0)
         return next((size for size in range(longest, 0, -1) if any(text.startswith(new[-size:]) for text in self._stop)), 0)
@@ -137,11 +134,11 @@ class IncrementalDetokenizer:
 
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
-    """How tokens are drawn.
+    """How tokens are sampled.
 
-    temperature: 0 takes the most probable. top_p: only the fewest tokens that have so much of the probability. seed: the same
-    draws again; none: others each time. presence: taken off a token's logit once it was said; frequency: once for each time.
-    bias: added to the logits of these tokens.
+    temperature: 0 takes the most probable token. top_p: sample only from the fewest tokens that have so much of the probability. seed:
+    makes the samples reproducible; None: different ones each time. presence: subtracted from a token's logit once it was sampled;
+    frequency: once for each time it was. bias: added to the logits of these tokens.
     """
 
     temperature: float = 1.0
@@ -153,7 +150,7 @@ class SamplingParams:
 
 
 class TokenSampler:
-    """Draws the tokens of one answer. What it draws depends on seed and choice, not on what is drawn beside it."""
+    """Samples the tokens of one answer. The samples depend on seed and choice, not on what else is in the batch."""
 
     def __init__(self, sampling: SamplingParams, choice: int = 0) -> None:
         self.sampling = sampling
@@ -162,7 +159,7 @@ class TokenSampler:
         self._counts: dict[int, int] = {}
 
     def sample(self, log_probabilities: FloatArray) -> int:
-        """The next token, of log-probabilities (vocabulary,)."""
+        """Sample the next token from log-probabilities, (vocabulary,)."""
         scores = self._apply_penalties(log_probabilities)
         if self.sampling.temperature == 0:
             token = int(scores.argmax())
@@ -184,12 +181,12 @@ class TokenSampler:
 
 
 def sample_nucleus(scores: FloatArray, top_p: float, uniform: float) -> int:
-    """The token at a place (uniform, from 0 below 1) in the distribution over the fewest tokens that have `top_p` of it."""
+    """Return the token at a place (uniform, in [0, 1)) of the distribution over the fewest tokens that have `top_p` of the probability."""
     weights = np.exp(scores - scores.max())
     if top_p >= 1:
         sums = weights.cumsum()
         return int(min(sums.searchsorted(uniform * sums[-1], side="right"), len(sums) - 1))
-    # All that are less probable than an even share of what may be left out make up less than that together: none of them is needed.
+    # Tokens less probable than an even share of 1 − top_p have less than 1 − top_p together: none of them is needed.
     likely = np.flatnonzero(weights >= (1 - top_p) * weights.sum() / len(weights))
     order = likely[np.argsort(-weights[likely], kind="stable")]
     sums = weights[order].cumsum()
@@ -202,11 +199,12 @@ FinishReason = Literal["", "stop", "length"]
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """What is asked: the prompt's tokens, how many tokens an answer may have, how many answers, where they stop.
+    """A request for answers to one prompt.
 
-    top: how many of the most probable tokens are told beside each drawn one, with log-probabilities; none: nothing is.
-    deadline: of `time.monotonic`; when it has passed, what there is has to do. caller: whose it is; beginnings of prompts are found
-    again by the same caller only.
+    prompt: its tokens. max_tokens: of an answer. choices: how many answers. stop: texts that end an answer. top_logprobs: how many of the
+    most probable tokens are reported with each sampled one, with log-probabilities; None: no token is reported. deadline: by
+    `time.monotonic`; once it has passed, the answer ends where it is. caller: the owner of the request; prompt prefixes are only shared
+    within one caller.
     """
 
     prompt: TokenIds
@@ -221,7 +219,11 @@ class GenerationRequest:
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
-    """A token as it is told: its text (see `vocabulary.shown`), its bytes, its log-probability before any settings, in nats."""
+    """A reported token.
+
+    text: as `format_token_bytes` gives it. data: its bytes. log_probability: before any sampling settings, in nats. top: the same three of
+    the most probable tokens.
+    """
 
     text: str
     data: bytes
@@ -231,7 +233,11 @@ class TokenLogprob:
 
 @dataclass(frozen=True, slots=True)
 class GenerationChunk:
-    """What is new of an answer: text, tokens told where asked for, how many tokens were drawn; finish says why it ended, if it did."""
+    """What is new of an answer.
+
+    request, choice: the request's number and which of its answers. text: new text. logprobs: tokens reported, where requested. token_count:
+    tokens sampled. finish: why the answer ended; empty if it didn't.
+    """
 
     request: int
     choice: int
@@ -243,14 +249,14 @@ class GenerationChunk:
 
 @dataclass(eq=False)
 class ActiveSequence:
-    """One answer as it grows."""
+    """One answer while it is generated."""
 
     chat: ChatTokenizer
     request: int
     choice: int
     params: GenerationRequest
-    tokens: list[int] = field(default_factory=list)  # drawn so far
-    pending_logprobs: list[tuple[TokenLogprob, int, int]] = field(default_factory=list)  # not told yet, with where its text begins and ends
+    tokens: list[int] = field(default_factory=list)  # sampled so far
+    pending_logprobs: list[tuple[TokenLogprob, int, int]] = field(default_factory=list)  # not reported yet; where its text begins and ends
 
     def __post_init__(self) -> None:
         self.sampler, self.detokenizer = (
@@ -259,14 +265,14 @@ class ActiveSequence:
         )
 
     def sample_token(self, log_probabilities: FloatArray) -> GenerationChunk:
-        """The next token, of these (vocabulary,), and what it adds."""
+        """Sample the next token from log-probabilities (vocabulary,) and return the chunk that it adds."""
         token = self.sampler.sample(log_probabilities)
         if token in self.chat.end_tokens or self.params.top_logprobs is None:
             return self.add_token(token, None)
         return self.add_token(token, logprob_from_distribution(self.chat.tokenizer, log_probabilities, token, self.params.top_logprobs))
 
     def add_token(self, token: int, told: TokenLogprob | None) -> GenerationChunk:
-        """What a drawn token adds. told: the token as it is told; of one that ends the answer nothing is."""
+        """Add a sampled token and return its chunk. told: the token as it is reported; ignored for a token that ends the answer."""
         self.tokens.append(token)
         if token in self.chat.end_tokens:
             return self._make_chunk(self.detokenizer.finish(), 1, "stop")
@@ -282,14 +288,14 @@ class ActiveSequence:
         return self._make_chunk(text, 1, "")
 
     def end_early(self, finish: FinishReason = "length") -> GenerationChunk:
-        """The end, wherever it is."""
+        """End the answer where it is and return its last chunk."""
         return self._make_chunk(self.detokenizer.finish(), 0, finish)
 
     def _make_chunk(self, text: str, drawn: int, finish: FinishReason) -> GenerationChunk:
         return GenerationChunk(self.request, self.choice, text, self._take_emitted_logprobs(finish), drawn, finish)
 
     def _take_emitted_logprobs(self, finish: FinishReason) -> tuple[TokenLogprob, ...]:
-        """Tokens whose text has been told; at the end all but those behind a stop sequence's beginning."""
+        """Remove and return the tokens whose text was emitted; at the end all, except those after the start of a stop sequence."""
         until = self.detokenizer.emitted
         if not finish:
             count = next(
@@ -305,16 +311,16 @@ class ActiveSequence:
 
 
 def logprob_from_distribution(tokenizer: Any, log_probabilities: FloatArray, token: int, top: int) -> TokenLogprob:
-    """A drawn token, and the `top` most probable ones, with their log-probabilities."""
+    """Return a sampled token and the `top` most probable ones, with their log-probabilities, from (vocabulary,)."""
     best: Sequence[int] = ()
-    if top:  # a look at the whole vocabulary
+    if top:  # needs a pass over the whole vocabulary
         some = np.argpartition(-log_probabilities, min(top, len(log_probabilities) - 1))[:top]
         best = some[np.argsort(-log_probabilities[some], kind="stable")].tolist()
     return logprob_from_candidates(tokenizer, [(each, float(log_probabilities[each])) for each in (token, *best)])
 
 
 def logprob_from_candidates(tokenizer: Any, tokens: Sequence[tuple[int, float]]) -> TokenLogprob:
-    """A drawn token with its log-probability, and after it others that might have been drawn, as they are told."""
+    """Return a sampled token with its log-probability, and the other candidates that follow it in `tokens`, as they are reported."""
     (data, value), *others = [(decode_token_bytes(tokenizer, token), number) for token, number in tokens]
     return TokenLogprob(
         format_token_bytes(data), data, value, tuple((format_token_bytes(other), other, number) for other, number in others)

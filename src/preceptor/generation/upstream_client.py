@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from openai.types.chat import ChatCompletionChunk
 
 
-NO_KEY = "none"  # what is sent to a server that asks for no key: the client won't go without
+NO_KEY = "none"  # sent to a server that needs no key: the client requires one
 RETRY_SECONDS = 5.0
 RETRY_HINT = "try again later"
 STATUS_HINTS = {
@@ -26,7 +26,7 @@ STATUS_HINTS = {
 
 
 class UpstreamOverloaded(UnavailableError):
-    """The server has too much to do. retry_after: seconds after which it wants to be asked again."""
+    """Raised where the server is overloaded. retry_after: seconds after which it may be called again."""
 
     def __init__(self, message: str, hint: str, retry_after: float) -> None:
         super().__init__(message, hint)
@@ -34,13 +34,13 @@ class UpstreamOverloaded(UnavailableError):
 
 
 class UpstreamUnavailable(UnavailableError):
-    """The server can't be reached, or left off in the middle: what answers there next may be another."""
+    """Raised where the server can't be reached or broke off: after that, another model may answer at its address."""
 
 
 class UpstreamClient:
-    """One server. Nothing is tried again here: who called learns at once that it can't answer, and decides.
+    """A client for one server. Streaming retries nothing: the caller learns at once that the server can't answer, and decides.
 
-    key: the environment variable that holds its key; empty for a server without one.
+    key: the environment variable that holds the server's key; empty for a server without one. Raises UserError where it isn't set.
     """
 
     def __init__(self, base_url: str, *, key: str = "", seconds: float = 120.0) -> None:
@@ -56,7 +56,7 @@ class UpstreamClient:
         self._client: AsyncOpenAI | None = None
 
     async def stream_chat(self, asked: Mapping[str, Any]) -> AsyncGenerator[ChatCompletionChunk]:
-        """The chunks of a streamed answer to a body of /v1/chat/completions; UserError where the server refuses, with its words."""
+        """Stream the chunks of an answer to a body of /v1/chat/completions. Raises UserError with the server's message where it refuses."""
         if self._client is None:
             self._client = _import_openai().AsyncOpenAI(api_key=self._key, base_url=self.address, max_retries=0, timeout=self._seconds)
         with self._translate_errors("the model's server"):
@@ -65,17 +65,18 @@ class UpstreamClient:
                     yield chunk
 
     def max_tokens_by_model(self) -> dict[str, int]:
-        """How many tokens each of its models reads, prompt and answer, of those that it says it of (`max_model_len`, as vLLM)."""
+        """Return the context length of each of the server's models that reports one (`max_model_len`, as vLLM), prompt and answer."""
         with self._translate_errors("the model's server"), self._open_client(retries=0) as client:
             told = {model.id: (model.model_extra or {}).get("max_model_len") for model in client.models.list()}
         return {name: most for name, most in told.items() if isinstance(most, int)}
 
     def prompt_log_probabilities(self, model: str, turns: Sequence[Message]) -> list[dict[int, float]]:
-        """Of each token of a conversation as the server's own template renders it: token -> nats, the first token's empty.
+        """Return the log-probability of each token of a conversation as the server's own template renders it.
 
-        By `prompt_logprobs`, which vLLM takes beside OpenAI's fields. UserError where the server doesn't.
+        One dict for each token, token -> nats, empty for the first. By `prompt_logprobs`, which vLLM takes beside OpenAI's fields. Raises
+        UserError where the server doesn't support it.
         """
-        extra = {"prompt_logprobs": 0, "add_generation_prompt": False}  # 0: of no other token, so that a token told is the one read
+        extra = {"prompt_logprobs": 0, "add_generation_prompt": False}  # 0: no alternatives, so that a token reported is the one read
         with (
             self._translate_errors(self.display_address, "it must answer prompt_logprobs, as vLLM does"),
             self._open_client(retries=2) as client,
@@ -93,9 +94,10 @@ class UpstreamClient:
 
     @contextmanager
     def _translate_errors(self, name: str, refused: str = "see what it says") -> Iterator[None]:
-        """What goes wrong there, as errors of ours: its key is never told, and what isn't the caller's fault is no fault of theirs.
+        """Turn the client's exceptions into Preceptor's errors, without the key; only errors of the request are UserError.
 
-        name: what it is called in them, which isn't its address where a program hears it. refused: the hint where it won't take a call.
+        name: what the server is called in messages; not its address where API clients read them. refused: the hint where it refuses a
+        request.
         """
         openai = _import_openai()
         try:
@@ -129,7 +131,7 @@ def _import_openai() -> Any:
 
 
 def _retry_after_seconds(fault: Any) -> float:
-    """What it asks for by Retry-After, in seconds."""
+    """Return the seconds the server asks for by Retry-After, or `RETRY_SECONDS`."""
     try:
         return max(0.0, float(fault.response.headers.get("retry-after", "")))
     except ValueError:

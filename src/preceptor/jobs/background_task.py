@@ -1,6 +1,7 @@
-"""Long work that a page asks for: a process of its own beside the server, whose progress lies in a folder.
+"""Run long work that a page starts in a process beside the server, with its progress and its lock in a folder.
 
-Any worker of the server sees it there. One process at a time works in a folder; its turn goes with it, however it ends.
+Every worker process of the server sees the progress there. One process at a time works in a folder; the lock is released when the process
+ends, however it ends.
 """
 
 from __future__ import annotations
@@ -23,27 +24,30 @@ if TYPE_CHECKING:
     from preceptor.training import TrainingProgress
 
 
-_PROGRESS_SECONDS = 0.5  # seconds between two notes of progress
-_LOCK_FILE = "turn"  # held by the process that works
-_START_TIMEOUT_SECONDS = 60.0  # seconds after which a process that hasn't begun is taken for dead
-_started_processes: list[subprocess.Popen[bytes]] = []  # by this process, so that those that have ended are let go
+_PROGRESS_SECONDS = 0.5  # seconds between two writes of the progress
+_LOCK_FILE = "turn"  # locked by the process that works
+_START_TIMEOUT_SECONDS = 60.0  # seconds after which a process that hasn't taken the lock counts as dead
+_started_processes: list[subprocess.Popen[bytes]] = []  # those that this process started, so that it can reap the ones that have ended
 
 
 @dataclass(frozen=True)
 class BackgroundTask:
-    """The folder in which a process works; it must be there."""
+    """A task that a separate process carries out in a folder, which must exist."""
 
     folder: Path
 
     @property
     def is_running(self) -> bool:
-        """Whether one works now, or was begun a moment ago."""
+        """Whether a process works in the folder now, or was started a moment ago."""
         _started_processes[:] = [process for process in _started_processes if process.poll() is None]
         with try_exclusive_lock(self.folder / _LOCK_FILE) as free:
             return not free or self._is_starting
 
     def read_progress(self) -> dict[str, Any]:
-        """What was noted last: what is done (`stage`), why the last one failed (`fault`), and what its work wants to be told."""
+        """Read the progress written last; empty where there is none.
+
+        `stage` is the present step, `fault` why the last process failed; the other values are those of the task itself.
+        """
         try:
             found: dict[str, Any] = json.loads((self.folder / "progress.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -51,12 +55,15 @@ class BackgroundTask:
         return found
 
     def write_progress(self, **values: Any) -> None:
-        """Note this in place of what was noted before."""
+        """Replace the progress in the folder by these values."""
         with atomic_write(self.folder / "progress.json") as file:
             file.write(json.dumps(values).encode())
 
     def start(self, module: str, *arguments: str, **values: Any) -> None:
-        """Run a module in a process of its own, unless one works here already. values: what is noted until it has its turn."""
+        """Run a module in a process of its own, unless one works in the folder already.
+
+        values: further progress to show until the process holds the lock.
+        """
         with try_exclusive_lock(self.folder / _LOCK_FILE) as free:
             if not free or self._is_starting:
                 return
@@ -67,12 +74,12 @@ class BackgroundTask:
 
     @contextmanager
     def lock(self) -> Iterator[bool]:
-        """For the process: its turn while the block lasts; False where another has it."""
-        with try_exclusive_lock(self.folder / _LOCK_FILE, patience=2) as mine:  # who only looks has it for a moment
+        """Hold the lock of the folder while the block lasts, in the process that works; yields False where another process has it."""
+        with try_exclusive_lock(self.folder / _LOCK_FILE, patience=2) as mine:  # a process that only checks holds it for a moment
             yield mine
 
     def progress_callback(self, **values: Any) -> Callable[[TrainingProgress], None]:
-        """What notes how far the work is, beside these values."""
+        """Return a callback that writes the progress of a training, at most twice a second, together with these values."""
         told = 0.0
 
         def tell(step: TrainingProgress) -> None:
@@ -86,11 +93,11 @@ class BackgroundTask:
 
     @property
     def _is_starting(self) -> bool:
-        """Whether a process was begun a moment ago and hasn't its turn yet: a busy machine takes its time."""
+        """Whether a process was started a moment ago and doesn't hold the lock yet: a busy machine takes its time."""
         noted = self.read_progress()
         return noted.get("stage") == "starting" and time.time() - float(noted["since"]) < _START_TIMEOUT_SECONDS
 
 
 def describe_error(error: Exception) -> str:
-    """What went wrong, for who waits: also what is our own fault."""
+    """Return the text of an error for the person who waits: the message of a UserError, else the type and the message."""
     return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"

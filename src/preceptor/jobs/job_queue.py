@@ -1,8 +1,7 @@
-"""Queue fine-tuning jobs of programs with the files that they upload: create, pause, resume, cancel, list.
+"""Queue the fine-tuning jobs of programs and the files that they upload: create, pause, resume, cancel, list.
 
-Files that programs upload: their bytes once in objects/files/, their names in a table.
-
-Trainings that programs ask for: kept, queued, paused, cancelled; carried out elsewhere, one at a time (`running`).
+The bytes of each uploaded file are stored once in objects/files/, its name in a table. Jobs are only recorded here;
+`preceptor.jobs.job_runner` carries them out, one at a time.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from preceptor.project import Project
 
 
-_ABANDONED_SECONDS = 86400.0  # seconds after which an upload that no longer goes on is one that a kill has ended
+_ABANDONED_SECONDS = 86400.0  # seconds without progress after which an upload counts as interrupted
 _CHUNK_BYTES = 1 << 20
 
 
@@ -37,15 +36,16 @@ class UploadStore:
         self.objects = ObjectStore(project.folder / "objects" / "files")
 
     def temporary_file(self) -> AbstractContextManager[Path]:
-        """A name to write an upload to before `keep`."""
+        """Return a context manager that gives a path to write an upload to before `add`."""
         return self.objects.incoming()
 
     def add(
         self, path: Path, *, digest: str, size: int, filename: str, purpose: str, seconds: float | None = None, by: str, owner: int | None
     ) -> Mapping[Any, Any]:
-        """Keep a complete file (its sha256, bytes) under a new id; the same content is kept once. Its row.
+        """Store a complete file under a new id and return its row; equal content is stored once.
 
-        owner: the key of the annotator (a person or program) whose it is; None: the project's own.
+        digest: its SHA-256. size: in bytes. seconds: after which it expires; None: never. owner: the key of the annotator (a person or
+        program) that owns it; None: the project itself.
         """
         with self.project.database.writing() as connection:
             # First, since it makes writers of both databases wait for each other: nobody discards these bytes meanwhile.
@@ -54,16 +54,23 @@ class UploadStore:
             return uploads.add(connection, owner=owner, digest=digest, size=size, filename=filename, purpose=purpose, seconds=seconds)
 
     def get(self, id_: str, visitor: AuthenticatedVisitor | None = None) -> Mapping[Any, Any]:
-        """The row of a file; NotFound when it is gone, or isn't the visitor's. visitor: who asks, None: the project itself."""
+        """Return the row of a file.
+
+        visitor: who asks; None: the project itself. Raises NotFoundError where the file doesn't exist (any more) or belongs to somebody
+        else.
+        """
         with self.project.database.reading() as connection:
             return uploads.get(connection, id_, owner=visible_owner(visitor))
 
     def path(self, id_: str, visitor: AuthenticatedVisitor | None = None) -> Path:
-        """Where the bytes of a file lie."""
+        """Return the path of the bytes of a file."""
         return self.objects.check(self.get(id_, visitor)["digest"])
 
     def open(self, id_: str, visitor: AuthenticatedVisitor | None = None) -> tuple[int, Iterator[bytes]]:
-        """How many bytes a file has, and the bytes, piece by piece: all of them, also where the file is deleted while they are read."""
+        """Return the size of a file in bytes and an iterator over its bytes.
+
+        The iterator gives all bytes even where the file is deleted meanwhile. Raises NotFoundError as `get` does.
+        """
         try:
             file = self.path(id_, visitor).open("rb")
         except FileNotFoundError:  # it has just been deleted
@@ -73,13 +80,16 @@ class UploadStore:
     def list_page(
         self, visitor: AuthenticatedVisitor | None = None, *, purpose: str | None, after: str | None, limit: int, ascending: bool
     ) -> tuple[list[Mapping[Any, Any]], bool]:
-        """A page of the visitor's files (None: of all), and whether there are more."""
+        """Return a page of the visitor's files (None: of all files), and whether there are more."""
         with self.project.database.reading() as connection:
             owner = visible_owner(visitor)
             return uploads.list_files(connection, owner=owner, purpose=purpose, after=after, limit=limit, ascending=ascending)
 
     def delete(self, id_: str, visitor: AuthenticatedVisitor | None = None, *, by: str) -> None:
-        """Forget a file, and its bytes when no other has the same; refused while a job needs it."""
+        """Delete a file, and its bytes where no other file has the same.
+
+        Raises UserError while an unfinished job needs it.
+        """
         with self.project.database.writing() as connection:
             events.lock_log(connection)  # no job may begin to need it meanwhile
             uploads.get(connection, id_, owner=visible_owner(visitor))
@@ -90,7 +100,7 @@ class UploadStore:
                 self.objects.discard(digest)
 
     def delete_expired(self) -> None:
-        """Remove expired files, and what a kill has left of uploads."""
+        """Delete expired files, and what interrupted uploads have left."""
         self.objects.sweep(_ABANDONED_SECONDS)
         with self.project.database.reading() as connection:
             if not uploads.has_expired(connection):
@@ -113,7 +123,9 @@ _FINAL_STATUSES = ("succeeded", "failed", "cancelled")
 
 @dataclass(frozen=True, slots=True)
 class FineTuningJob:
-    """One of them. document: what was asked for, and what became of it, see `FineTuningQueue.create`. owner: key of who asked for it."""
+    """A fine-tuning job. document: the request and its results, see `FineTuningQueue.create`. owner: the key of the annotator who created
+    it.
+    """
 
     id: str
     status: str
@@ -127,14 +139,14 @@ class FineTuningJob:
 
     @classmethod
     def from_row(cls, row: Mapping[Any, Any]) -> FineTuningJob:
-        """From its row."""
+        """Build a job from its row."""
         fields = {name: row[name] for name in ("id", "status", "training_file", "validation_file", "created", "finished", "model", "owner")}
         return cls(document=json.loads(row["document"]), **fields)
 
 
 @dataclass(frozen=True, slots=True)
 class FineTuningEvent:
-    """What a job said: an id, its time, how grave it is, words, and figures where it holds any."""
+    """An event of a job: its id, Unix time, level (info, warn, error), message, and metrics where it has any."""
 
     id: str
     created: float
@@ -144,7 +156,7 @@ class FineTuningEvent:
 
 
 class FineTuningQueue:
-    """The jobs of one project. visitor: who asks, who sees their own; None: the project itself, which sees all."""
+    """The fine-tuning jobs of one project. visitor: who asks, and sees their own jobs; None: the project itself, which sees all."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
@@ -163,10 +175,10 @@ class FineTuningQueue:
         seed: int,
         metadata: Mapping[str, str] | None = None,
     ) -> FineTuningJob:
-        """Ask for a training of a base on an uploaded file; NotFound for a file that isn't there, or isn't the visitor's.
+        """Create a job that fine-tunes a base model on an uploaded file.
 
-        method: supervised or dpo. hyperparameters: n_epochs, batch_size, learning_rate_multiplier, of dpo also beta, each a number or
-        "auto".
+        method: supervised or dpo. hyperparameters: n_epochs, batch_size, learning_rate_multiplier, for dpo also beta, each a number or
+        "auto". Raises NotFoundError for a file that doesn't exist, isn't the visitor's, or was uploaded for another purpose.
         """
         document: dict[str, Any] = {
             "base": base, "method": method, "hyperparameters": dict(hyperparameters), "suffix": suffix, "seed": seed, "metadata": metadata,
@@ -184,14 +196,14 @@ class FineTuningQueue:
         return FineTuningJob.from_row(row)
 
     def get(self, id_: str, visitor: AuthenticatedVisitor | None = None) -> FineTuningJob:
-        """A job; NotFound when there is none, or it is another's."""
+        """Return a job. Raises NotFoundError where it doesn't exist or belongs to somebody else."""
         with self.project.database.reading() as connection:
             return FineTuningJob.from_row(jobs.get(connection, id_, owner=visible_owner(visitor)))
 
     def list_page(
         self, visitor: AuthenticatedVisitor | None = None, *, after: str | None, limit: int, metadata: Mapping[str, str] = {}
     ) -> tuple[list[FineTuningJob], bool]:
-        """A page of jobs, newest first, and whether there are more. metadata: only those that bear all of these."""
+        """Return a page of jobs, newest first, and whether there are more. metadata: only jobs that have all of these entries."""
         found: list[FineTuningJob] = []
         with self.project.database.reading() as connection:
             while True:
@@ -207,7 +219,7 @@ class FineTuningQueue:
     def list_events(
         self, id_: str, visitor: AuthenticatedVisitor | None = None, *, after: str | None, limit: int
     ) -> tuple[list[FineTuningEvent], bool]:
-        """A page of what a job said, newest first, and whether there is more."""
+        """Return a page of the events of a job, newest first, and whether there are more."""
         number = None
         if after is not None:
             number = int(text) if re.fullmatch(r"[0-9]{1,18}", text := after.removeprefix("ftevent-")) else None
@@ -220,26 +232,29 @@ class FineTuningQueue:
         return [FineTuningEvent(f"ftevent-{row['pk']}", row["created"], row["level"], row["message"], data) for row, data in said], more
 
     def cancel(self, id_: str, visitor: AuthenticatedVisitor | None = None, *, by: str) -> FineTuningJob:
-        """End a job for good; Conflict when it has ended already."""
+        """End a job for good. Raises ConflictError where it has ended already."""
         return self._change_status_by_request(id_, visitor, "cancelled", jobs.UNFINISHED, "The job was cancelled", by)
 
     def pause(self, id_: str, visitor: AuthenticatedVisitor | None = None, *, by: str) -> FineTuningJob:
-        """Stop a job until it is resumed; what it has learnt is kept."""
+        """Stop a job until it is resumed; what it has learned so far is kept."""
         return self._change_status_by_request(id_, visitor, "paused", ("queued", "running"), "The job was paused", by)
 
     def resume(self, id_: str, visitor: AuthenticatedVisitor | None = None, *, by: str) -> FineTuningJob:
-        """Queue a paused job again; it goes on where it stopped."""
+        """Queue a paused job again; it continues where it stopped."""
         return self._change_status_by_request(id_, visitor, "queued", ("paused",), "The job was resumed", by)
 
     def add_event(self, id_: str, message: str, *, level: str = "info", data: Mapping[str, Any] | None = None, **fields: Any) -> None:
-        """Tell what a job does, and keep what is known of it by now."""
+        """Record an event of a job, and update fields of its document."""
         with self.project.database.writing() as connection:
             jobs.add_event(connection, id_, message, level=level, data=_finite_metrics(data))
             if fields:
                 jobs.update_fields(connection, id_, **fields)
 
     def change_status(self, id_: str, status: str, *, of: tuple[str, ...], message: str, level: str = "info", **fields: Any) -> bool:
-        """Bring a job to its next state and tell so, unless it was cancelled or paused meanwhile; whether it was brought there."""
+        """Move a job from one of the states `of` to a new one, and record an event.
+
+        Returns False where it is in none of these states, since it was cancelled or paused meanwhile.
+        """
         with self.project.database.writing() as connection:
             if not jobs.transition(connection, id_, status, of=of, finished=status in _FINAL_STATUSES):
                 return False
@@ -255,18 +270,18 @@ class FineTuningQueue:
         self.change_status(id_, "failed", of=jobs.UNFINISHED, message=message, level="error", error=error, estimated_finish=None)
 
     def first_with_status(self, *statuses: str) -> FineTuningJob | None:
-        """The oldest job in one of these states."""
+        """Return the oldest job in one of these states, or None."""
         with self.project.database.reading() as connection:
             row = jobs.find_oldest(connection, statuses)
         return None if row is None else FineTuningJob.from_row(row)
 
     def count_before(self, id_: str) -> int:
-        """How many older jobs wait or run."""
+        """Count the older jobs that wait or run."""
         with self.project.database.reading() as connection:
             return jobs.count_before(connection, jobs.get(connection, id_), (*_WAITING_STATUSES, "running"))
 
     def list_metrics(self, id_: str) -> list[dict[str, Any]]:
-        """The figures that a job told, in order."""
+        """List the metrics that the events of a job hold, in order."""
         with self.project.database.reading() as connection:
             return jobs.list_metrics(connection, id_)
 
@@ -293,7 +308,7 @@ def _check_uploaded_file(connection: Any, name: str, file: str, visitor: Authent
 
 
 def _finite_metrics(data: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """Figures without those that JSON has no form for."""
+    """Return the metrics without NaN and infinities, for which JSON has no form."""
     if data is None:
         return None
     return {name: value for name, value in data.items() if not isinstance(value, float) or math.isfinite(value)}

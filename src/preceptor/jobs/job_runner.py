@@ -1,4 +1,4 @@
-"""Carrying a job out: its files checked, brought in and frozen, a recipe run, its model named, what was seen kept as a file."""
+"""Carry out a fine-tuning job: check and import its files, create a snapshot, run a recipe, name the model, store the result file."""
 
 from __future__ import annotations
 
@@ -29,18 +29,17 @@ if TYPE_CHECKING:
     from preceptor.project import Project
 
 
-_VALIDATION_SHARE = 0.1  # of the training file, for validation where there is no file for that
-_BASE_LEARNING_RATE = 2e-4  # the learning rate that a multiplier of 1 stands for: the middle one of those that an adapter's sweep tries
+_VALIDATION_SHARE = 0.1  # of the training file, held out for validation where there is no validation file
+_BASE_LEARNING_RATE = 2e-4  # the learning rate that a multiplier of 1 means: the middle one of the sweep for adapters
 _DEFAULT_EPOCHS = 3.0
-_EVENT_SECONDS = 1.0  # seconds between two events about progress, at least
-_UNLIMITED_PATIENCE = 1_000_000  # evaluations: who says how many epochs gets them
+_EVENT_SECONDS = 1.0  # minimal seconds between two progress events
+_UNLIMITED_PATIENCE = 1_000_000  # evaluations: a given number of epochs is trained in full
 
 
 @dataclass(frozen=True)
 class FineTuningMethod:
-    """A method of fine-tuning. files: what reads its training files. question: what these tell. answers: that there can be.
-
-    settings: of its recipe, whatever is asked for.
+    """A method of fine-tuning. recipe: its recipe. files: the module that reads its training files. question: the implicit question that
+    these files answer. answers: the possible answers. settings: fixed options of the recipe.
     """
 
     recipe: str
@@ -57,12 +56,12 @@ FINE_TUNING_METHODS = {
 
 
 def job_method(job: FineTuningJob) -> FineTuningMethod:
-    """The method by which a job trains."""
+    """Return the method by which a job trains."""
     return FINE_TUNING_METHODS[job.document.get("method", "supervised")]
 
 
 def validate_job(jobs: FineTuningQueue, job: FineTuningJob) -> None:
-    """Check a new job's files; it is queued, or has failed with lines and fields."""
+    """Check the files of a new job, and queue it, or fail it with an error that names lines and fields."""
     for param, file in (("training_file", job.training_file), ("validation_file", job.validation_file)):
         if file is None:
             continue
@@ -79,7 +78,7 @@ def validate_job(jobs: FineTuningQueue, job: FineTuningJob) -> None:
 
 
 def train_job(jobs: FineTuningQueue, job: FineTuningJob) -> None:
-    """Train a running job's model, or go on where it was interrupted. What goes wrong ends the job with the reason."""
+    """Train the model of a running job, or continue where it was interrupted. A UserError ends the job with that reason."""
     method = job_method(job)
     try:
         _add_event_once(jobs, job, "Bringing the files in")
@@ -101,10 +100,11 @@ def train_job(jobs: FineTuningQueue, job: FineTuningJob) -> None:
 
 
 def recipe_options(asked: Mapping[str, Any], recipe: str = "sft") -> dict[str, Any]:
-    """What a job's hyperparameters mean to the recipe: passes over the rows, rows a step, a factor on the usual rate, and beta.
+    """Translate the hyperparameters of a job into options of the recipe.
 
-    An open rate is chosen by a sweep; so many epochs are trained when they are asked for (by dpo at most so many), and otherwise at
-    most the usual ones, until validation no longer gets better. The weights that validation liked best are kept either way.
+    They are epochs, batch size, learning rate (a multiplier of the usual one) and beta. "auto" leaves the learning rate to a sweep. A
+    number of epochs is trained in full (with dpo at most so many); "auto" trains at most the usual number, with early stopping on the
+    validation loss. The weights with the best validation loss are kept in either case.
     """
     found: dict[str, Any] = {"epochs": _DEFAULT_EPOCHS}
     if asked.get("n_epochs", "auto") != "auto":
@@ -115,7 +115,7 @@ def recipe_options(asked: Mapping[str, Any], recipe: str = "sft") -> dict[str, A
 
 
 def fine_tuned_model_name(project: Project, job: FineTuningJob, model: Model) -> str:
-    """What programs call a job's model, in OpenAI's form."""
+    """Return the name by which programs call the model of a job, in OpenAI's form."""
     return ":".join(["ft", job.document["base"].split(":")[-1], project.config.name, job.document["suffix"] or "", model.id])
 
 
@@ -125,7 +125,10 @@ def _job_base(project: Project, job: FineTuningJob) -> Any:
 
 
 def _create_job_snapshot(jobs: FineTuningQueue, job: FineTuningJob) -> Snapshot:
-    """The job's files as items, frozen: all of a training file is trained on but for what stands in for a validation file."""
+    """Import the files of the job as items and create a snapshot.
+
+    The whole training file is trained on, except for the share that replaces a missing validation file.
+    """
     project, method, name = jobs.project, job_method(job), _file_source_name(jobs, job.training_file)
     train = method.files.import_examples(project, jobs.uploads.path(job.training_file), name)
     if job.validation_file is None:
@@ -148,14 +151,14 @@ def _create_job_snapshot(jobs: FineTuningQueue, job: FineTuningJob) -> Snapshot:
 
 
 def _file_source_name(jobs: FineTuningQueue, file: str) -> str:
-    """The name under which a file's answers are kept: that of the upload, and its id, since many a file is called train.jsonl."""
+    """Return the name under which the answers of a file are kept: its file name and its id, since many files are called train.jsonl."""
     return f"{jobs.uploads.get(file)['filename']} ({file})"
 
 
 def _add_event_once(
     jobs: FineTuningQueue, job: FineTuningJob, message: str, level: str = "info", data: Mapping[str, Any] | None = None
 ) -> None:
-    """Tell what a resumed job has told before only once."""
+    """Record an event unless the job has one with the same message, as a resumed job may."""
     said, _ = jobs.list_events(job.id, after=None, limit=10_000)
     if message not in {event.message for event in said}:
         jobs.add_event(job.id, message, level=level, data=data)
@@ -163,9 +166,10 @@ def _add_event_once(
 
 @dataclass
 class _JobProgressReporter:
-    """Tells of progress: each stage, each step that takes a second or longer, and whenever validation was measured.
+    """Record the progress of a job as events: each stage, a step once a second at most, and each evaluation on the validation split.
 
-    When a run will be done is told from its first steps on: by their pace, also for those of later stages that a stage knows of.
+    The finish is estimated from the first steps of a stage on, by their pace, including the steps of later stages where they are known
+    (`steps_ahead`).
     """
 
     jobs: FineTuningQueue
@@ -179,7 +183,7 @@ class _JobProgressReporter:
 
     def report_progress(self, progress: TrainingProgress) -> None:
         now, fields = time.time(), progress.fields
-        if begins := progress.stage != self.stage:  # of a stage that is told of by its steps, the first one is over
+        if begins := progress.stage != self.stage:  # a stage that reports its steps has finished the first one by then
             self.stage, self.stage_start_time, self.stage_first_step = progress.stage, self.last_progress_time, max(0, progress.done - 1)
         self.last_progress_time = now
         validated = fields.get("validation_loss")
@@ -206,7 +210,7 @@ def _select_losses(fields: Mapping[str, float]) -> dict[str, float]:
 
 def _complete_job(jobs: FineTuningQueue, job: FineTuningJob, model: Model) -> None:
     manifest, name = model.manifest, fine_tuned_model_name(jobs.project, job, model)
-    last = manifest["history"][-1]  # measured after the last step, of which progress has told already
+    last = manifest["history"][-1]  # measured after the last step, which progress has reported already
     figures = ", ".join(f"{name.replace('_', ' ')}={value:.4f}" for name, value in _step_metrics(last).items() if name != "step")
     _add_event_once(jobs, job, f"Trained {last['step']} steps: {figures}", data={**_step_metrics(last), "total_steps": manifest["steps"]})
     for words in manifest["summary"]:
@@ -227,8 +231,8 @@ def _complete_job(jobs: FineTuningQueue, job: FineTuningJob, model: Model) -> No
 
 
 def _resolve_hyperparameters(asked: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Hyperparameters with what became of those that were left open."""
-    rows = manifest["rows"]["train"] * manifest["history"][-1]["epoch"] / manifest["steps"]  # a step
+    """Return the hyperparameters of the job, with the value that was used for each "auto"."""
+    rows = manifest["rows"]["train"] * manifest["history"][-1]["epoch"] / manifest["steps"]  # rows of one optimizer step
     found = {
         "n_epochs": round(manifest["options"]["epochs"]),
         "batch_size": max(1, round(rows)),
@@ -239,7 +243,7 @@ def _resolve_hyperparameters(asked: Mapping[str, Any], manifest: Mapping[str, An
 
 
 def _describe_checkpoints(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The one whose weights the model has; others served the training and are gone with it."""
+    """Describe the checkpoint whose weights the model has; the others were deleted after training."""
     best = next((step for step in manifest["history"] if step["step"] == manifest["best_step"]), manifest["history"][-1])
     return [{"step_number": best["step"], "metrics": {**_step_metrics(best), "full_valid_loss": best["validation_loss"]}}]
 
@@ -250,7 +254,7 @@ def _step_metrics(step: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _store_result_file(jobs: FineTuningQueue, job: FineTuningJob, history: Sequence[Mapping[str, Any]]) -> str:
-    """The course of the training as an uploaded CSV file; its id."""
+    """Store the training history as an uploaded CSV file and return its id."""
     if job.document["result_files"]:
         return str(job.document["result_files"][0])
     text = io.StringIO()

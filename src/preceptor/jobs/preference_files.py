@@ -1,4 +1,4 @@
-"""Preference files as OpenAI's fine-tuning by dpo takes them: checked line by line, and brought into the project as comparisons."""
+"""Read preference files in the form of OpenAI's DPO fine-tuning: check them line by line, and import them as comparisons."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LINE_FORM = (
 
 
 class PreferenceExample(NamedTuple):
-    """What is asked, turn by turn, and two answers."""
+    """A prompt (messages) and two answers to it, the preferred and the rejected one."""
 
     messages: list[dict[str, Any]]
     preferred: str
@@ -37,12 +37,12 @@ class PreferenceExample(NamedTuple):
 
 
 def check_file(path: Path, name: str) -> int:
-    """How many examples a file holds; Malformed with its first faults, each with line and field. Reads it row by row."""
+    """Count the examples of a preference file, row by row. Raises MalformedTrainingFile with its first errors, each with line and field."""
     return count_valid_examples(path, name, parse_preference, _LINE_FORM)
 
 
 def parse_preference(row: Mapping[str, Any]) -> PreferenceExample:
-    """A row's prompt and answers; UserError with the field of its first fault."""
+    """Parse a row into its prompt and answers. Raises UserError that names the field of the first error."""
     for name in row:
         if name not in ("input", *OUTPUT_FIELDS):
             raise UserError("there is no such field", "leave it out", where=name)
@@ -62,9 +62,9 @@ def parse_preference(row: Mapping[str, Any]) -> PreferenceExample:
 
 
 def import_examples(project: Project, path: Path, name: str) -> dict[str, Item]:
-    """Bring a checked file's examples into the project: comparisons, and what is preferred as judgments of the file; items by id.
+    """Import the examples of a checked file as comparisons, the preferences as judgments of the file; return the items by id.
 
-    The same two answers to the same prompt are one item, whichever of them is preferred, and the same file again changes nothing.
+    The same two answers to the same prompt are one item, whichever of them is preferred; importing the same file again changes nothing.
     """
     return import_labelled(project, PREFERENCE, Annotator(f"import:{name}", kind="import"), _labelled_items(path))
 
@@ -72,9 +72,9 @@ def import_examples(project: Project, path: Path, name: str) -> dict[str, Item]:
 def build_rows(
     project: Project, taken: Mapping[str, Item], name: str, fractions: Mapping[str, float]
 ) -> tuple[list[SnapshotRow], dict[str, Any]]:
-    """The examples of the file of that name as rows on their sides, and what a manifest says of how they came about.
+    """Build the snapshot rows of the file's examples, with their splits, and the manifest fields that describe how they came about.
 
-    Where its lines contradict each other about two answers, each has half of the probability.
+    Where lines of the file contradict each other about a pair of answers, each answer gets its share of the votes as its probability.
     """
     targets, lineage = {}, {}
     for item, told in read_implicit_answers(project, PREFERENCE, taken.keys()).items():
@@ -86,7 +86,10 @@ def build_rows(
 
 
 def _labelled_items(path: Path) -> Iterator[tuple[Item, dict[str, Any], str]]:
-    """Which answer comes first is drawn by their text, so that the place says nothing of which is better."""
+    """Yield each example as an item with its judgment.
+
+    The order of the two answers follows a hash of their texts, so that position doesn't reveal the preference.
+    """
     for turns, preferred, other in map(parse_preference, read(path, "jsonl")):
         responses = sorted((preferred, other), key=lambda answer: json_digest([turns, answer]))
         content = {"messages": turns, "responses": responses}

@@ -1,4 +1,4 @@
-"""Chat files as OpenAI's fine-tuning takes them: checked line by line, and brought into the project as items with their answers."""
+"""Read chat files in the form of OpenAI's fine-tuning: check them line by line, and import them as items with their answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 MIN_TRAINING_EXAMPLES = 10  # examples, as at OpenAI
-_MAX_REPORTED_ERRORS = 5  # faults that are told in full
+_MAX_REPORTED_ERRORS = 5  # errors that are reported in full
 _ROLE_NAMES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 _TOOL_FIELDS = ("tools", "functions")
 _IGNORED_FIELDS = ("parallel_tool_calls",)  # without tools
@@ -28,16 +28,20 @@ _LINE_FORM = '{"messages": [{"role": "user", "content": "…"}, {"role": "assist
 
 
 class MalformedTrainingFile(UserError):
-    """A training file that can't be trained on; the message names lines and fields."""
+    """Raised for a file that can't be trained on; the message names lines and fields."""
 
 
 def check_file(path: Path, name: str) -> int:
-    """How many examples a file holds; Malformed with its first faults, each with line and field. Reads it row by row."""
+    """Count the examples of a chat file, row by row. Raises MalformedTrainingFile with its first errors, each with line and field."""
     return count_valid_examples(path, name, parse_conversation, _LINE_FORM)
 
 
 def count_valid_examples(path: Path, name: str, read_row: Callable[[Mapping[str, Any]], Any], form: str) -> int:
-    """The same for files of any form. read_row: raises UserError with the field of a row's first fault. form: of a line, as told."""
+    """Count the examples of a file in any line format, row by row.
+
+    Raises MalformedTrainingFile with its first errors, each with line and field. read_row: raises UserError that names the field of a
+    row's first error. form: an example of a line, for the message.
+    """
     faults, count, examples = [], 0, 0
     for fault in _iterate_errors(_open_file(path, name), read_row):
         if fault is None:
@@ -55,13 +59,19 @@ def count_valid_examples(path: Path, name: str, read_row: Callable[[Mapping[str,
 
 
 def read_conversations(path: Path) -> Iterator[list[dict[str, Any]]]:
-    """The conversations of a file that has been checked, each up to the last answer that is learnt: what follows teaches nothing."""
+    """Yield the conversations of a checked file, each up to its last answer that is trained on.
+
+    Messages after it have no effect on training.
+    """
     for row in read(path, "jsonl"):
         yield parse_conversation(row)
 
 
 def parse_conversation(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A row's turns, role and text (and weight 0 where an answer isn't learnt); UserError with the field of its first fault."""
+    """Parse a row into messages with role and content (and weight 0 for an answer that isn't trained on).
+
+    Raises UserError that names the field of the first error.
+    """
     turns = parse_chat_object(row)
     learnt = [at for at, turn in enumerate(turns) if turn["role"] == "assistant" and turn.get("weight") != 0]
     if not learnt:
@@ -72,7 +82,7 @@ def parse_conversation(row: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def parse_chat_object(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The messages of an object that holds nothing else, but for tools that aren't there."""
+    """Parse the messages of an object that may hold nothing else, except for empty tool fields."""
     for name in row:
         if name in _TOOL_FIELDS and row[name]:
             raise UserError("the models here call no tools", "leave tools out", where=name)
@@ -82,18 +92,18 @@ def parse_chat_object(row: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def parse_messages(messages: Any, place: str) -> list[dict[str, Any]]:
-    """A list of messages as turns of role and text."""
+    """Parse a list of messages into dictionaries of role and content. place: the field, for error messages."""
     if not isinstance(messages, list) or not messages:
         raise UserError("must be a list of messages", where=place)
     return [_parse_message(message, f"{place}[{number}]") for number, message in enumerate(messages)]
 
 
 def import_examples(project: Project, path: Path, name: str, *, kind: str = "import") -> dict[str, Item]:
-    """Bring a checked file's examples into the project: items, and their answers as judgments of the file; the items by id.
+    """Import the examples of a checked file as items, and their answers as judgments of the file; return the items by id.
 
-    kind: model, where one wrote the answers, which are then its judgments. A thousand at a time, so that people who work
-    meanwhile don't wait; the same file again changes nothing. Nobody is asked about these items, and the same example twice is
-    one item.
+    kind: `model` where a model wrote the answers, which are then its judgments. Rows are written a thousand at a time, so that people who
+    work meanwhile don't wait; importing the same file again changes nothing. Nobody is asked about these items, and equal examples are one
+    item.
     """
     found = ((item, {"text": target_answer(item), "from": None}, item.id) for item in map(_conversation_item, read_conversations(path)))
     return import_labelled(project, COMPLETION, Annotator(f"{kind}:{name}", kind=kind), found)
@@ -102,7 +112,7 @@ def import_examples(project: Project, path: Path, name: str, *, kind: str = "imp
 def build_rows(
     project: Project, taken: Mapping[str, Item], name: str, fractions: Mapping[str, float]
 ) -> tuple[list[SnapshotRow], dict[str, Any]]:
-    """The examples of the file of that name as rows on their sides, and what a manifest says of how they came about."""
+    """Build the snapshot rows of the file's examples, with their splits, and the manifest fields that describe how they came about."""
     texts = {id_: target_answer(item) for id_, item in taken.items()}
     return build_text_rows(
         taken.values(), texts, find_completion_judgments(project, taken.keys()), fractions=fractions, seed=None, all_turns=True
@@ -110,12 +120,12 @@ def build_rows(
 
 
 def find_completion_judgments(project: Project, wanted: Collection[str]) -> dict[str, list[int]]:
-    """The numbers of the judgments that tell these items' answers."""
+    """Return the numbers of the judgments that hold the answers of these items, by item id."""
     return {item: [number for _, _, number in told] for item, told in read_implicit_answers(project, COMPLETION, wanted).items()}
 
 
 def target_answer(item: Item) -> str:
-    """The answer that an example teaches."""
+    """Return the answer that an example trains."""
     return str(get_completion(item.content))
 
 
@@ -127,7 +137,7 @@ def _open_file(path: Path, name: str) -> FormatReader:
 
 
 def _iterate_errors(rows: FormatReader, read_row: Callable[[Mapping[str, Any]], Any]) -> Iterator[str | None]:
-    """For each row what is wrong with it, in words with line and field, or None. A row that can't be read ends the file."""
+    """Yield for each row its error as text with line and field, or None. A row that can't be read ends the file."""
     while True:
         try:
             row = next(rows)

@@ -1,16 +1,13 @@
 """Attach, save, load and merge low-rank adapters (LoRA, Hu et al. 2021; DoRA, Liu et al. 2024), with a faster LoRA forward pass.
 
-LoRA layers whose thin matrices are folded into the weight for each step: their product costs as much as `rank` more tokens.
+LoRA learns the product of two thin matrices for each layer; DoRA also the length of each of the layer's rows. `families` says which kinds
+of layers are adapted, and for other families `AdapterTargets`. "lora-top" is LoRA on the upper third of the model: what lies under it gives
+the same activations in every epoch and is computed once (`frozen_trunk`).
 
-PEFT's own layer runs the thin matrices beside the weight, and then scales and adds what is as wide as the layer's output,
-three times there and back. Folded, one multiplication reads the tokens on the way there and one on the way back; the thin
-matrices' gradients come from the layer's input and its output's gradient. The same result up to the order of sums.
-
-Low-rank adapters: small trained matrices beside frozen weights, and the merge that makes them part of those.
-
-LoRA (Hu et al. 2021) learns the product of two thin matrices for each layer; DoRA (Liu et al. 2024) also the length of
-each of the layer's rows. Which kinds of layers, `families` says, and for other families `Learnable`. "lora-top" is LoRA on the upper
-third of the model: what lies under it is the same in every epoch and is read once (`trunk`).
+PEFT's own layer applies the thin matrices beside the weight, then scales and adds tensors as wide as the layer's output, three times
+forwards and backwards. Folded into the weight for each step, one multiplication reads the tokens forwards and one backwards, and the thin
+matrices' gradients come from the layer's input and its output's gradient; their product costs as much as `rank` more tokens. The result is
+the same up to the order of sums.
 """
 
 from __future__ import annotations
@@ -31,19 +28,22 @@ from preceptor.errors import UserError
 from preceptor.models.families import get_expert_counts, get_model_family, get_model_type
 from preceptor.models.loading import MODEL_LOCK, silence_transformers, translate_load_errors
 
-_MIN_TOKENS_PER_RANK = 16  # tokens for each of the rank's columns from which folding pays
+_MIN_TOKENS_PER_RANK = 16  # tokens per unit of rank from which folding pays
 
 
 def fold_lora_layers(model: Any) -> Any:
-    """The model with those of PEFT's plain LoRA layers that can be folded made so; packed, transposed and other layers stay."""
+    """Turn a model's plain LoRA layers into `FoldedLoraLinear`, and return the model; quantized, transposed and other layers stay."""
     for part in model.modules():
         if type(part) is Linear and is_linear(part.base_layer):
-            part.__class__ = FoldedLoraLinear  # as PEFT made it in all else: saving, merging, switching off
+            part.__class__ = FoldedLoraLinear  # saving, merging and disabling stay PEFT's
     return model
 
 
 def is_linear(layer: Any) -> bool:
-    """Whether a layer does what torch's linear layer does and nothing more; a router that is made of one also says what it chose."""
+    """Return whether a layer computes what torch's linear layer does and nothing more.
+
+    A router that subclasses it also returns what it chose.
+    """
     if type(layer) is torch.nn.Linear:
         return True
     if not isinstance(layer, torch.nn.Linear) or not layer.weight.is_floating_point() or layer.weight.dim() != 2:
@@ -57,9 +57,10 @@ def is_linear(layer: Any) -> bool:
 
 
 class FoldedLoraLinear(Linear):  # type: ignore[misc]
-    """PEFT's layer, folded where many tokens come at once in the weight's own number format; otherwise as it is."""
+    """PEFT's LoRA layer, folded into the weight where many float32 tokens come at once; otherwise unchanged."""
 
     def forward(self, x: Any, *arguments: Any, **named: Any) -> Any:
+        """Return the layer's output for x (…, in), folded where that pays."""
         if arguments or named or not self._can_fold(x):
             return super().forward(x, *arguments, **named)
         (name,) = self.active_adapters
@@ -69,7 +70,7 @@ class FoldedLoraLinear(Linear):  # type: ignore[misc]
         )
 
     def _can_fold(self, x: Any) -> bool:
-        """One plain adapter, in use, and enough tokens. Rounded to few bits, a weight would lose what is folded into it."""
+        """Return whether one plain adapter is active and there are enough tokens; low precision would lose what is folded into a weight."""
         if self.disable_adapters or self.merged or len(self.active_adapters) != 1 or torch.is_autocast_enabled(x.device.type):
             return False
         (name,) = self.active_adapters
@@ -103,27 +104,28 @@ class _FoldedLoraFunction(torch.autograd.Function):  # type: ignore[misc]
 
 AdapterKind = Literal["none", "lora", "lora-top", "dora"]
 DEFAULT_RANK = 16
-ALPHA_PER_RANK = 2.0  # what the product is multiplied by: alpha / rank
-# Beside stacked experts PEFT takes these names for those of experts that were not stacked yet, and adapts other weights than are asked for.
+ALPHA_PER_RANK = 2.0  # the factor of the product: alpha / rank
+# In a model with stacked experts PEFT takes these names for those of experts before stacking, and adapts other weights than requested.
 _RENAMED_BY_PEFT = {"gate", "gate_proj", "up_proj", "down_proj", "w1", "w2", "w3"}
-TOP_LAYER_SHARE = 1 / 3  # of the layers, from the last down, that "lora-top" adapts
+TOP_LAYER_SHARE = 1 / 3  # the share of the layers, from the last down, that "lora-top" adapts
 
 
 def attach_adapter(model: Any, adapter: AdapterKind, rank: int = DEFAULT_RANK) -> Any:
-    """The model with a new adapter, its own weights frozen; the same model for "none". Drawn from torch's seed.
+    """Return the model with a new adapter, its own weights frozen; the same model for "none". Initialised from torch's seed.
 
-    What isn't the body (a classifier's head) is trained whole. UserError for a model that has nothing for this adapter to learn in.
+    What lies outside the body (a classifier's head) is trained in full. Raises UserError for a model without weights that this adapter can
+    learn in.
     """
     if adapter == "none":
         return model
     family, heads, layers = get_model_family(model.config), _head_names(model), get_layers(model)
     found, top = AdapterTargets.from_model(model, heads), upper_layers(len(layers)) if adapter == "lora-top" else None
-    weights = _parameter_suffixes(found.parameters, top) if adapter != "dora" else []  # the length of whose rows PEFT can't learn
+    weights = _parameter_suffixes(found.parameters, top) if adapter != "dora" else []  # PEFT can't learn the row lengths of these
     if not (found.linear or weights):
         raise UserError(
             f"{get_model_type(model.config)} has no linear layers that an adapter can learn in", "train all of its weights: adapter=none"
         )
-    if alike := next((name for name in found.linear if name.endswith(tuple(heads))), None):  # PEFT would take it for the head
+    if alike := next((name for name in found.linear if name.endswith(tuple(heads))), None):  # PEFT would mistake it for the head
         raise UserError(
             f"{get_model_type(model.config)} calls a layer {alike.rpartition('.')[2]}, as its head",
             "train all of its weights: adapter=none",
@@ -151,13 +153,13 @@ def attach_adapter(model: Any, adapter: AdapterKind, rank: int = DEFAULT_RANK) -
 
 @dataclass(frozen=True)
 class AdapterTargets:
-    """Where an adapter learns in a model whose family names nothing else: the linear layers within its layers, and its experts.
+    """What an adapter learns in, in a model whose family names nothing else: the linear layers within its layers, and its experts.
 
-    linear: names of linear layers. beside: names of others that end alike. experts: names of weights (experts, …, …). weights: those,
-    and of linear layers that PEFT can't be told by their names; adapted as parameters.
+    linear: names of linear layers. excluded: names of other modules with the same endings. experts: names of expert weights, (experts, …,
+    …). parameters: those, and the weights of linear layers that PEFT can't be told by their names; adapted as parameters.
 
-    Never routers: they choose which experts read a token, and what they choose then was learnt over far more text. In a state-space
-    mixer only what leads into it: its kernels read the other weights themselves, and an adapter beside those would learn in vain.
+    Routers are never adapted: they choose which experts read a token, and learnt that from far more text. In a state-space mixer only its
+    input projection is: its kernels read the other weights directly, so that an adapter beside those would learn nothing.
     """
 
     linear: tuple[str, ...]
@@ -167,6 +169,7 @@ class AdapterTargets:
 
     @classmethod
     def from_model(cls, model: Any, heads: Sequence[str] = ()) -> Self:
+        """Find the targets in a model. heads: names of modules outside the body, which are trained in full."""
         inside = {id(part) for part in _body_layers(model).modules()}
         parts = {name: part for name, part in model.named_modules() if id(part) in inside}
         count, _ = get_expert_counts(model.config)
@@ -185,9 +188,7 @@ class AdapterTargets:
             and part is not model.get_output_embeddings()
             and name not in heads
             and not _is_inside(name, set(heads))
-            and not (
-                _is_inside(name, blocks) and _output_width(part) in (1, count)
-            )  # a router, or what weighs the expert that all tokens share
+            and not (_is_inside(name, blocks) and _output_width(part) in (1, count))  # a router, or the gate of the shared expert
             and (not _is_inside(name, mixers) or name.rpartition(".")[2].startswith("in_proj"))
         ]
         renamed = {name for name in linear if experts and name.rpartition(".")[2] in _RENAMED_BY_PEFT}
@@ -198,18 +199,19 @@ class AdapterTargets:
 
     @property
     def suffixes(self) -> list[str]:
+        """The endings of the linear layers' names."""
         return sorted({name.rpartition(".")[2] for name in self.linear})
 
 
 def _parameter_suffixes(weights: Sequence[str], top: Sequence[int] | None) -> list[str]:
-    """Names of weights by their endings, or of those of some layers in full."""
+    """Return the endings of weights' names, or the full names of the weights in the layers `top`."""
     if top is None:
         return sorted(set(map(_name_suffix, weights)))
     return [name for name in weights if any(f".{layer}." in name for layer in top)]
 
 
 def _body_layers(model: Any) -> Any:
-    """What an adapter learns within: the layers, or the whole model where no one list holds them all."""
+    """Return the layers, or the whole model where no one list holds them all."""
     layers = get_layers(model)
     return layers if len(layers) and not model.config.is_encoder_decoder else model
 
@@ -223,14 +225,14 @@ def _output_width(layer: Any) -> int:
 
 
 def _name_suffix(name: str) -> str:
-    """The last two parts of a name."""
+    """Return the last two parts of a name."""
     return ".".join(name.split(".")[-2:])
 
 
 def describe_adapter_coverage(model: Any) -> tuple[list[str], list[str]]:
-    """Endings of the names of what a model's adapter learns in, and of the weights in its layers that stay as they were.
+    """Return the endings of the names of what a model's adapter learns in, and of the weights in its layers that stay frozen.
 
-    The second are those whose like has no adapter anywhere: routers, experts that the adapter can't learn in, a mixer's inside.
+    The second are those without an adapter anywhere: routers, experts that the adapter can't learn in, the inside of a mixer.
     """
     learnt, whole = set[str](), unwrap_model(model)
     for name, part in whole.named_modules():
@@ -253,29 +255,29 @@ def _untrained_weights(layers: Any) -> Iterator[str]:
 
 
 def get_layers(model: Any) -> Any:
-    """The list of a transformers model's layers, from the first to the last; empty where no list holds them all."""
+    """Return the list of a transformers model's layers, from the first to the last; empty where no list holds them all."""
     count = getattr(getattr(model, "body", model).config.get_text_config(), "num_hidden_layers", None)
     lists = (part for part in model.modules() if isinstance(part, torch.nn.ModuleList) and len(part) == count)
     return next(lists, torch.nn.ModuleList())
 
 
 def upper_layers(count: int) -> list[int]:
-    """Numbers of the layers that "lora-top" adapts, counted from 0, of a model that has so many."""
+    """Return the indices, from 0, of the layers that "lora-top" adapts in a model of `count` layers."""
     return list(range(count - max(1, round(TOP_LAYER_SHARE * count)), count)) if count else []
 
 
 def merge_adapter(model: Any) -> Any:
-    """The model itself with its adapter added into its weights; a model without one as it is. The adapter is gone afterwards."""
+    """Merge a model's adapter into its weights, and return the model without it; a model without an adapter is returned as it is."""
     return model.merge_and_unload() if isinstance(model, PeftModel) else model
 
 
 def unwrap_model(model: Any) -> Any:
-    """The transformers model within, adapter layers in place."""
+    """Return the transformers model within a PEFT model, adapter layers in place."""
     return model.get_base_model() if isinstance(model, PeftModel) else model
 
 
 def save_adapter(model: Any, folder: Path, base_name: str) -> None:
-    """The adapter alone, in PEFT's own form, the base called by its name and never by a path of this machine."""
+    """Save the adapter alone in PEFT's own format, with the base called by its name, never by a path of this machine."""
     config = model.peft_config["default"]
     path, config.base_model_name_or_path = config.base_model_name_or_path, base_name
     try:
@@ -283,22 +285,22 @@ def save_adapter(model: Any, folder: Path, base_name: str) -> None:
             model.save_pretrained(folder, save_embedding_layers=False)
     finally:
         config.base_model_name_or_path = path
-    (folder / "README.md").unlink(missing_ok=True)  # a form to be filled in
+    (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty template
 
 
 def load_adapter_weights(model: Any, folder: Path) -> None:
-    """Put the adapter weights of a folder into the adapter that `model` has."""
+    """Load the adapter weights of a folder into the adapter that `model` has."""
     set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
 
 
 def load_with_adapter(model: Any, folder: Path) -> Any:
-    """A base with the adapter that was saved in `folder`, in evaluation mode."""
+    """Return a base model with the adapter that was saved in `folder`, in evaluation mode."""
     with MODEL_LOCK, silence_transformers(), translate_load_errors(folder):
         return PeftModel.from_pretrained(model, folder).eval()
 
 
 def refuse_quantized(base: Path) -> None:
-    """UserError for a base whose weights are packed in few bits where there is no GPU to unpack them."""
+    """Raise UserError for a base with quantized weights where there is no GPU to dequantize them."""
     with silence_transformers(), translate_load_errors(base):
         packing = getattr(AutoConfig.from_pretrained(base, local_files_only=True), "quantization_config", None)
     if packing and not torch.cuda.is_available():
@@ -311,7 +313,7 @@ def refuse_quantized(base: Path) -> None:
 
 
 def _head_names(model: Any) -> list[str]:
-    """Names of what stands beside a classifier's body and has weights."""
+    """Return the names of modules outside a classifier's body that have weights."""
     if not hasattr(model.config, "num_labels") or not type(model).__name__.endswith(("Classifier", "ForSequenceClassification")):
         return []
     body = model.base_model_prefix

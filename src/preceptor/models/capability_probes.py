@@ -1,8 +1,7 @@
-"""Measure a model's general capabilities: the probability of general texts, multiple choice, and retrieval by an encoder's vectors.
+"""Measure a model's general capabilities: the probability of general texts, multiple choice, and retrieval by an encoder's embeddings.
 
-What a causal model knows in general: how probable general texts are to it, and which option of a question.
-
-What an encoder knows in general: which answer belongs to which question, by the nearness of their vectors.
+A causal model is measured by the log-probability of general texts and by the option it prefers; an encoder by which answer's embedding is
+nearest to a question's.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ from preceptor.models.completion_scoring import completion_log_probabilities
 from preceptor.models.embeddings import mean_token_vectors
 from preceptor.types import FloatArray, MultipleChoiceItem
 
-MAX_TEXTS = 48  # general texts that are measured, at most
-MAX_TEXT_TOKENS = 192  # tokens of each, at most: longer ones are left out
+MAX_TEXTS = 48
+MAX_TEXT_TOKENS = 192  # longer texts are left out
 
 
 def render_general_texts(
     tokenizer: Any, texts: Mapping[str, Sequence[ChatMessage]], *, most: int | None = MAX_TEXTS, max_tokens: int = MAX_TEXT_TOKENS
 ) -> dict[str, RenderedConversation]:
-    """The first `most` conversations, by a hash of their ids, that can be rendered in at most `max_tokens`, as tokens."""
+    """Render the first `most` conversations, by a hash of their ids, that fit in `max_tokens` tokens."""
     found: dict[str, RenderedConversation] = {}
     for id_ in sorted(texts, key=lambda id_: hashlib.sha256(id_.encode()).digest()):
         if most is not None and len(found) == most:
@@ -40,17 +39,17 @@ def render_general_texts(
 
 
 def text_log_probabilities(model: Any, tokenizer: Any, texts: Sequence[RenderedConversation]) -> FloatArray:
-    """The log-probability of each text's answer, (texts,) nats."""
+    """Return the log-probability of each text's answer, (texts,) nats."""
     tokens, masks = [each.tokens for each in texts], [each.supervised for each in texts]
     rows = completion_log_probabilities(model, tokens, masks, tokenizer.pad_token_id)
     return np.array([float(row.sum()) for row in rows])
 
 
 def grade_multiple_choice(model: Any, tokenizer: Any, questions: Sequence[MultipleChoiceItem], *, max_tokens: int) -> FloatArray:
-    """1 where the model gives the right option the highest log-probability per character, else 0, (questions,).
+    """Return 1 where the model gives the right option the highest log-probability per character, else 0, (questions,).
 
-    Read as plain text, `Question: … Answer: …`, so that a chat template that training may change doesn't stand between. A
-    question that is longer than `max_tokens` loses its beginning.
+    Read as plain text, `Question: … Answer: …`, so that the result doesn't depend on a chat template that training may change. A question
+    longer than `max_tokens` loses its beginning.
     """
     tokens: list[list[int]] = []
     masks: list[list[bool]] = []
@@ -66,12 +65,15 @@ def grade_multiple_choice(model: Any, tokenizer: Any, questions: Sequence[Multip
     return np.array([float(at == each.answer) for at, each in zip(picked, questions, strict=True)])
 
 
-COSINE_SCALE = 20.0  # of the cosine, as sentence encoders are trained (Reimers & Gurevych 2019, MultipleNegativesRankingLoss)
-MAX_PAIRS = 128  # that are told apart from each other
+COSINE_SCALE = 20.0  # as sentence encoders are trained (Reimers & Gurevych 2019, MultipleNegativesRankingLoss)
+MAX_PAIRS = 128  # pairs among which each answer is to be retrieved
 
 
 def retrieval_log_probabilities(model: Any, tokenizer: Any, texts: Mapping[str, Sequence[ChatMessage]], *, max_tokens: int) -> FloatArray:
-    """The log-probability of each text's answer among all their answers, given what was asked, (texts,) nats: log softmax of cosines."""
+    """Return the log-probability of each text's answer among all answers, given the question, (texts,) nats: log softmax of cosines.
+
+    Empty for fewer than two texts.
+    """
     asked, said = [], []
     for id_ in sorted(texts)[:MAX_PAIRS]:
         *before, answer = texts[id_]
@@ -84,7 +86,7 @@ def retrieval_log_probabilities(model: Any, tokenizer: Any, texts: Mapping[str, 
 
 
 def grade_nearest_options(model: Any, tokenizer: Any, questions: Sequence[MultipleChoiceItem], *, max_tokens: int) -> FloatArray:
-    """1 where the right option's vector is the nearest to the question's, else 0, (questions,)."""
+    """Return 1 where the right option's embedding is the nearest to the question's, else 0, (questions,)."""
     asked = _unit_vectors(model, tokenizer, [each.question for each in questions], max_tokens)
     options = _unit_vectors(model, tokenizer, [option for each in questions for option in each.options], max_tokens)
     ends = np.cumsum([len(each.options) for each in questions])
@@ -93,7 +95,7 @@ def grade_nearest_options(model: Any, tokenizer: Any, questions: Sequence[Multip
 
 
 def _unit_vectors(model: Any, tokenizer: Any, texts: Sequence[str], max_tokens: int) -> FloatArray:
-    """Vectors of length 1 from a classifier's body; leaves the model in the mode it was in."""
+    """Return embeddings of length 1 from a classifier's body; leaves the model in the mode it was in."""
     training, whole = model.training, unwrap_model(model)
     body = getattr(whole, whole.base_model_prefix)
     model.eval()

@@ -1,8 +1,7 @@
 """Prepare a causal language model and its tokenizer for training, and open one for chat.
 
-A causal language model and its tokenizer made ready to learn: a pad token of its own, a chat template, an end.
-
-A model to chat with: a conversation as tokens, cut as in training; where an answer ends; how much it reads.
+Training needs a pad token of its own, a chat template and an end-of-text token. For chat, a conversation is tokenized as in training; the
+folder determines the tokens that end an answer and the context length.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ _CAUSAL_HINT = "this needs a causal model (Llama, GPT-2, Qwen, …); for an enco
 
 
 def check_causal(folder: Path) -> None:
-    """UserError unless the folder holds a model that reads from left to right and writes."""
+    """Raise UserError unless the folder holds a causal language model, which reads from left to right and generates."""
     check_model_folder(folder)
     with silence_transformers(), translate_load_errors(folder):
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
@@ -52,10 +51,10 @@ def check_causal(folder: Path) -> None:
 
 
 def prepare_tokenizer(folder: Path) -> Any:
-    """The folder's tokenizer with what training needs and some lack: an end-of-text token, a pad token of its own, a template.
+    """Load the folder's tokenizer and add what training needs: an end-of-text token, a pad token of its own, a chat template.
 
-    What its family knows of its vocabulary comes first, then the configuration's end, then a new token for padding. A
-    template that isn't there becomes the plain one. All of it is saved with the model.
+    What its family knows of its vocabulary comes first, then the configuration's end token, then a new token for padding. A missing
+    template becomes the plain one. All of it is saved with the model. Raises UserError where no end-of-text token is known.
     """
     with silence_transformers(), translate_load_errors(folder):
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -85,9 +84,9 @@ def _configured_end_token(config: Any, tokenizer: Any) -> str | None:
 
 
 def prepare_causal(folder: Path, tokenizer: Any) -> Any:
-    """The folder's causal model with a vector for each of the tokenizer's tokens, float32, in training mode, without a cache.
+    """Load the folder's causal model with an embedding for each of the tokenizer's tokens, float32, in training mode, without a cache.
 
-    A new token's vectors are the mean of the others', so that it changes hardly any probability.
+    A new token's embeddings are the mean of the others', so that it hardly changes any probability.
     """
     model = load_causal(folder)
     before = model.get_input_embeddings().num_embeddings
@@ -98,7 +97,7 @@ def prepare_causal(folder: Path, tokenizer: Any) -> Any:
             for layer in {id(part): part for part in (model.get_input_embeddings(), model.get_output_embeddings())}.values():
                 layer.weight[before:] = layer.weight[:before].mean(dim=0)
     model.config.pad_token_id = model.generation_config.pad_token_id = tokenizer.pad_token_id
-    model.config.use_cache = False  # nothing is read twice in training
+    model.config.use_cache = False  # training reads every token once
     return model.train()
 
 
@@ -112,12 +111,15 @@ def set_stop_tokens(model: Any, ends: set[int], tokenizer: Any) -> None:
 
 
 class ContextLengthExceeded(UserError):
-    """A conversation, with the answer that it asks for, is longer than the model reads."""
+    """Raised for a conversation that, with the answer requested, is longer than the model's context."""
 
 
 class ChatTokenizer:
-    """Of a model in a folder: `limit` is how many tokens it reads in all, `ends` are those after which an answer is over, `special` its
-    special tokens as they are written."""
+    """The chat tokenizer of a model in a folder.
+
+    limit: how many tokens the model reads in all. end_tokens: those after which an answer is over. special_tokens: the model's special
+    tokens as text.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -129,7 +131,7 @@ class ChatTokenizer:
         self.special_tokens = get_special_tokens(self.tokenizer)
 
     def with_limit(self, most: int) -> ChatTokenizer:
-        """The same, for where no more than so many tokens are read."""
+        """Return this tokenizer with a limit of at most `most` tokens."""
         if most >= self.limit:
             return self
         made = copy(self)
@@ -137,10 +139,10 @@ class ChatTokenizer:
         return made
 
     def encode_prompt(self, turns: Sequence[ChatMessage]) -> list[int]:
-        """The tokens of a conversation (dicts of role and content) up to where the model's turn begins.
+        """Return the tokens of a conversation (dicts of role and content) up to where the model's turn begins.
 
-        UserError when a text holds the model's own special tokens, which would end a turn or begin one, or when the
-        template refuses the conversation.
+        Raises UserError when a text holds the model's own special tokens, which would end a turn or begin one, or when the template refuses
+        the conversation.
         """
         for number, turn in enumerate(turns):
             if mark := next((mark for mark in sorted(self.special_tokens) if mark in turn["content"]), None):
@@ -153,7 +155,10 @@ class ChatTokenizer:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def max_answer_tokens(self, prompt: Sequence[int], wanted: int | None, usual: int) -> int:
-        """How many tokens an answer may have: what is wanted, or the usual if that much is left. TooLong when it doesn't fit."""
+        """Return how many tokens an answer may have: those wanted, or the usual number if so many are left.
+
+        Raises ContextLengthExceeded when the wanted number doesn't fit.
+        """
         left = self.limit - len(prompt)
         if left < (wanted or 1):
             asked = f" and {wanted:,} of the answer" if wanted else ""
@@ -164,22 +169,22 @@ class ChatTokenizer:
 
 
 class ChatModel(ChatTokenizer):
-    """With its weights."""
+    """A chat tokenizer with the model's weights."""
 
     def __init__(self, folder: Path, model: Any = None) -> None:
-        """Loads them, unless they are given."""
+        """Load the weights, unless a model is given."""
         super().__init__(folder)
         self.model = load_causal(folder) if model is None else model
 
 
 def _find_end_tokens(folder: Path, tokenizer: Any) -> frozenset[int]:
-    """What its settings name, its end of text, and what its template puts after an answer."""
+    """Return the end tokens of the generation settings, the end of text, and what the template puts after an answer."""
     found = {tokenizer.eos_token_id}
     if (folder / "generation_config.json").is_file():
         with silence_transformers():
             named = GenerationConfig.from_pretrained(folder, local_files_only=True).eos_token_id
         found |= set(named) if isinstance(named, list) else {named}
-    with suppress(RenderError):  # a template without an end of turn: the end of text is all there is
+    with suppress(RenderError):  # a template without an end of turn: only the end of text is left
         found.add(
             render_conversation(tokenizer, [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], 1_000_000).end_token
         )

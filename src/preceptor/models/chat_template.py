@@ -1,8 +1,8 @@
 """Render conversations to tokens by the tokenizer's chat template, with a mask of the supervised tokens.
 
-The text comes from the tokenizer's own chat template, the same that serving renders with. A base without one gets `PLAIN`,
-which is saved with the model, so that it too is served as it was trained. The tokens before an answer are those that
-serving cuts the same text into.
+The text comes from the tokenizer's own chat template, the same that serving renders with. A base without one gets `PLAIN_TEMPLATE`, which
+is saved with the model, so that it too is served as it was trained. The tokens before an answer are those that serving gets for the same
+text.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from preceptor.types import CHAT_MARKUP, PROMPT_HEADINGS
 
 ChatMessage = Mapping[str, Any]
 
-# Turns one below the other, an answer after a line's end unless the prompt ends in a space or line of its own.
+# Turns one below the other; an answer begins on a new line unless the prompt ends in a space, newline or tab.
 PLAIN_TEMPLATE = (
     "{%- for turn in messages -%}{{- turn['content'] -}}"
     "{%- if turn['role'] == 'assistant' -%}{{- eos_token -}}"
@@ -36,7 +36,7 @@ RENDER_ERROR_REASONS = {
 
 
 class RenderError(Exception):
-    """A row that can't be trained on as it is; `reason` is a key of REASONS."""
+    """Raised for a row that can't be trained on as it is; `reason` is a key of RENDER_ERROR_REASONS."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(RENDER_ERROR_REASONS[reason])
@@ -45,9 +45,10 @@ class RenderError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RenderedConversation:
-    """A conversation's tokens and which of them are learnt (same length). prompt: how many stand before the last answer.
+    """A conversation's tokens.
 
-    end: the token that ends the last answer's turn, which serving stops at.
+    supervised: which of them are supervised, of the same length. prompt_length: how many stand before the last answer. end_token: the token
+    that ends the last answer's turn, at which serving stops.
     """
 
     tokens: list[int]
@@ -57,7 +58,7 @@ class RenderedConversation:
 
 
 def build_conversation(content: Mapping[str, Any], answer: str) -> list[dict[str, Any]]:
-    """An item's content and an answer to it as a conversation that ends with the answer; an earlier last answer gives way."""
+    """Build a conversation from an item's content and an answer to it, which replaces an earlier last answer."""
     if "messages" in content:
         before = [dict(turn) for turn in content["messages"]]
         while before and before[-1]["role"] == "assistant":
@@ -68,7 +69,10 @@ def build_conversation(content: Mapping[str, Any], answer: str) -> list[dict[str
 
 
 def render_chat_text(tokenizer: Any, turns: Sequence[ChatMessage], *, answering: bool) -> str:
-    """The conversation as one text; `answering`: up to where the model's turn begins. Unfit when the template refuses it."""
+    """Render a conversation as one text. Raises RenderError when the template refuses it.
+
+    answering: up to where the model's turn begins.
+    """
     _check_texts(turns)
     plain = [{"role": turn["role"], "content": turn["content"]} for turn in turns]
     try:
@@ -78,10 +82,10 @@ def render_chat_text(tokenizer: Any, turns: Sequence[ChatMessage], *, answering:
 
 
 def render_conversation(tokenizer: Any, turns: Sequence[ChatMessage], max_tokens: int, *, standing: int = 0) -> RenderedConversation:
-    """The tokens of a conversation that ends with an answer. Learnt are that answer, and earlier ones marked with `weight` 1.
+    """Tokenize a conversation that ends with an answer; supervised are that answer, and earlier ones marked with `weight` 1.
 
-    standing: so many characters of the answer (without space around it) are read and not learnt, up to the first token that goes
-    beyond them. Raises Unfit, with the reason, for a row that can't be trained on.
+    standing: this many characters of the answer (without surrounding space) are read and not supervised, up to the first token that goes
+    beyond them. Raises RenderError, with the reason, for a row that can't be trained on.
     """
     _check_conversation(tokenizer, turns)
     text = render_chat_text(tokenizer, turns, answering=False)
@@ -93,7 +97,7 @@ def render_conversation(tokenizer: Any, turns: Sequence[ChatMessage], max_tokens
     if standing:
         read = text.find(turns[-1]["content"].strip(), start) + standing
         supervised = [learn and not start < end <= read for learn, (_, end) in zip(supervised, places, strict=True)]
-    while tokens and places[-1][0] >= stop:  # a line's end after the last turn, which nobody reads
+    while tokens and places[-1][0] >= stop:  # a newline after the last turn, which is never generated
         tokens.pop(), places.pop(), supervised.pop()
     if len(tokens) > max_tokens:
         raise RenderError("too long")
@@ -121,24 +125,24 @@ def _check_conversation(tokenizer: Any, turns: Sequence[ChatMessage]) -> None:
 
 
 def make_plain_template(tokenizer: Any) -> str:
-    """`PLAIN_TEMPLATE`, with the token that this tokenizer begins every text with, if there is one."""
+    """Return `PLAIN_TEMPLATE`, preceded by the tokenizer's begin-of-text token if it begins every text with one."""
     begins = tokenizer.bos_token_id is not None and tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
     return "{{- bos_token -}}" + PLAIN_TEMPLATE if begins else PLAIN_TEMPLATE
 
 
 def uses_plain_template(tokenizer: Any) -> bool:
-    """Whether the tokenizer's template is ours for bases that have none."""
+    """Return whether the tokenizer's template is `PLAIN_TEMPLATE`, as bases without one get."""
     return str(tokenizer.chat_template).endswith(PLAIN_TEMPLATE)
 
 
 def get_special_tokens(tokenizer: Any) -> set[str]:
-    """The special tokens that text is cut at, as they are written; the unknown token isn't one of them."""
+    """Return the special tokens that split a text, as text; without the unknown token."""
     added = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
     return {*added, *tokenizer.all_special_tokens} - {tokenizer.unk_token, "", None}
 
 
 def _answer_span(tokenizer: Any, turns: Sequence[ChatMessage], at: int, text: str) -> tuple[int, int]:
-    """Where in the text the answer of turn `at` stands, its end-of-turn token included."""
+    """Return where in the text the answer of turn `at` begins and ends, its end-of-turn token included."""
     before, after = render_chat_text(tokenizer, turns[:at], answering=True), render_chat_text(tokenizer, turns[: at + 1], answering=False)
     if not text.startswith(before) or not text.startswith(after):
         raise RenderError("template")
@@ -155,9 +159,9 @@ def _answer_span(tokenizer: Any, turns: Sequence[ChatMessage], at: int, text: st
 
 
 def _tokenize_conversation(tokenizer: Any, text: str, start: int) -> tuple[list[int], list[tuple[int, int]], int]:
-    """Tokens of the text, where each stands in it, and how many stand before the last answer.
+    """Return the tokens of the text, the span of each in it, and how many stand before the last answer.
 
-    The text is cut as a whole unless that would join the prompt's end to the answer's beginning: serving cuts the prompt alone.
+    The text is tokenized as a whole unless that would join the prompt's end to the answer's beginning: serving tokenizes the prompt alone.
     """
     prompt = tokenizer(text[:start], add_special_tokens=False)["input_ids"]
     tokens, places = _tokenize_with_offsets(tokenizer, text)
@@ -168,7 +172,7 @@ def _tokenize_conversation(tokenizer: Any, text: str, start: int) -> tuple[list[
 
 
 def _tokenize_with_offsets(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-    if not tokenizer.is_fast:  # it can't say where its tokens stand: prompt and answer are cut apart, and this is one of them
+    if not tokenizer.is_fast:  # it gives no offsets: prompt and answer are tokenized apart, and this is one of them
         ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
         return ids, [(0, len(text))] * len(ids)
     cut = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)

@@ -1,11 +1,8 @@
 """Predict class probabilities of texts with a sequence classifier, and rewards of answers with one of a single output (a reward model).
 
-Class probabilities of texts under a sequence classifier, batched by length.
-
-A reward model: one number for an answer to a conversation, whose differences are log-odds that people like one answer better.
-
-It is a transformers sequence classifier with a single output, over a model that writes (read at the last token that isn't padding,
-which ends the answer) or over an encoder (read as the mean of its tokens). Both read the same from a saved folder as in training.
+A reward model gives one number for an answer to a conversation; the difference between two answers is the log-odds that people prefer one.
+It is a transformers sequence classifier with a single output, over a causal model (read at the last token that isn't padding, which ends
+the answer) or over an encoder (read as the mean of its tokens). Both read a saved folder exactly as in training.
 """
 
 from __future__ import annotations
@@ -39,7 +36,10 @@ BATCH_TOKENS = 2048
 
 
 class TextClassifier:
-    """A trained classifier, loaded once: `answers` in the order of the columns that `predict` returns."""
+    """A trained classifier, loaded once.
+
+    answers: in the order of the columns that `predict` returns. multilabel: whether each answer applies or not by itself.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.tokenizer = load_tokenizer(folder)
@@ -49,8 +49,11 @@ class TextClassifier:
         self.multilabel = is_multilabel(self.model.config)
 
     def predict(self, texts: Sequence[str], *, batch_tokens: int = BATCH_TOKENS) -> FloatArray:
-        """Probability of each answer for each text: (texts, answers) float64; rows sum to 1, but for a model of several labels,
-        which says of each label whether it applies. UserError for a model with a single output, which has nothing to choose among."""
+        """Predict the probability of each answer for each text, (texts, answers) float64.
+
+        Rows sum to 1, except for a multi-label model, which predicts for each label whether it applies. Raises UserError for a model with a
+        single output, which has no classes.
+        """
         if len(self.answers) == 1:
             raise UserError(
                 "this model gives a number, and no answers", "a reward model is read by preceptor.models.classifier.RewardModel"
@@ -60,26 +63,26 @@ class TextClassifier:
         return np.exp(log_probabilities)
 
     def count_tokens(self, texts: Sequence[str]) -> tuple[list[int], int]:
-        """How many tokens each text is, and how many the model reads: what is longer is cut at its end."""
+        """Return the number of tokens of each text, and how many the model reads; longer texts are truncated at their end."""
         limit = get_max_input_tokens(self.tokenizer, self.model.config)
         return [len(ids) for ids in encode_texts(self.tokenizer, texts, 2**30)], limit
 
 
 def class_probabilities(model: TextClassifier | Path, texts: Sequence[str], *, batch_tokens: int = BATCH_TOKENS) -> FloatArray:
-    """`TextClassifier.predict` for a classifier or for its folder."""
+    """Call `TextClassifier.predict` for a classifier or for its folder."""
     classifier = model if isinstance(model, TextClassifier) else TextClassifier(model)
     return classifier.predict(texts, batch_tokens=batch_tokens)
 
 
 def predict_log_probabilities(model: Any, encoded: Sequence[TokenIds], pad_id: int, *, batch_tokens: int = BATCH_TOKENS) -> FloatArray:
-    """Log-probabilities (rows, answers) float64 in the order of `encoded`; leaves the model in the mode it was in."""
+    """Return log-probabilities (rows, answers) float64 in the order of `encoded`; leaves the model in the mode it was in."""
     logits = torch.as_tensor(predict_logits(model, encoded, pad_id, batch_tokens=batch_tokens))
     found = torch.nn.functional.logsigmoid(logits) if is_multilabel(model.config) else torch.log_softmax(logits, dim=-1)
     return np.asarray(found.numpy())
 
 
 def predict_logits(model: Any, encoded: Sequence[TokenIds], pad_id: int, *, batch_tokens: int = BATCH_TOKENS) -> FloatArray:
-    """What the head says, (rows, answers) float64 in the order of `encoded`; leaves the model in the mode it was in."""
+    """Return the head's logits, (rows, answers) float64 in the order of `encoded`; leaves the model in the mode it was in."""
     result = np.zeros((len(encoded), model.config.num_labels))
     training = model.training
     model.eval()
@@ -95,29 +98,34 @@ def predict_logits(model: Any, encoded: Sequence[TokenIds], pad_id: int, *, batc
     return result
 
 
-REWARD_LABEL = "reward"  # the single output's name, by which a folder is known
+REWARD_LABEL = "reward"  # the single output's name, by which a reward model's folder is recognised
 
 
 @dataclass(frozen=True)
 class RewardTokenizer:
-    """Conversations as a reward model reads them. paired: by an encoder, as two texts, what was asked and what was answered."""
+    """A tokenizer of conversations for a reward model.
+
+    encodes_text_pair: whether the model is an encoder, which reads two texts, the question and the answer.
+    """
 
     tokenizer: Any
     encodes_text_pair: bool
 
     @classmethod
     def from_base(cls, base: Path) -> RewardTokenizer:
-        """For a base that is to become a reward model: a model that writes gets a pad token that no answer ends with."""
+        """Create the tokenizer for a base that is to become a reward model; a causal model gets a pad token that no answer ends with."""
         if is_encoder(base):
             return cls(load_tokenizer(base), True)
         tokenizer = prepare_tokenizer(base)
-        if tokenizer.pad_token_id == tokenizer.eos_token_id:  # transformers takes such an end for padding, and reads before it
+        if tokenizer.pad_token_id == tokenizer.eos_token_id:  # transformers would take the end for padding, and read before it
             tokenizer.add_special_tokens({"pad_token": PAD_TOKEN})
         return cls(tokenizer, False)
 
     def encode_conversation(self, turns: Sequence[ChatMessage]) -> list[int]:
-        """Tokens of a conversation that ends with the answer, its end-of-turn token last. Unfit where the template refuses it, or where
-        nothing was asked."""
+        """Return the tokens of a conversation that ends with the answer, its end-of-turn token last.
+
+        Raises RenderError where the template refuses it, or where there is no question.
+        """
         if len(turns) < 2:
             raise RenderError("user last")
         if self.encodes_text_pair:
@@ -129,13 +137,13 @@ class RewardTokenizer:
         )
         if not whole.startswith(before):
             raise RenderError("template")
-        parts = (before, whole[len(before) :].removesuffix("\n"))  # cut apart, as an answer is when it is sampled
+        parts = (before, whole[len(before) :].removesuffix("\n"))  # tokenized apart, as when the answer is generated
         return [token for part in parts for token in self.tokenizer(part, add_special_tokens=False)["input_ids"]]
 
 
 def prepare_reward_model(base: Path, tokenizer: Any) -> Any:
-    """A model to train from a base: a single output, and a vector for each of the tokenizer's tokens."""
-    known = 0  # any token that the base has a vector for: the pad token may be a new one
+    """Create a reward model to train from a base: a single output, and an embedding for each of the tokenizer's tokens."""
+    known = 0  # any token that the base has an embedding for: the pad token may be a new one
     model = prepare_classifier(base, (REWARD_LABEL,), known)
     before = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > before:
@@ -156,7 +164,10 @@ def scale_reward_head(model: Any, factor: float) -> None:
 
 
 class RewardModel:
-    """A trained reward model, loaded once. UserError for a folder that holds something else."""
+    """A trained reward model, loaded once. Raises UserError for a folder that holds something else.
+
+    limit: how many tokens it reads.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -168,10 +179,10 @@ class RewardModel:
         self.limit = get_context_length(folder, self.tokenizer)
 
     def score(self, prompts: Sequence[Sequence[ChatMessage]], answers: Sequence[str]) -> FloatArray:
-        """The reward of each answer to the conversation beside it, (n,) float64; it is held against others to the same conversation.
+        """Return the reward of each answer to the conversation beside it, (n,) float64; comparable among answers to one conversation.
 
-        Where people had to choose, the odds that they took one answer rather than another are e to the power of their difference.
-        UserError for a conversation that the model can't read whole.
+        The odds that people choose one answer over another are e to the power of the difference of their rewards. Raises UserError for a
+        conversation that the model can't read whole.
         """
         if not len(answers):
             return np.zeros(0)
@@ -179,8 +190,10 @@ class RewardModel:
         return score_tokens(self.model, [self._tokens(turns, number) for number, turns in enumerate(conversations)], self.tokenizer)
 
     def max_answer_tokens(self, turns: Sequence[ChatMessage]) -> int:
-        """How many tokens an answer to this conversation may have, so that the model reads it whole; below 0 where it can't read the rest.
-        Unfit for a conversation that its template refuses."""
+        """Return how many tokens an answer to this conversation may have so that the model reads it whole.
+
+        Below 0 where it can't read the rest. Raises RenderError for a conversation that its template refuses.
+        """
         return self.limit - len(self.reader.encode_conversation([*turns, {"role": "assistant", "content": ""}]))
 
     def _tokens(self, turns: Sequence[ChatMessage], number: int) -> list[int]:
@@ -195,11 +208,11 @@ class RewardModel:
 
 
 def score_tokens(model: Any, tokens: Sequence[Sequence[int]], tokenizer: Any) -> FloatArray:
-    """The model's output for each row of tokens, (rows,) float64; leaves the model in the mode it was in."""
+    """Return the reward model's output for each row of tokens, (rows,) float64; leaves the model in the mode it was in."""
     return predict_logits(model, tokens, tokenizer.pad_token_id)[:, 0]
 
 
 def is_reward_model(folder: Path) -> bool:
-    """Whether a model folder holds a reward model."""
+    """Return whether a model folder holds a reward model."""
     with silence_transformers():
         return list(AutoConfig.from_pretrained(folder, local_files_only=True).id2label.values()) == [REWARD_LABEL]

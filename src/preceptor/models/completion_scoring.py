@@ -1,17 +1,14 @@
 """Compute log-probabilities of completions, token by token, and of two answers to one prompt, with gradients.
 
-Log-probabilities of completions, token by token, with the head run where a token is learnt and nowhere else.
+The head runs only at the positions that predict a supervised token: most tokens of a row are its prompt, and the head is the widest layer
+(28 % of the multiplications in a model of half a billion weights). Hidden states are captured before it and go through it in chunks, so
+that the logits are never in memory all at once. What a family does to its logits afterwards is done here too; a model whose own logits
+differ is found by a trial, and then computes them itself.
 
-Most tokens of a row are its prompt, and the head is the widest layer: 28 % of the multiplications in a model of half a
-billion weights. Hidden states are caught before it, those before a learnt token are kept, and go through it in chunks, so
-that the logits never lie in memory all at once. What a family does to its logits afterwards is done here too; a model whose
-own logits come out otherwise is found by a trial, and then computes them itself.
-
-Two answers to one prompt, each token's log-probability with gradients: the prompt is read once where the model allows it.
-
-Joined, a row is prompt, first answer and second answer; each answer sees the prompt and itself, and counts its positions from
-the prompt's end, so that it is told as if it stood alone. Apart, a row is prompt and one answer. Which of both a model may be
-given, `joins` finds out by a trial: some families count positions or look back in their own way.
+For two answers to one prompt the prompt is read once where the model allows it. Joined, a row is prompt, first answer and second answer;
+each answer attends to the prompt and itself, and counts its positions from the prompt's end, so that it is scored as if it stood alone.
+Separate, a row is prompt and one answer. `supports_joined_pairs` finds out by a trial which form a model supports: some families count
+positions or attend back in their own way.
 """
 
 from __future__ import annotations
@@ -37,10 +34,10 @@ _CHUNK_LOGITS = 2**23  # logits at once: 32 MB in float32
 
 @dataclass(frozen=True)
 class LMHead:
-    """A causal model's last layer, and what its family does to the logits: `scale` times, bent below `cap`.
+    """A causal model's last layer, and what its family does to the logits: scaled by `scale`, soft-capped at `cap`.
 
-    exact: whether that gives the model's own logits, see `of`. trunk: the frozen layers under all that is trained, where there
-    are any; what they say of a row is kept.
+    exact: whether that gives the model's own logits, see `from_model`. trunk: the frozen layers below everything trained, if there are any,
+    with the cached activations of rows.
     """
 
     layer: Any
@@ -51,9 +48,10 @@ class LMHead:
 
     @classmethod
     def from_model(cls, model: Any, states: ActivationCache | None = None) -> Self:
-        """The model's head, tried on a few tokens against the model's own logits; UserError where these aren't finite.
+        """Return the model's head, compared on a few tokens with the model's own logits.
 
-        states: what trunks of the same base said before.
+        states: activations of trunks of the same base cached before. Raises UserError where the logits aren't finite, or depend on later
+        tokens.
         """
         config = unwrap_model(model).config.get_text_config()
         scale = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
@@ -62,7 +60,7 @@ class LMHead:
         return cls(layer, scale, head.cap, exact=head._matches_model(model), trunk=FrozenTrunk.from_model(model, states))
 
     def logits(self, hidden: Any) -> Any:
-        """Logits (…, vocabulary) of hidden states (…, width)."""
+        """Return the logits (…, vocabulary) of hidden states (…, width)."""
         logits = self.layer(hidden)
         if self.scale != 1.0:
             logits = logits * self.scale
@@ -91,7 +89,7 @@ class LMHead:
 
 
 def completion_loss(model: Any, head: LMHead, inputs: Mapping[str, Any]) -> Any:
-    """Weighted sum over a batch's learnt tokens of −log p, a float32 scalar with gradients.
+    """Return the weighted sum over a batch's supervised tokens of −log p, a float32 scalar with gradients.
 
     inputs: `input_ids`, `attention_mask`, `supervised` (rows, tokens) bool, `weights` (rows,).
     """
@@ -100,9 +98,9 @@ def completion_loss(model: Any, head: LMHead, inputs: Mapping[str, Any]) -> Any:
 
 
 def loss_at_positions(model: Any, head: LMHead, inputs: Mapping[str, Any], loss: Callable[[Any, slice], Any]) -> Any:
-    """The sum of `loss(logits, part)` over the places from which a batch's learnt tokens are told, a float32 scalar with gradients.
+    """Return the sum of `loss(logits, part)` over the positions that predict a batch's supervised tokens, a float32 scalar with gradients.
 
-    The logits come in chunks (places, vocabulary); part: which of the places these are, in the order of `find_supervised_positions`.
+    The logits come in chunks (positions, vocabulary); part: which of the positions these are, in the order of `find_supervised_positions`.
     """
     keep, _, _ = find_supervised_positions(inputs)
     given = {name: inputs[name] for name in ("input_ids", "attention_mask")}
@@ -115,10 +113,10 @@ def loss_at_positions(model: Any, head: LMHead, inputs: Mapping[str, Any], loss:
 
 
 def log_probabilities_at_positions(model: Any, head: LMHead, given: Mapping[str, Any], places: tuple[Any, Any], wanted: Any) -> Any:
-    """log p of the tokens `wanted` (n,), each told from its place (rows (n,), positions (n,)): (n,) float32 in nats, with gradients.
+    """Return log p of the tokens `wanted` (n,), each predicted at its place: (n,) float32 in nats, with gradients.
 
-    given: `input_ids`, `attention_mask` (rows, tokens), and where rows hold more than a text one after the other `position_ids`
-    and a mask (rows, 1, tokens, tokens) of what sees what. Unlike a sum, they may go into any loss afterwards.
+    given: `input_ids`, `attention_mask` (rows, tokens), and where a row holds several texts `position_ids` and a mask (rows, 1, tokens,
+    tokens) of what attends to what. places: rows (n,) and positions (n,). Unlike a sum, the result may go into any loss.
     """
     if not head.exact:
         return -_cross_entropy(_model_logits(model, head, given, places), wanted)
@@ -130,7 +128,7 @@ def log_probabilities_at_positions(model: Any, head: LMHead, given: Mapping[str,
     if torch.is_grad_enabled() and not any(weight.requires_grad for weight in head.layer.parameters()):
         found: Any = _PositionScores.apply(hidden, wanted, said, head.layer)
         return found
-    chunks = _chunk_slices(len(hidden), head.layer)  # a trained head's gradient isn't known before the loss: its logits are computed twice
+    chunks = _chunk_slices(len(hidden), head.layer)  # a trained head's gradient depends on the loss: its logits are computed twice
     return torch.cat([checkpoint(said, hidden[part], wanted[part], use_reentrant=False) for part in chunks])
 
 
@@ -143,7 +141,7 @@ def completion_log_probabilities(
     head: LMHead | None = None,
     batch_tokens: int = BATCH_TOKENS,
 ) -> list[FloatArray]:
-    """log p of each row's learnt tokens in nats, float64, in the order of the rows; leaves the model in the mode it was in."""
+    """Return log p of each row's supervised tokens in nats, float64, in the order of the rows; leaves the model in the mode it was in."""
 
     def read(logits: Any, wanted: Any) -> tuple[Any]:
         return (-_cross_entropy(logits, wanted, torch.float64),)
@@ -162,9 +160,10 @@ def map_completion_positions(
     head: LMHead | None = None,
     batch_tokens: int = BATCH_TOKENS,
 ) -> list[tuple[Any, ...]]:
-    """What `read(logits, wanted)` makes of each row's learnt places, in the order of the rows; leaves the model in the mode it was in.
+    """Apply `read(logits, wanted)` to each row's supervised positions, in the order of the rows; leaves the model in its mode.
 
-    read: from logits (places, vocabulary) and the tokens that follow (places,) to tensors (places, …); it is given some places at a time.
+    read: from logits (positions, vocabulary) and the tokens that follow (positions,) to tensors (positions, …); called for chunks of
+    positions.
     """
     result: list[tuple[Any, ...]] = [()] * len(tokens)
     training = model.training
@@ -184,7 +183,7 @@ def map_completion_positions(
 
 
 def collate_completions(tokens: Sequence[TokenIds], supervised: Sequence[Any], pad_id: int) -> dict[str, Any]:
-    """A batch: `input_ids`, `attention_mask`, and `supervised`, False at padding, whatever token padding is made of."""
+    """Build a batch: `input_ids`, `attention_mask`, and `supervised`, False at padding whatever the pad token is."""
     batch = pad_sequences(tokens, pad_id)
     learnt = torch.zeros_like(batch["input_ids"], dtype=torch.bool)
     for row, mask in enumerate(supervised):
@@ -205,7 +204,7 @@ def _read_rows(model: Any, head: LMHead, inputs: Mapping[str, Any], read: Callab
 
 
 def find_supervised_positions(inputs: Mapping[str, Any]) -> tuple[Any, Any, Any]:
-    """Positions from which learnt tokens are told (rows, tokens) bool; those tokens and their rows' weights, (n,)."""
+    """Return the positions that predict supervised tokens (rows, tokens) bool; those tokens and their rows' weights, (n,)."""
     keep = torch.zeros_like(inputs["supervised"])
     keep[:, :-1] = inputs["supervised"][:, 1:]
     wanted = inputs["input_ids"].roll(-1, dims=1)[keep]
@@ -213,12 +212,12 @@ def find_supervised_positions(inputs: Mapping[str, Any]) -> tuple[Any, Any, Any]
 
 
 def _hidden_before_head(model: Any, head: LMHead, given: Mapping[str, Any], keep: Any) -> Any:
-    """Hidden states before the head at `keep`, (n, width); the head itself runs at one position only, for form's sake."""
+    """Return the hidden states before the head at `keep`, (n, width); the head itself runs at one position only, which is discarded."""
     return _forward_with_hook(model, head, given, lambda hidden: (hidden[keep], hidden[:1, :1]))[0]
 
 
 def _model_logits(model: Any, head: LMHead, given: Mapping[str, Any], keep: Any) -> Any:
-    """The model's own logits at `keep`, (n, vocabulary)."""
+    """Return the model's own logits at `keep`, (n, vocabulary)."""
     return _forward_with_hook(model, head, given, lambda hidden: (None, hidden[keep][None]))[1].logits[0]
 
 
@@ -233,7 +232,7 @@ def _forward_with_hook(model: Any, head: LMHead, given: Mapping[str, Any], divid
     hook = head.layer.register_forward_pre_hook(before)
     try:
         with head.trunk.replaced_by_cache(given) if head.trunk else nullcontext():
-            # No mask but one of what sees what: padding comes last, where no token looks.
+            # Only a 4-d mask is needed: padding comes last, where no token attends.
             read = given if given["attention_mask"].dim() == 4 else {"input_ids": given["input_ids"]}
             output = model(**read, use_cache=False)
     finally:
@@ -251,7 +250,7 @@ def _cross_entropy(logits: Any, wanted: Any, dtype: Any = torch.float32) -> Any:
 
 
 class _ChunkedLoss(torch.autograd.Function):  # type: ignore[misc]
-    """Head and cross-entropy chunk by chunk, gradients taken at once: nothing is kept for the way back, nothing computed twice."""
+    """Head and loss chunk by chunk, gradients taken at once: nothing is kept for the backward pass, nothing computed twice."""
 
     @staticmethod
     def forward(ctx: Any, hidden: Any, head: LMHead, loss: Callable[[Any, slice], Any], *parameters: Any) -> Any:
@@ -276,8 +275,10 @@ class _ChunkedLoss(torch.autograd.Function):  # type: ignore[misc]
 
 
 class _PositionScores(torch.autograd.Function):  # type: ignore[misc]
-    """What is said from each place under a head that isn't trained: it depends on that place's hidden state alone, so that the
-    gradient is known at once, chunk by chunk, but for a factor."""
+    """Scores of positions under a head that isn't trained.
+
+    Each depends on its position's hidden state alone, so that its gradient is known in the forward pass, chunk by chunk, up to a factor.
+    """
 
     @staticmethod
     def forward(ctx: Any, hidden: Any, wanted: Any, said: Callable[[Any, Any], Any], layer: Any) -> Any:
@@ -303,7 +304,7 @@ PAIR_SIZE = 2
 
 @dataclass(frozen=True)
 class AnswerPair:
-    """A prompt's tokens and two answers to it; learnt: which tokens of each answer count."""
+    """The tokens of a prompt and of two answers to it. supervised: which tokens of each answer count."""
 
     prompt: TokenIds
     answers: tuple[TokenIds, TokenIds]
@@ -321,21 +322,21 @@ class AnswerPair:
 
     @property
     def supervised_counts(self) -> tuple[int, int]:
-        """Learnt tokens of each answer."""
+        """Supervised tokens of each answer."""
         return int(np.sum(self.supervised[0])), int(np.sum(self.supervised[1]))
 
 
 def collate_pairs(forks: Sequence[AnswerPair], pad_id: int, *, joined: bool) -> dict[str, Any]:
-    """Tensors of these forks for `pair_log_probabilities`: what the model reads, and `places` (2, n), `wanted` (n,) and `owner` (n,) of
-    learnt tokens.
+    """Build the tensors of these pairs for `pair_log_probabilities`: the model's inputs, and the targets of the supervised tokens.
 
-    owner: 2 · fork + answer. Padding comes last, where no token looks.
+    places: (2, n), row and position at which each is predicted. wanted: (n,), the tokens. owner: (n,), 2 · pair + answer. Padding comes
+    last, where no token attends.
     """
     return _collate_joined(forks, pad_id) if joined else _collate_separate(forks, pad_id)
 
 
 def pair_log_probabilities(model: Any, head: LMHead, inputs: Mapping[str, Any], forks: int) -> Any:
-    """Summed log-probability of both answers of each fork in nats, (forks, 2) float32, with gradients."""
+    """Return the summed log-probability of both answers of each pair in nats, (forks, 2) float32, with gradients. forks: how many pairs."""
     given = {name: inputs[name] for name in ("input_ids", "attention_mask", "position_ids") if name in inputs}
     said = log_probabilities_at_positions(model, head, given, (inputs["places"][0], inputs["places"][1]), inputs["wanted"])
     sums = torch.zeros(PAIR_SIZE * forks, dtype=said.dtype, device=said.device).index_add(0, inputs["owner"], said)
@@ -345,7 +346,10 @@ def pair_log_probabilities(model: Any, head: LMHead, inputs: Mapping[str, Any], 
 def score_pairs(
     model: Any, head: LMHead, forks: Sequence[AnswerPair], pad_id: int, *, joined: bool, batch_tokens: int = BATCH_TOKENS
 ) -> FloatArray:
-    """The same of any number of forks without gradients, in evaluation mode: (forks, 2) float64 array; leaves the model in its mode."""
+    """Return the summed log-probabilities of both answers of any number of pairs, without gradients: (forks, 2) float64 array.
+
+    In evaluation mode; leaves the model in the mode it was in.
+    """
     result = np.zeros((len(forks), PAIR_SIZE))
     training = model.training
     model.eval()
@@ -364,9 +368,9 @@ def score_pairs(
 
 
 def supports_joined_pairs(model: Any, head: LMHead, pad_id: int, longest: int) -> bool:
-    """Whether the model says the same of two forks joined and apart, up to `longest` tokens.
+    """Return whether the model scores two pairs the same joined and separate, up to `longest` tokens.
 
-    Not where it has a frozen trunk, which keeps rows that stand apart, or looks back over fewer tokens than that.
+    Not where it has a frozen trunk, which caches separate rows, or attends back over fewer tokens than that.
     """
     window = getattr(unwrap_model(model).config.get_text_config(), "sliding_window", None)
     if head.trunk is not None or (window is not None and window < longest):
@@ -378,7 +382,7 @@ def supports_joined_pairs(model: Any, head: LMHead, pad_id: int, longest: int) -
     apart = score_pairs(model, head, forks, pad_id, joined=False)
     try:
         joined = score_pairs(model, head, forks, pad_id, joined=True)
-    except (RuntimeError, TypeError, ValueError):  # it takes no positions, or no mask of its own
+    except (RuntimeError, TypeError, ValueError):  # it takes no position ids, or no 4-d mask
         return False
     return bool(np.allclose(joined, apart, atol=1e-4, rtol=1e-4))
 
@@ -386,7 +390,7 @@ def supports_joined_pairs(model: Any, head: LMHead, pad_id: int, longest: int) -
 def _collate_joined(forks: Sequence[AnswerPair], pad_id: int) -> dict[str, Any]:
     inputs = pad_sequences([fork.joined_tokens for fork in forks], pad_id)
     rows, longest = inputs["input_ids"].shape
-    part = torch.full((rows, longest), 3)  # prompt 0, answers 1 and 2, padding 3, which sees the prompt so that it sees something
+    part = torch.full((rows, longest), 3)  # prompt 0, answers 1 and 2, padding 3, which attends to the prompt: no row may be empty
     positions = torch.zeros_like(inputs["input_ids"])
     for row, fork in enumerate(forks):
         start, first, second = len(fork.prompt), *map(len, fork.answers)
@@ -407,7 +411,10 @@ def _collate_separate(forks: Sequence[AnswerPair], pad_id: int) -> dict[str, Any
 
 
 def _supervised_targets(forks: Sequence[AnswerPair], starts: Sequence[Sequence[tuple[int, int]]]) -> dict[str, Any]:
-    """Of each learnt token: from where it is told, itself, and whose it is. starts: row and place at which each answer begins."""
+    """Return for each supervised token where it is predicted, the token, and its answer.
+
+    starts: row and position of each answer's start.
+    """
     places, wanted, owner = [], [], []
     for number, fork in enumerate(forks):
         for side, (row, start) in enumerate(starts[number]):

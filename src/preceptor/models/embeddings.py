@@ -30,15 +30,15 @@ MAX_TOKENS = 256
 
 
 def embed_texts(folder: Path, texts: Sequence[str], *, batch_tokens: int = BATCH_TOKENS) -> FloatArray:
-    """One vector a text, (texts, hidden) float64, from its first 256 tokens, by a base or a trained classifier's body.
+    """Return an embedding of each text, (texts, hidden) float64, from its first 256 tokens, by a base or a trained classifier's body.
 
-    UserError for a folder that isn't a model, and for an encoder-decoder, which has no one body to read with.
+    Raises UserError for a folder that isn't a model, and for an encoder-decoder, which has no one body to read with.
     """
     return TextEncoder(folder).embed(texts, batch_tokens=batch_tokens)
 
 
 class TextEncoder:
-    """A model that stays loaded, for those who ask for vectors again and again. Threads may share it; they take turns."""
+    """An encoder that stays loaded for repeated calls. Threads may share it; they take turns."""
 
     def __init__(self, folder: Path) -> None:
         self._tokenizer, self._body = load_tokenizer(folder), _load_encoder_body(folder)
@@ -46,16 +46,16 @@ class TextEncoder:
         self._turn = Lock()
 
     def embed(self, texts: Sequence[str], *, batch_tokens: int = BATCH_TOKENS) -> FloatArray:
-        """As `embed_texts`."""
+        """Return an embedding of each text, see `embed_texts`."""
         with self._turn:
             pad_id = self._tokenizer.pad_token_id
             encoded = encode_texts(self._tokenizer, texts, self._longest)
-            encoded = [ids or [pad_id] for ids in encoded]  # an empty text, where nothing marks beginning and end
+            encoded = [ids or [pad_id] for ids in encoded]  # an empty text of a tokenizer that adds no special tokens
             return mean_token_vectors(self._body, encoded, pad_id, batch_tokens=batch_tokens)
 
 
 def mean_token_vectors(body: Any, encoded: Sequence[TokenIds], pad_id: int, *, batch_tokens: int = BATCH_TOKENS) -> FloatArray:
-    """Mean token vector of each row under an encoder's body in evaluation mode, (rows, hidden) float64, in the order of `encoded`."""
+    """Return the mean token vector of each row under an encoder's body in evaluation mode, (rows, hidden) float64, in order."""
     vectors = np.zeros((len(encoded), body.config.hidden_size))
     with torch.inference_mode():
         for batch in batches_by_length([len(ids) for ids in encoded], batch_tokens):

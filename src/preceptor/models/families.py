@@ -1,7 +1,7 @@
-"""What differs between model families, as data: where adapters go, which side is padded, tokens that a tokenizer forgot to name.
+"""What differs between model families, as data: adapter targets, padding side, and special tokens that tokenizers don't name.
 
-A family is known by its configuration's `model_type`. One that nobody named here gets `OTHER`, whose adapters go into every
-linear layer but the head, and works by the Auto classes like the rest.
+A family is known by its configuration's `model_type`. Any other type gets `OTHER_FAMILY`, whose adapters go into every linear layer but the
+head, and works by the Auto classes like the rest.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any, Literal
 class ModelFamily:
     """One family of architectures.
 
-    adapted: endings of the names of its linear layers, the head never among them; none: every linear layer but the head.
-    padding: where its tokenizer pads for generation (training and scoring here pad on the right and mask).
-    transposed: its weights are stored (in, out), as in GPT-2.
-    special: tokens that its tokenizers have in their vocabulary without saying what they are for.
+    model_types: its configurations' `model_type`. adapter_targets: endings of the names of its linear layers, the head never among them;
+    empty: every linear layer but the head. padding: the side its tokenizer pads on for generation (training and scoring here pad on the
+    right and mask). transposed: whether its weights are stored (in, out), as in GPT-2. special_tokens: tokens that its tokenizers have in
+    their vocabulary without declaring their role.
     """
 
     name: str
@@ -50,13 +50,13 @@ FAMILIES = (
     ModelFamily("Gemma", ("gemma", "gemma2", "gemma3_text"), _GATED_TARGETS),
 )
 OTHER_FAMILY = ModelFamily("other", ())
-# What configurations call the number of their experts, and how many of them read a token.
+# Names in configurations of the number of experts, and of how many of them read a token.
 EXPERT_COUNT_FIELDS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 EXPERTS_PER_TOKEN_FIELDS = ("num_experts_per_tok", "num_experts_per_token", "moe_k", "top_k_experts")
 
 
 def get_expert_counts(config: Any) -> tuple[int, int]:
-    """How many experts a layer of a model has, and how many of them read a token; (0, 0) for a model without."""
+    """Return how many experts a layer of a model has, and how many of them read a token; (0, 0) for a model without experts."""
     text = config.get_text_config()
     count, used = (
         next((n for n in (getattr(text, name, None) for name in names) if isinstance(n, int)), 0)
@@ -66,12 +66,12 @@ def get_expert_counts(config: Any) -> tuple[int, int]:
 
 
 def get_model_type(config: Any) -> str:
-    """The `model_type` of a configuration, or of the body's, where a classifier of ours holds another model."""
+    """Return the `model_type` of a configuration, or of its body's, where a mean-pooled classifier holds another model."""
     body = getattr(config, "body", None)
     return str(body.get("model_type") if isinstance(body, Mapping) else config.model_type)
 
 
 def get_model_family(config: Any) -> ModelFamily:
-    """The family of a model's configuration (or of the body's, where a classifier of ours holds another model)."""
+    """Return the family of a model's configuration (or of its body's, where a mean-pooled classifier holds another model)."""
     kind = get_model_type(config)
     return next((family for family in FAMILIES if kind in family.model_types), OTHER_FAMILY)

@@ -1,7 +1,7 @@
-"""Cache the activations of the frozen layers under the lowest trained one.
+"""Cache the activations of the frozen layers below the lowest trained one.
 
-Exact where they run without dropout, which here they do: what they hand on depends on the base and the row alone. The layers
-above get what was kept, in training, in validation, and in every trial of a sweep over the same base.
+Exact where they run without dropout, which they do here: their output depends on the base and the row alone. The layers above get the
+cached activations in training, in validation, and in every trial of a sweep over the same base.
 """
 
 from __future__ import annotations
@@ -15,22 +15,25 @@ import torch
 
 from preceptor.models.adapters import get_layers, unwrap_model
 
-CACHE_BYTES = 2 * 2**30  # bytes of states kept; rows beyond are read anew each time
+CACHE_BYTES = 2 * 2**30  # bytes of activations kept; rows beyond are computed each time
 
 
 @dataclass
 class ActivationCache:
-    """What the frozen layers of one base say of rows, by their tokens: (tokens, width) each, in main memory."""
+    """The activations of one base's frozen layers for each row, by its tokens: (tokens, width) each, in main memory.
+
+    free_bytes: how many bytes more may be kept.
+    """
 
     free_bytes: int = CACHE_BYTES
     _kept: dict[tuple[Any, ...], Any] = field(default_factory=dict, repr=False)
 
     def get(self, key: tuple[Any, ...]) -> Any | None:
-        """What was kept of a row, or None."""
+        """Return the cached activations of a row, or None."""
         return self._kept.get(key)
 
     def put(self, key: tuple[Any, ...], states: Any) -> None:
-        """Keep a row's states while there is room."""
+        """Keep a row's activations while there is room."""
         size = states.numel() * states.element_size()
         if key not in self._kept and size <= self.free_bytes:
             self._kept[key], self.free_bytes = states.to("cpu", copy=True), self.free_bytes - size
@@ -40,7 +43,7 @@ class ActivationCache:
 class FrozenTrunk:
     """The first `depth` layers of a model, none of which is trained, nor anything before them.
 
-    form: makes of hidden states what one of these layers returns.
+    cache: the activations. wrap_output: turns hidden states into what one of these layers returns.
     """
 
     model: Any
@@ -51,7 +54,10 @@ class FrozenTrunk:
 
     @classmethod
     def from_model(cls, model: Any, states: ActivationCache | None = None) -> Self | None:
-        """The model's frozen trunk; None where there is none, or where a trial on a few tokens finds that it can't be left out."""
+        """Return the model's frozen trunk.
+
+        None where there is none, or where a trial on a few tokens finds that caching changes the logits.
+        """
         layers = get_layers(unwrap_model(model))
         depth = count_frozen_layers(model, layers)
         if depth == 0:
@@ -61,13 +67,13 @@ class FrozenTrunk:
 
     @contextmanager
     def replaced_by_cache(self, given: Mapping[str, Any]) -> Iterator[None]:
-        """While the block runs, the trunk hands on what was kept of these rows (`input_ids`, `attention_mask`) and computes nothing."""
+        """Have the trunk return the cached activations of these rows (`input_ids`, `attention_mask`) in the block, computing nothing."""
         handed = self._read(given)
         with _replace_forward(self.layers[: self.depth], lambda *_, **__: self.wrap_output(handed)):
             yield
 
     def _read(self, given: Mapping[str, Any]) -> Any:
-        """States (rows, tokens, width) after the trunk; what isn't kept yet is computed, and kept."""
+        """Return the activations (rows, tokens, width) after the trunk; compute and cache those missing."""
         ids, mask = given["input_ids"], given["attention_mask"]
         keys = [self._key(row, length) for row, length in zip(ids.tolist(), mask.sum(dim=1).tolist(), strict=True)]
         found = {row: states for row, key in enumerate(keys) if (states := self.cache.get(key)) is not None}
@@ -82,7 +88,7 @@ class FrozenTrunk:
         return handed
 
     def _key(self, row: list[int], length: int) -> tuple[Any, ...]:
-        """By the row's tokens, and by what else decides over its states: how deep the trunk is, and its number format."""
+        """Return the cache key of a row: its tokens, and what else its activations depend on: the trunk's depth and number format."""
         kind = self.model.device.type
         return self.depth, torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind), tuple(row[:length])
 
@@ -90,10 +96,10 @@ class FrozenTrunk:
         training = self.model.training
         self.model.eval()
         try:
-            with torch.inference_mode(False), torch.no_grad():  # states made for inference only couldn't be trained on
+            with torch.inference_mode(False), torch.no_grad():  # inference tensors can't be used in training
                 return _run_until_layer(
                     self.layers[self.depth], lambda: self.model(input_ids=ids.clone())
-                )  # padding comes last, where no token looks
+                )  # padding comes last, where no token attends
         finally:
             self.model.train(training)
 
@@ -111,20 +117,20 @@ class FrozenTrunk:
 
 
 def count_frozen_layers(model: Any, layers: Any) -> int:
-    """How many of the first layers lie under all that is trained."""
+    """Return how many of the first layers lie below everything trained."""
     trained = {id(weights) for weights in model.parameters() if weights.requires_grad}
     trained_in = [trained & {id(weights) for weights in layer.parameters()} for layer in layers]
     if not trained or trained - set().union(*trained_in):
-        return 0  # nothing is, or something outside the layers, which may lie under them
+        return 0  # nothing is trained, or something outside the layers, which may lie below them
     return next(depth for depth, inside in enumerate(trained_in) if inside)
 
 
 class _LayerReached(Exception):
-    """A model came to the layer at which it was to stop."""
+    """Raised to stop a model's forward pass at a layer."""
 
 
 def _run_until_layer(layer: Any, run: Callable[[], Any]) -> Any:
-    """The hidden states that come to `layer`, of which nothing is run."""
+    """Return the hidden states that reach `layer`, which isn't run."""
     came: list[Any] = []
 
     def stop(_: Any, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> None:
@@ -142,7 +148,7 @@ def _run_until_layer(layer: Any, run: Callable[[], Any]) -> Any:
 
 
 def _output_wrapper(model: Any, layer: Any) -> Callable[[Any], Any]:
-    """What makes of hidden states that which `layer` returns: they alone, or the first of several."""
+    """Return a function that turns hidden states into what `layer` returns: they alone, or the first of several."""
     seen: list[Any] = []
     hook = layer.register_forward_hook(lambda _, __, output: seen.append(output))
     try:
@@ -158,7 +164,7 @@ def _output_wrapper(model: Any, layer: Any) -> Callable[[Any], Any]:
 
 @contextmanager
 def _replace_forward(layers: Any, forward: Callable[..., Any]) -> Iterator[None]:
-    """While the block runs, `forward` answers in place of each of these layers."""
+    """Replace the forward pass of each of these layers by `forward` in the block."""
     for layer in layers:
         layer.forward = forward
     try:

@@ -1,16 +1,11 @@
 """Export a Llama model as a GGUF file (llama.cpp, Ollama) with its tokenizer, and an Ollama Modelfile.
 
-A byte-level BPE tokenizer as GGUF has it: tokens with their kinds, merges, how text is split before, special tokens, template.
-
-A Llama model's folder as one GGUF file, the form that llama.cpp and Ollama read: weights, tokenizer, chat template, end tokens.
-
-What can't be packed such that it says the same there is refused with the reason. Names of fields and tensors: the GGUF
+The file holds weights, a byte-level BPE tokenizer (tokens with their types, merges, the pre-tokenizer's name, special tokens), the chat
+template and end tokens. What wouldn't give the same outputs there is refused with the reason. Names of fields and tensors: the GGUF
 specification (ggml-org/ggml, docs/gguf.md) and llama.cpp's own converter.
 
-Ollama's Modelfile for a model that was packed: Ollama doesn't run a GGUF file's own chat template, and has one in Go's words.
-
-A template that lays turns one after another, with a system message of its own where there is none, is taken apart into what stands
-around each of them, and put together again; one that does more has no such form, which is said.
+Ollama doesn't run a GGUF file's chat template, and has templates in Go's language: a template that lays turns one after another, with a
+default system message, is taken apart into what stands around each turn and rebuilt; any other is refused.
 """
 
 from __future__ import annotations
@@ -36,7 +31,11 @@ _LLAMA_3_PATTERN = (
 
 @dataclass(frozen=True)
 class GgufTokenizer:
-    """tokens, kinds: of each number; named: begin, end, pad and the like by GGUF's names; splitting: llama.cpp's name for it."""
+    """A tokenizer in GGUF's terms.
+
+    tokens, token_types: by token id. merges: of the BPE. pre_tokenizer: llama.cpp's name for it. special_ids: begin, end, pad and other
+    tokens by GGUF's names. adds_bos: whether texts begin with the begin-of-text token. template: the chat template.
+    """
 
     tokens: list[str]
     token_types: list[int]
@@ -48,7 +47,10 @@ class GgufTokenizer:
 
 
 def build_gguf_tokenizer(chat: ChatTokenizer, count: int) -> GgufTokenizer:
-    """The tokenizer of a model with `count` token vectors; UserError for one that llama.cpp doesn't read as transformers does."""
+    """Build the tokenizer of a model with `count` token embeddings.
+
+    Raises UserError for a tokenizer that llama.cpp doesn't read as transformers does.
+    """
     tokenizer = chat.tokenizer
     made = json.loads(tokenizer.backend_tokenizer.to_str()) if tokenizer.is_fast else {}
     if (made.get("model") or {}).get("type") != "BPE" or made["model"].get("byte_fallback") or made.get("normalizer"):
@@ -65,7 +67,7 @@ def build_gguf_tokenizer(chat: ChatTokenizer, count: int) -> GgufTokenizer:
 
 
 def _pre_tokenizer_name(given: Any) -> str:
-    """llama.cpp's name for how a text is split before its bytes are merged; UserError for a way that has none here."""
+    """Return llama.cpp's name for how a text is split before its bytes are merged. Raises UserError for one without a name here."""
     steps = given["pretokenizers"] if given and given["type"] == "Sequence" else [given]
     kinds = [step and step["type"] for step in steps]
     last = steps[-1]
@@ -82,7 +84,7 @@ def _pre_tokenizer_name(given: Any) -> str:
 
 
 def _special_token_ids(chat: ChatTokenizer) -> dict[str, int]:
-    """Special tokens by GGUF's names. The end is what the template puts after an answer: a program that stops elsewhere rambles on."""
+    """Return special tokens by GGUF's names; the end of turn is what the template puts after an answer, or generation wouldn't stop."""
     tokenizer = chat.tokenizer
     turn = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     try:
@@ -94,7 +96,7 @@ def _special_token_ids(chat: ChatTokenizer) -> dict[str, int]:
 
 
 def _adds_bos(tokenizer: Any) -> bool:
-    """Whether a text's tokens begin with the begin-of-text token."""
+    """Return whether a text's tokens begin with the begin-of-text token."""
     return bool(tokenizer.bos_token_id is not None and tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id])
 
 
@@ -104,9 +106,9 @@ _FOLDER_HINT = "a Hugging Face folder holds it as it is: preceptor export model 
 
 
 def export_gguf(folder: Path, file: Path, *, name: str, dtype: GgufDtype = "float32") -> Path:
-    """Write a causal model's folder into a GGUF file; `file` must not be there yet. Norms stay in float32.
+    """Write a causal model's folder into a new GGUF file. Norms stay in float32.
 
-    UserError for another family than Llama, and for a part of a Llama that the form can't hold.
+    file: must not exist yet. Raises UserError for another family than Llama, and for a part of a Llama that the format can't hold.
     """
     import gguf
 
@@ -133,12 +135,12 @@ def export_gguf(folder: Path, file: Path, *, name: str, dtype: GgufDtype = "floa
 
 
 def unpack_gguf(file: Path, folder: Path) -> Path:
-    """What other software finds in a GGUF file, as a folder: read by transformers, which shares no line with `export_gguf`."""
+    """Convert a GGUF file to a folder with transformers, which shares no code with `export_gguf`: what other software finds in it."""
     return convert_gguf(file, folder)
 
 
 def check_gguf_exportable(config: Any) -> None:
-    """UserError unless the configuration is that of a Llama as llama.cpp computes it."""
+    """Raise UserError unless the configuration is that of a Llama as llama.cpp computes it."""
     if config.model_type != GGUF_ARCHITECTURE:
         raise UserError(f"a GGUF file is written of the Llama family, and this is {config.model_type}", _FOLDER_HINT)
     rope = getattr(config, "rope_parameters", None) or {}
@@ -183,7 +185,7 @@ def _write_tokenizer(writer: Any, words: GgufTokenizer) -> None:
 
 
 def _named_tensors(model: Any) -> Iterator[tuple[str, Any]]:
-    """Names and weights as llama.cpp has them; a tied head isn't written twice."""
+    """Yield names and weights as llama.cpp has them; a tied head isn't written twice."""
     import gguf
 
     config = model.config
@@ -198,14 +200,14 @@ def _named_tensors(model: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _rotary_heads(name: str, config: Any) -> int:
-    """Of a query's or a key's weights; 0 for all others."""
+    """Return the number of heads of a query's or a key's weights; 0 for all others."""
     if name.endswith("q_proj.weight"):
         return int(config.num_attention_heads)
     return int(config.num_key_value_heads) if name.endswith("k_proj.weight") else 0
 
 
 def _interleave_rotary_pairs(weight: Any, heads: int) -> Any:
-    """Rotated pairs one beside the other in each head: transformers has them half a head apart."""
+    """Put rotated pairs next to each other in each head: transformers has them half a head apart."""
     if not heads:
         return weight
     rows, columns = weight.shape
@@ -217,9 +219,10 @@ _SAMPLE_TEXTS = ("first-said", "then-said", "last-said")
 
 @dataclass(frozen=True)
 class ChatMarkup:
-    """What stands before the first turn, and before and after each role's; after a user's turn the model's begins.
+    """What stands around the turns of a conversation.
 
-    usual: the system message of a conversation without one; none where it is empty.
+    prefix: before the first turn. system, user: before and after such a turn; after a user's turn the model's begins. after_answer: after
+    the model's turn. default_system: the system message of a conversation without one; empty for none.
     """
 
     prefix: str
@@ -229,14 +232,14 @@ class ChatMarkup:
     default_system: str
 
     def render_text(self, turns: Sequence[ChatMessage]) -> str:
-        """A conversation laid out, as Ollama does it."""
+        """Render a conversation as Ollama does."""
         if self.default_system and turns[0]["role"] != "system":
             turns = [{"role": "system", "content": self.default_system}, *turns]
         around = {"system": self.system, "user": self.user, "assistant": ("", self.after_answer)}
         return self.prefix + "".join(around[turn["role"]][0] + turn["content"] + around[turn["role"]][1] for turn in turns)
 
     def ollama_template(self) -> str:
-        """The same as Ollama's template."""
+        """Return the markup as an Ollama template."""
         roles = {"system": self.system, "user": self.user}
         parts = [f'if eq .Role "{role}" }}}}{before}{{{{ .Content }}}}{after}{{{{ else ' for role, (before, after) in roles.items()]
         return (
@@ -246,10 +249,13 @@ class ChatMarkup:
 
 
 def render_modelfile(chat: ChatTokenizer, file: str) -> str:
-    """The text of a Modelfile for a GGUF file beside it; UserError where the chat template isn't turns one after another."""
+    """Return the text of a Modelfile for a GGUF file beside it.
+
+    Raises UserError where the chat template does more than lay turns one after another.
+    """
     around = _extract_markup(chat)
     tokenizer = chat.tokenizer
-    if tokenizer.bos_token and tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]:  # which the program puts there itself
+    if tokenizer.bos_token and tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]:  # which Ollama adds itself
         around = replace(around, prefix=around.prefix.removeprefix(tokenizer.bos_token))
     if any(
         mark in around.render_text(_sample_conversation("user", "assistant")) + around.render_text(_sample_conversation("system"))
@@ -276,7 +282,7 @@ def _extract_markup(chat: ChatTokenizer) -> ChatMarkup:
     before = again.removeprefix(after_answer)
     first, usual = begin.removesuffix(before), ""
     system = (before_system.removeprefix(first), between.removesuffix(before))
-    if not before_system.startswith(first):  # then it is a system message
+    if not before_system.startswith(first):  # then `first` is the default system message
         first, usual = "", first.removeprefix(system[0]).removesuffix(system[1])
     found = ChatMarkup(first, system, (before, after), after_answer, usual)
     same = opening == begin and answered == after == end
@@ -291,7 +297,7 @@ def _sample_conversation(*roles: str) -> list[ChatMessage]:
 
 
 def _split_around_samples(text: str, count: int) -> list[str]:
-    """What stands around the texts that were said; UserError where one isn't there just once."""
+    """Return what stands around the sample texts. Raises UserError where one doesn't occur exactly once."""
     pieces = []
     for said in _SAMPLE_TEXTS[:count]:
         if text.count(said) != 1:

@@ -30,9 +30,9 @@ from preceptor.models.atomic_folder import create_folder_atomically
 from preceptor.models.batching import get_max_input_tokens, is_out_of_memory
 from preceptor.models.mean_pooling import MeanPooledClassifier, MeanPooledConfig, padding_changes_output
 
-# Hold this while a model is made, loaded, resized or given an adapter. Meanwhile transformers replaces `tie_weights` of all its models by
+# Hold this while a model is created, loaded, resized or given an adapter. Meanwhile transformers replaces `tie_weights` of all models by
 # a function that does nothing, and torch's default dtype, for the whole process. Of two threads that load at once, the second takes that
-# function for the real one and leaves it behind: from then on every head that shares its weights with the embeddings would be drawn anew.
+# function for the real one and leaves it behind: from then on every tied head would be initialised at random.
 MODEL_LOCK = threading.RLock()
 MULTILABEL = "multi_label_classification"  # as transformers calls it in `problem_type`
 ALTERED_HINT = "restore the model's folder from a backup, or train it anew"
@@ -40,7 +40,10 @@ BASE_HINT = "a base is a transformers folder with config.json, model.safetensors
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The folder's tokenizer; one without a pad token pads with its end-of-text token (masked out wherever it is used)."""
+    """Load the folder's tokenizer; one without a pad token pads with its end-of-text token (masked out wherever it is used).
+
+    Raises UserError where it has neither.
+    """
     check_model_folder(folder)
     with silence_transformers(), translate_load_errors(folder):
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -52,18 +55,18 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def get_context_length(folder: Path, tokenizer: Any) -> int:
-    """How many tokens at once the folder's model reads, see `get_max_input_tokens`."""
+    """Return how many tokens at once the folder's model reads, see `get_max_input_tokens`."""
     with silence_transformers(), translate_load_errors(folder):
         return get_max_input_tokens(tokenizer, AutoConfig.from_pretrained(folder, local_files_only=True))
 
 
 def prepare_classifier(folder: Path, answers: Sequence[str], pad_id: int, *, several: bool = False) -> Any:
-    """A classifier to train from a base: one logit per answer, float32, a new head (or an earlier task's, if its answers are the same).
+    """Create a classifier to train from a base: one logit per answer, float32, a new head (or an earlier task's with the same answers).
 
-    several: each answer applies or doesn't by itself; the model's configuration says so (`problem_type`).
+    several: whether each answer applies or not by itself (multi-label); the model's configuration says so (`problem_type`).
 
-    Encoders get a head over the mean of their tokens; decoders, and what else transformers can make a sequence
-    classifier of, their family's own head, drawn from torch's seed. UserError for others.
+    Encoders get a head over the mean of their tokens; decoders, and other models that transformers can turn into a sequence classifier,
+    their family's own head, initialised from torch's seed. Raises UserError for others.
     """
     check_model_folder(folder)
     model = _create_classifier(folder, dict(enumerate(answers)), pad_id, several)
@@ -93,7 +96,7 @@ def _create_classifier(folder: Path, labels: dict[int, str], pad_id: int, severa
 
 
 def _refuse_padding_sensitive(model: Any, folder: Path, pad_id: int) -> None:
-    """UserError for a classifier that says another thing of a text beside longer ones than alone, or can't be read by its tokens."""
+    """Raise UserError for a classifier whose logits for a text change with padding, or that can't be read by its tokens."""
     end = model.config.eos_token_id
     last = [end] if model.config.is_encoder_decoder and isinstance(end, int) else []
     with _translate_trial_errors(folder, model.config):
@@ -106,7 +109,7 @@ def _refuse_padding_sensitive(model: Any, folder: Path, pad_id: int) -> None:
 
 @contextmanager
 def _translate_trial_errors(folder: Path, config: Any) -> Iterator[None]:
-    """A UserError for a base that, tried on a few tokens, needs more than those."""
+    """Raise UserError for a base that, tried on a few tokens, needs other inputs too."""
     try:
         yield
     except UserError:
@@ -120,7 +123,7 @@ def _translate_trial_errors(folder: Path, config: Any) -> Iterator[None]:
 
 
 def _with_new_head(folder: Path, config: Any) -> Any:
-    """The body of an earlier task's classifier under a head drawn anew: its own head knows other answers."""
+    """Return the body of an earlier task's classifier under a newly initialised head, since its own has other answers."""
     model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
     body = AutoModel.from_pretrained(folder, config=config, dtype=torch.float32, local_files_only=True)
     getattr(model, model.base_model_prefix).load_state_dict(body.state_dict())
@@ -132,7 +135,7 @@ def _is_encoder(config: Any) -> bool:
 
 
 def is_encoder(folder: Path) -> bool:
-    """Whether the folder holds an encoder, or a classifier that was made of one; costs nothing."""
+    """Return whether the folder holds an encoder or a classifier made of one; reads the configuration only."""
     check_model_folder(folder)
     with silence_transformers(), translate_load_errors(folder):
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
@@ -140,14 +143,14 @@ def is_encoder(folder: Path) -> bool:
 
 
 def check_encoder(folder: Path, recipe: str) -> None:
-    """UserError unless the folder holds an encoder, see `is_encoder`."""
+    """Raise UserError unless the folder holds an encoder, see `is_encoder`."""
     if not is_encoder(folder):
         hint = f"{recipe} needs an encoder (minilm, BERT, ModernBERT, …); for a model that writes: classify with adapter=lora"
         raise UserError(f"{folder.name} is not an encoder", hint, where=str(folder))
 
 
 def load_classifier(folder: Path) -> Any:
-    """A trained sequence classifier, float32, in evaluation mode; its answers are `config.id2label`."""
+    """Load a trained sequence classifier, float32, in evaluation mode; its answers are `config.id2label`."""
     check_model_folder(folder)
     with MODEL_LOCK, silence_transformers(), translate_load_errors(folder):
         model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
@@ -155,19 +158,19 @@ def load_classifier(folder: Path) -> Any:
 
 
 def is_multilabel(config: Any) -> bool:
-    """Whether each of a classifier's answers applies or doesn't by itself, as its configuration says."""
+    """Return whether each of a classifier's answers applies or not by itself, as its configuration says."""
     return getattr(config, "problem_type", None) == MULTILABEL
 
 
 def load_causal(folder: Path, *, dtype: Any = torch.float32) -> Any:
-    """The folder's causal language model, in evaluation mode."""
+    """Load the folder's causal language model, in evaluation mode."""
     check_model_folder(folder)
     with MODEL_LOCK, silence_transformers(), translate_load_errors(folder):
         return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True).eval()
 
 
 def count_parameters(folder: Path) -> int:
-    """Weights in a model folder, counted from the file's header alone; a tied head counts once."""
+    """Count the weights in a model folder from the files' headers alone; a tied head counts once."""
     check_model_folder(folder)
     return sum(_count_file_parameters(path) for path in folder.glob("*.safetensors"))
 
@@ -178,17 +181,17 @@ def _count_file_parameters(path: Path) -> int:
 
 
 def estimate_weights_bytes(folder: Path) -> int:
-    """Bytes that the weights below a folder take once they are loaded, as float32; 0 where it holds none that can be read."""
+    """Estimate the bytes that the weights below a folder take once loaded as float32; 0 where none can be read."""
     try:
         return 4 * sum(_count_file_parameters(path) for path in folder.rglob("*.safetensors"))
     except (OSError, SafetensorError):
-        return 0  # loading says what is wrong
+        return 0  # loading will report what is wrong
 
 
 def check_model_folder(folder: Path) -> None:
-    """UserError unless the folder is there, looks like a model, and holds what was kept in it where it says what that was.
+    """Raise UserError unless the folder exists, looks like a model, and matches its recorded checksums where it has them.
 
-    Its files are read for that, once in a process; a base of one's own says nothing, and costs nothing.
+    Its files are read for that once per process; a custom base has no checksums, and costs nothing.
     """
     if not folder.is_dir():
         raise UserError(f"there is no model folder {folder.name}", BASE_HINT, where=str(folder))
@@ -200,17 +203,17 @@ def check_model_folder(folder: Path) -> None:
 
 
 def convert_gguf(gguf: Path, out: Path) -> Path:
-    """Unpack a GGUF file into a plain float32 transformers folder `out`, which appears complete or not at all."""
+    """Convert a GGUF file into a plain float32 transformers folder `out`, which appears complete or not at all."""
     if not gguf.is_file():
         raise UserError(f"there is no GGUF file {gguf.name}", "give the path of a .gguf file", where=str(gguf))
-    modeling_gguf_pytorch_utils.tqdm = logging.tqdm  # else the unpacking draws a bar that has no switch
+    modeling_gguf_pytorch_utils.tqdm = logging.tqdm  # else unpacking shows a progress bar that can't be disabled
     with MODEL_LOCK, silence_transformers(), translate_load_errors(gguf):
         packed = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, local_files_only=True)
         settings = packed.config.to_dict()
         for packing in ("quantization_config", "_name_or_path", "transformers_version"):
             settings.pop(packing, None)
-        # A model that remembers its quantisation refuses to be saved, so its weights move into a fresh one.
+        # A model that records its quantization refuses to be saved, so its weights move into a new one.
         model = type(packed)(type(packed.config)(**settings))
         model.load_state_dict(packed.state_dict(), strict=False)
         model.tie_weights()
@@ -222,7 +225,7 @@ def convert_gguf(gguf: Path, out: Path) -> Path:
 
 @contextmanager
 def translate_load_errors(source: Path) -> Iterator[None]:
-    """What transformers says of a folder it can't read, as a UserError that names the folder."""
+    """Turn what transformers raises for a folder it can't read into a UserError that names the folder."""
     try:
         yield
     except (OSError, ValueError, KeyError) as error:
@@ -235,9 +238,9 @@ _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 
 @contextmanager
 def silence_transformers() -> Iterator[None]:
-    """Draw no progress bars and print no load reports of transformers for what this thread does in the block.
+    """Show no progress bars and no load reports of transformers for what this thread does in the block.
 
-    Other threads, and whatever the program around has set, go on as they are: a context variable is what bars and log handlers look at.
+    Other threads, and the settings of the surrounding program, are unaffected: bars and log handlers look at a context variable.
     """
     token = _QUIET.set(True)
     try:
@@ -252,8 +255,8 @@ def _progress_bar_hook(factory: Any, arguments: tuple[Any, ...], settings: dict[
     return _earlier_hook(factory, arguments, settings) if _earlier_hook else factory(*arguments, **settings)
 
 
-# What these libraries say of their own calls, and nobody who trains can act on. Said once for the process, never switched: a switch in
-# one thread (`warnings.catch_warnings`) is a switch in all, and the last to leave puts back what another had set.
+# Warnings of these libraries about their own calls, which users can't act on. Ignored once for the process: a temporary filter in
+# one thread (`warnings.catch_warnings`) applies to all, and the last to leave restores what another had set.
 warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)  # PEFT asks transformers for it
 warnings.filterwarnings("ignore", "Setting `save_embedding_layers` to `True`", UserWarning)  # which is what a new pad token needs
 

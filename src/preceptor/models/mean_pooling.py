@@ -1,8 +1,8 @@
 """Classify by the mean of an encoder's token vectors.
 
-Sentence encoders are pre-trained to mean something on average over their tokens; the usual classification head reads
-the first token only, which they never trained. On the Amazon sentences the mean gave a lower log loss
-(docs/experiments.md). The model type is our own, so that other software refuses the folder rather than draw a new head.
+Sentence encoders are pre-trained so that the mean over their tokens has a meaning; the usual classification head reads the first token
+only, which they never trained. On the Amazon sentences the mean gave a lower log loss (docs/experiments.md). The model type is Preceptor's
+own, so that other software refuses the folder rather than initialise a new head.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ HEAD_INIT_STD = 0.02
 
 
 class MeanPooledConfig(PreTrainedConfig):  # type: ignore[misc]
-    """`body` is the encoder's own configuration as a dictionary; labels as in any transformers classifier.
+    """The configuration of a mean-pooled classifier; labels as in any transformers classifier.
 
-    alone: rows of one length are read together and no others, since padding changes what this encoder says (`padding_changes_output`).
+    body: the encoder's own configuration as a dictionary. dropout: before the head. alone: whether only rows of equal length are read
+    together, since padding changes this encoder's output (`padding_changes_output`).
     """
 
     model_type = "preceptor_mean_pooled"
@@ -33,7 +34,7 @@ class MeanPooledConfig(PreTrainedConfig):  # type: ignore[misc]
 
 
 class MeanPooledClassifier(PreTrainedModel):  # type: ignore[misc]
-    """Encoder, mean over the tokens that aren't padding, dropout, one linear layer."""
+    """A classifier of an encoder, the mean over the tokens that aren't padding, dropout, and one linear layer."""
 
     config_class = MeanPooledConfig
     base_model_prefix = "body"
@@ -50,20 +51,20 @@ class MeanPooledClassifier(PreTrainedModel):  # type: ignore[misc]
 
     @classmethod
     def from_encoder(cls, body: Any, labels: Mapping[int, str], pad_id: int = 0) -> MeanPooledClassifier:
-        """A classifier over a pre-trained encoder; its head is drawn from torch's seed."""
+        """Create a classifier over a pre-trained encoder, its head initialised from torch's seed."""
         settings: dict[str, Any] = {"id2label": dict(labels), "label2id": {answer: number for number, answer in labels.items()}}
         described = body.config.to_diff_dict()
         described.pop("_name_or_path", None)  # a path of this machine
         model = cls(MeanPooledConfig(described, **settings))
         model.body.load_state_dict(body.state_dict(), strict=False)
-        # Not zeros: the body then learns late, and validation loss was a tenth higher in the end (docs/experiments.md).
+        # Not zeros: the body would learn late, and validation loss was a tenth higher in the end (docs/experiments.md).
         torch.nn.init.normal_(model.head.weight, std=HEAD_INIT_STD)
         torch.nn.init.zeros_(model.head.bias)
         model.config.alone = padding_changes_output(model, model.features, pad_id)
         return model
 
     def features(self, input_ids: Any, attention_mask: Any) -> Any:
-        """Mean token vector of each row, (rows, hidden)."""
+        """Return the mean token vector of each row, (rows, hidden)."""
         if not self.config.alone:
             return mean_pool(self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state, attention_mask)
         lengths = attention_mask.sum(dim=1)
@@ -72,13 +73,14 @@ class MeanPooledClassifier(PreTrainedModel):  # type: ignore[misc]
         return torch.cat(vectors)[torch.cat(groups).argsort()]
 
     def forward(self, input_ids: Any, attention_mask: Any, **_: Any) -> Any:
+        """Return the logits of each row, (rows, labels), as transformers' `SequenceClassifierOutput`."""
         return SequenceClassifierOutput(logits=self.head(self.dropout(self.features(input_ids, attention_mask))))
 
 
 def padding_changes_output(model: Any, read: Callable[[Any, Any], Any], pad_id: int, last: Sequence[int] = ()) -> bool:
-    """Whether a model says another thing of a row beside a longer one than alone.
+    """Return whether a model's output for a row changes when it is batched with a longer one.
 
-    read: what it says (rows, …) of `input_ids` and `attention_mask`. last: tokens that each row ends with.
+    read: returns the output (rows, …) for `input_ids` and `attention_mask`. last: tokens that each row ends with.
     """
     short, long = [*range(5, 10), *last], [*range(5, 14), *last]
     training = model.training
@@ -91,7 +93,7 @@ def padding_changes_output(model: Any, read: Callable[[Any, Any], Any], pad_id: 
 
 
 def mean_pool(vectors: Any, attention_mask: Any) -> Any:
-    """Mean of each row's vectors (rows, tokens, hidden) over the tokens that aren't padding, (rows, hidden); 0 without any."""
+    """Return the mean of each row's vectors (rows, tokens, hidden) over the tokens that aren't padding, (rows, hidden); 0 without any."""
     mask = attention_mask.unsqueeze(-1).to(vectors.dtype)
     return (vectors * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
 

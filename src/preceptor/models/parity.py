@@ -1,8 +1,8 @@
 """Verify that a model gives the same probabilities when trained, merged, saved, loaded again and served.
 
-Training leaves in the model's folder what the trained model said of a few validation rows, before anything was merged or
-saved (`parity.json`: ids, a digest of the tokens, log-probabilities; texts only of rows that were read with sources). Each
-later stage renders and scores the same rows anew, and is held against that.
+Training records in the model's folder the trained model's scores of a few validation rows, before anything is merged or saved
+(`parity.json`: ids, a digest of the tokens, log-probabilities; texts only of rows that were read with sources). Each later stage renders
+and scores the same rows again, and is compared with that record.
 """
 
 from __future__ import annotations
@@ -36,17 +36,20 @@ from preceptor.models.loading import ALTERED_HINT, is_encoder, load_causal, load
 
 PROBE_COUNT = 16
 ScoringDtype = Literal["float32", "bfloat16"]
-# Nats a token, on average over the rows. float32 differs by the order of sums (6e-6 was measured on SmolLM2-135M); bfloat16
+# Nats per token, on average over the rows. float32 differs by the order of sums (6e-6 was measured on SmolLM2-135M); bfloat16
 # has 8 bits, and a base that was unpacked from 4 bits (SmolLM2 again) moves by 0.11 in it, merged or served alike.
 TOLERANCE: Mapping[str, float] = {"float32": 1e-3, "bfloat16": 0.25}
-# What is improbable is told by small differences of large logits: SmolLM2 after an epoch, at 5 nats a token, moves by 0.8 in bfloat16.
-RELATIVE_TOLERANCE: Mapping[str, float] = {"float32": 0.0, "bfloat16": 0.17}  # of the mean nats a token, where that is more; 0.154 was seen
+# Improbable tokens depend on small differences of large logits: SmolLM2 after an epoch, at 5 nats per token, moves by 0.8 in bfloat16.
+RELATIVE_TOLERANCE: Mapping[str, float] = {"float32": 0.0, "bfloat16": 0.17}  # of the mean nats per token, if more; 0.154 was seen
 
 
 @dataclass(frozen=True, slots=True)
 class ParityStage:
-    """One stage held against the trained model: the mean difference of a token's log-probability in nats, None where
-    it couldn't be scored."""
+    """One stage compared with the trained model.
+
+    dtype: it was scored in. difference: mean absolute difference of a token's log-probability in nats, None where it couldn't be scored.
+    tolerance: the most that passes. summary: the result in words.
+    """
 
     stage: str
     dtype: str
@@ -56,19 +59,26 @@ class ParityStage:
     summary: str
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the stage as a dictionary of its fields."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class ProbeScores:
-    """What a stage says of rows: id -> log-probabilities; and, of a causal model, id -> digest of tokens and mask."""
+    """A stage's scores of rows.
+
+    log_probabilities: id -> log-probabilities. tokens: of a causal model, id -> digest of tokens and mask.
+    """
 
     log_probabilities: Mapping[str, Any]
     tokens: Mapping[str, str]
 
 
 def load_recorded_scores(folder: Path) -> tuple[str, ProbeScores]:
-    """The kind of model (causal, classifier, few_shot, reward) and what it said in training; UserError where nothing was recorded."""
+    """Load the kind of model (causal, classifier, few_shot, reward) and its scores recorded in training.
+
+    Raises UserError where nothing was recorded or the record was altered.
+    """
     path = folder / "parity.json"
     if not path.is_file():
         raise UserError(f"{folder.name} has no record of what it said when it was trained", "train it anew; earlier releases kept none")
@@ -83,25 +93,24 @@ def load_recorded_scores(folder: Path) -> tuple[str, ProbeScores]:
 
 
 def load_recorded_conversations(folder: Path) -> dict[str, list[dict[str, str]]]:
-    """The conversations that were recorded where the snapshot's rows alone don't tell what was read, as with sources; by row."""
+    """Load the recorded conversations by row, where the snapshot's rows alone don't determine what was read, as with sources."""
     kept = read_json(folder / "parity.json")
     return {id_: row["turns"] for id_, row in kept["rows"].items() if isinstance(row, dict) and "turns" in row}
 
 
 def digest_tokens(tokens: Sequence[int], supervised: Sequence[Any]) -> str:
-    """Tokens and which of them are learnt, as a short hex digest."""
+    """Return a short hex digest of tokens and of which of them are supervised."""
     return hashlib.sha256(json.dumps([list(tokens), [int(each) for each in supervised]]).encode()).hexdigest()[:16]
 
 
 def check_parity_stages(
     folder: Path, rows: Mapping[str, Any], *, base: Path | None = None, dtype: ScoringDtype = "float32"
 ) -> list[ParityStage]:
-    """The stages of a model's folder. rows: id -> conversation that ends with the answer, a classifier's text, or a reward model's
-    conversations.
+    """Compare the stages of a model's folder with the trained model.
 
-    With the base at hand, its adapter is put on it again and scored unmerged, then merged anew (in float32, and cast afterwards:
-    small products vanish in the sums of bfloat16); then the saved weights. Last these say the shortest row by itself, which was padded
-    beside the others.
+    rows: id -> conversation that ends with the answer, a classifier's text, or a reward model's conversations. base: with it, the adapter
+    is attached to it again and scored unmerged, then merged (in float32, and cast afterwards: small products vanish in the sums of
+    bfloat16). Then come the saved weights, and last these on the shortest row alone, which was padded in a batch with the others.
     """
     kind, trained = load_recorded_scores(folder)
     makers, say = _stage_loaders(kind, folder, base, dtype)
@@ -112,7 +121,7 @@ def check_parity_stages(
 
 
 def check_copied_model(folder: Path, origin: Path, rows: Mapping[str, Any], *, stage: str, dtype: ScoringDtype = "float32") -> ParityStage:
-    """What a folder's weights and tokenizer say, held against what the model in another folder said in training."""
+    """Compare the scores of a folder's weights and tokenizer with those recorded for the model in another folder, `origin`."""
     kind, trained = load_recorded_scores(origin)
     makers, say = _stage_loaders(kind, folder, None, dtype)
     return compare_with_trained(stage, trained, lambda: say(makers["reloaded"](), folder, rows), dtype)
@@ -121,13 +130,13 @@ def check_copied_model(folder: Path, origin: Path, rows: Mapping[str, Any], *, s
 def _stage_loaders(
     kind: str, folder: Path, base: Path | None, dtype: ScoringDtype
 ) -> tuple[dict[str, Callable[[], Any]], Callable[..., ProbeScores]]:
-    """What loads a model of this kind at each stage, and what has it say rows."""
+    """Return what loads a model of this kind at each stage, and what scores rows with it."""
     makers = _causal_stages(folder, base, dtype) if kind == "causal" else _classifier_stages(folder, base, dtype)
     return makers, {"causal": _score_completions_of_folder, REWARD_LABEL: _score_rewards}.get(kind, _score_classes)
 
 
 def compare_with_trained(stage: str, trained: ProbeScores, say: Callable[[], ProbeScores], dtype: str) -> ParityStage:
-    """One stage compared with the trained model; a row that it can't render or score fails it, with the reason."""
+    """Compare one stage's scores with the trained model's; a row that it can't render or score fails the stage, with the reason."""
     surprise = float(np.mean(np.concatenate([-np.asarray(each) for each in trained.log_probabilities.values()])))
     tolerance = max(TOLERANCE[dtype], RELATIVE_TOLERANCE[dtype] * surprise)
     try:
@@ -153,7 +162,10 @@ def _mean_difference(trained: ProbeScores, found: ProbeScores) -> float:
 
 
 def score_completions(model: Any, tokenizer: Any, rows: Mapping[str, Sequence[ChatMessage]]) -> ProbeScores:
-    """What a causal model says of conversations, rendered by this tokenizer's own template; Unfit where one can't be."""
+    """Score conversations with a causal model, rendered by this tokenizer's own template.
+
+    Raises RenderError where one can't be rendered.
+    """
     cut = {id_: render_conversation(tokenizer, turns, 2**30) for id_, turns in rows.items()}
     tokens, masks = [each.tokens for each in cut.values()], [each.supervised for each in cut.values()]
     said = completion_log_probabilities(model, tokens, masks, tokenizer.pad_token_id)

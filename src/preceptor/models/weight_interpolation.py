@@ -1,7 +1,7 @@
 """Interpolate between a base's weights and the trained ones, θ0 + α(θ1 − θ0) (Wortsman et al. 2022, WiSE-FT).
 
-Weight interpolation after training (Wortsman et al. 2022, WiSE-FT): a part of the way often keeps nearly all of the task and
-most of what the base knew. With an adapter the product of its two matrices is scaled, not each of them, which would give α².
+An α below 1 often keeps nearly all of the task performance and most of the base's general capabilities. With an adapter the product of its
+two matrices is scaled, not each of them, which would give α².
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from peft.tuners.lora.layer import LoraLayer
 
 
 class WeightInterpolation:
-    """From where a model started to where it is now; `to` puts the model anywhere on it, as often as one likes."""
+    """The line from a model's weights before training to those after it; `move_to` puts the model anywhere on it, any number of times."""
 
     def __init__(self, model: Any, start: Any) -> None:
-        """start: the model as it was before training (its own copy; with an adapter it isn't looked at and may be None)."""
+        """Remember both ends. start: a copy of the model before training; with an adapter it isn't used and may be None."""
         self.model = model
         if isinstance(model, PeftModel):
             self.layers = [part for part in model.modules() if isinstance(part, LoraLayer)]
@@ -28,7 +28,7 @@ class WeightInterpolation:
             self.start_weights = dict(start.named_parameters())
 
     def move_to(self, alpha: float) -> None:
-        """Put the model's weights at `alpha` of the way: 0 is the start, 1 what was trained."""
+        """Set the model's weights to `alpha` of the way: 0 is the start, 1 the trained model."""
         with torch.no_grad():
             if isinstance(self.model, PeftModel):
                 self._scale_adapter(alpha)
@@ -42,7 +42,7 @@ class WeightInterpolation:
 
     def _scale_adapter(self, alpha: float) -> None:
         config = self.model.peft_config["default"]
-        config.lora_alpha = self.scale * alpha  # what is saved with the adapter
+        config.lora_alpha = self.scale * alpha  # saved with the adapter
         for layer, lengths in zip(self.layers, self.magnitudes, strict=True):
             layer.scaling["default"] = config.lora_alpha / config.r
             if lengths is not None:
@@ -51,7 +51,7 @@ class WeightInterpolation:
 
 
 def _dora_magnitudes(layer: Any) -> tuple[Any, Any] | None:
-    """A DoRA layer's row lengths at the start and as trained; None for one that has none."""
+    """Return a DoRA layer's row lengths at the start and after training; None for a layer without them."""
     if "default" not in getattr(layer, "lora_magnitude_vector", {}):
         return None
     last = layer.lora_magnitude_vector["default"].weight.detach().clone()

@@ -1,1 +1,1 @@
-"""Watch a model that serves: its responses, confidence, feedback and drift."""
+"""Monitor served models: their responses, confidence, feedback and drift."""

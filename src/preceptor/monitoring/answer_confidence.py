@@ -1,8 +1,7 @@
 """Calibrate a model's confidence on people's verdicts, and set the threshold below which answers are deferred to people.
 
-How probably a model's answer is right, and from which answers on people give them in its place.
-
-What a model's words mean, learnt from people's verdicts: on rows that it never saw, or on answers that it has served.
+Confidence is the calibrated probability that an answer is right, predicted from the log-probabilities of its tokens. It is fitted to
+people's verdicts on rows that the model never saw, or on answers that it has served.
 """
 
 from __future__ import annotations
@@ -41,16 +40,16 @@ if TYPE_CHECKING:
 
 
 CALIBRATION_SETTING, THRESHOLD_SETTING = "calibration", "threshold"
-_CHANCE_CONCORDANCE = 0.5  # how often the right one of two answers is the surer where confidence says nothing
+_CHANCE_CONCORDANCE = 0.5  # AUROC where confidence carries no information
 _CALIBRATE_HINT = "calibrate it first: preceptor calibrate MODEL"
 
 
 def estimate_confidence(project: Project, model: str, log_probabilities: Sequence[float]) -> float | None:
-    """The calibrated probability that an answer is right, from the log-probabilities (nats) of its own tokens as they were drawn.
+    """Estimate the probability that an answer is right, from the log-probabilities (nats) of its own tokens as they were sampled.
 
-    Of a model that chooses among answers: from the one log-probability of its choice. None where nothing calibrates the model
-    (`preceptor calibrate MODEL` does), or there is no token: a call that asks for a `min_confidence` is then refused (409), since
-    nobody knows what it would let through.
+    For a classification model, from the one log-probability of its choice. None where the model isn't calibrated (`preceptor calibrate
+    MODEL` does that), or there is no token: a call that asks for a `min_confidence` is then refused (409), since nobody knows what it would
+    let through.
     """
     if not len(log_probabilities):
         return None
@@ -60,8 +59,10 @@ def estimate_confidence(project: Project, model: str, log_probabilities: Sequenc
 
 
 def find_temperature_mismatch(project: Project, model: str, temperature: float) -> list[float] | None:
-    """The lowest and the highest temperature at which the answers were drawn that a model's confidence was learnt from, where this one
-    lies outside of them; else None. Answers drawn otherwise are right at another rate, so that a caller must be told."""
+    """Return the lowest and highest sampling temperature of the calibration data where `temperature` lies outside them, else None.
+
+    Answers sampled at another temperature are right at another rate, so that a caller must be warned.
+    """
     with project.database.reading() as connection:
         kept = model_settings.get_setting(connection, CALIBRATION_SETTING, model)
     drawn: list[float] | None = None if kept is None else kept.get("temperatures")
@@ -69,9 +70,11 @@ def find_temperature_mismatch(project: Project, model: str, temperature: float) 
 
 
 def get_threshold(project: Project, model: str, alias: str = "") -> float | None:
-    """The confidence below which people answer in a model's place, as a manager chose it: for the alias by which it was called, else
-    for the model. None where nobody chose: then no answer is deferred unless the call says so. It stays when an alias moves: of a model
-    that nothing calibrates no answer is known to be above it, so that people answer all."""
+    """Return the confidence below which people answer in a model's place, as a manager chose it: for the alias called, else for the model.
+
+    None where nobody chose one: then no answer is deferred unless the call asks for it. A threshold stays when its alias moves. No answer
+    of a model without calibration is known to be above it, so that people answer all of them.
+    """
     with project.database.reading() as connection:
         for name in filter(None, (alias, model)):
             if (found := model_settings.get_setting(connection, THRESHOLD_SETTING, name)) is not None:
@@ -89,11 +92,11 @@ def store_calibration(
     *,
     temperatures: Sequence[float] = (),
 ) -> dict[str, Any]:
-    """Fit what a model's words mean, on answers that people judged, and keep it beside the model; what `load_calibration` gives.
+    """Fit a model's calibration on answers that people judged and store it; return what `load_calibration` returns.
 
-    features: `token_features` of each answer, (n, 3). right: 0 to 1. groups: whose answers depend on each other. source: where
-    the verdicts come from, in words. temperatures: at which they were drawn, none of a model that chooses among answers. UserError where
-    they are too few.
+    features: `token_features` of each answer, (n, 3). right: 0 to 1. groups: of answers that depend on each other. source: where the
+    verdicts come from, as text. temperatures: at which the answers were sampled; none for a classification model. Raises UserError where
+    the answers are too few.
     """
     coefficients = fit_token_confidence(features, right)
     held = cross_fit_token_confidence(features, right, groups)
@@ -117,10 +120,11 @@ def store_calibration(
 
 
 def load_calibration(project: Project, model: str) -> dict[str, Any]:
-    """What is known of a model's confidence, by folds that didn't see the verdict. NotFound where nothing calibrates it.
+    """Load what is known of a model's confidence, cross-fitted over folds that didn't see the verdict.
 
-    source, temperatures, created; right: how often it is; ece: how far off the confidence is; apart: how often the right one of a right
-    and a wrong answer is the surer, 0.5 where confidence says nothing; ranked answers for the curve.
+    source, temperatures, created; right: the share of right answers; ece: the expected calibration error; apart: the AUROC, how often the
+    right one of a right and a wrong answer has the higher confidence (0.5 where confidence carries no information); ranked: the answers for
+    the risk-coverage curve. Raises NotFoundError where the model isn't calibrated.
     """
     with project.database.reading() as connection:
         kept = model_settings.get_setting(connection, CALIBRATION_SETTING, model)
@@ -144,7 +148,7 @@ def load_calibration(project: Project, model: str) -> dict[str, Any]:
 
 
 def uninformative_warning(apart: Estimate | Mapping[str, Any]) -> str:
-    """A warning where confidence may say nothing about rightness, with the interval that shows it; empty where it says something."""
+    """Return a warning, with the AUROC's interval, where confidence may not tell right answers from wrong ones; else an empty string."""
     value, low, high = (apart[name] if isinstance(apart, Mapping) else getattr(apart, name) for name in ("value", "low", "high"))
     if low > _CHANCE_CONCORDANCE:
         return ""
@@ -157,10 +161,11 @@ def uninformative_warning(apart: Estimate | Mapping[str, Any]) -> str:
 def set_threshold(
     project: Project, name: str, model: str, *, share: float | None = None, threshold: float | None = None, by: str
 ) -> dict[str, Any]:
-    """Have people answer in a model's place below a confidence, for an alias or the model itself (`name`), unless a call says otherwise.
+    """Set the confidence below which people answer in a model's place, for an alias or the model itself (`name`).
 
-    share: of the calls that shall go to people, which gives the threshold; or the threshold itself. What was chosen, with the expected
-    error of what the model answers still. UserError for what is no share, and without a calibration.
+    A call may override it. share: of the calls that shall go to people, which gives the threshold; or the threshold itself. Returns the
+    choice, with the expected error rate of the answers that the model still gives. Raises UserError for an invalid share, and without a
+    calibration.
     """
     if not by.strip():
         raise UserError("a threshold needs the name of the person who chooses it", "--by NAME")
@@ -177,14 +182,20 @@ def set_threshold(
 
 
 def operating_point(ranked: RankedAnswers, threshold: float) -> dict[str, Any]:
-    """What a threshold does: the share of calls that go to people, and the error among the others (None where there are none)."""
+    """Return the effect of a threshold: the share of calls that go to people, and the error rate among the others.
+
+    The error rate is estimated on the calibration data; None where every call goes to people.
+    """
     answered = int((ranked.confidence >= threshold).sum())
     share = 1 - answered / len(ranked)
     return {"share": share, "risk": ranked.point(answered / len(ranked)).risk.to_dict() if answered else None}
 
 
 def risk_coverage_curve(ranked: RankedAnswers, shares: Sequence[float]) -> list[dict[str, Any]]:
-    """Of each share of calls that go to people (below 1): the threshold, the error among the others, and among all if people err never."""
+    """Return for each share of calls that go to people (below 1) the threshold and the error rate among the others.
+
+    `overall` is the error rate among all calls, if people never err.
+    """
     found = []
     for share in shares:
         point = ranked.point(1 - share)
@@ -200,7 +211,7 @@ def risk_coverage_curve(ranked: RankedAnswers, shares: Sequence[float]) -> list[
 
 
 def load_settings(project: Project, kind: str) -> Mapping[str, dict[str, Any]]:
-    """All calibrations or all thresholds, by the names of models and aliases."""
+    """Load all calibrations or all thresholds, by the names of models and aliases."""
     with project.database.reading() as connection:
         return model_settings.list_settings(connection, kind)
 
@@ -209,12 +220,12 @@ def _scale_estimate(risk: Estimate, share: float) -> Estimate:
     return Estimate(risk.value * share, risk.low * share, risk.high * share, risk.n, risk.method, risk.confidence)
 
 
-_LENGTH_FACTOR = 2  # an answer may be so many times as long as the longest reference
-_MAX_CALIBRATION_ROWS = 500  # answers that are written; more hardly make it surer
+_LENGTH_FACTOR = 2  # the longest answer, as a multiple of the longest reference
+_MAX_CALIBRATION_ROWS = 500  # answers that are generated; more hardly improve the fit
 
 
 class _CalibrationData(NamedTuple):
-    """Of each answer its `token_features`, whether it is right, and whose answers depend on it; temperatures at which they were drawn."""
+    """For each answer its `token_features`, whether it is right, and its group; the temperatures at which the answers were sampled."""
 
     features: list[FloatArray]
     right: list[float]
@@ -225,12 +236,12 @@ class _CalibrationData(NamedTuple):
 def calibrate_confidence(
     project: Project, model: str, *, snapshot: str = "", live: bool = False, temperature: float = 0.0
 ) -> dict[str, Any]:
-    """Calibrate a model's confidence; what `confidence.calibration_of` gives, without the answers.
+    """Calibrate a model's confidence; return what `load_calibration` returns, without the ranked answers.
 
-    model: its id, a base that programs chat with, or an alias of either. By default on the validation rows of its own snapshot, or of
-    the one named: it answers at a temperature, and is right where it says what people said. live: on answers that it has served, at the
-    temperatures of those calls, and people have judged. What is learnt at one temperature holds there (`confidence.learnt_at`).
-    UserError where the verdicts are too few, or all alike.
+    model: its id, a chat base model, or an alias of either. By default on the validation rows of its own snapshot, or of the one named: the
+    model answers at a temperature, and is right where it gives the people's answer. live: on answers that it has served, at the
+    temperatures of those calls, and that people have judged. A calibration holds at the temperature of its data
+    (`find_temperature_mismatch`). Raises UserError where the verdicts are too few, or all alike.
     """
     model = resolve_alias(project, model)
     named = None if model in CHAT_BASES else project.model(model)
@@ -251,7 +262,7 @@ def calibrate_confidence(
 
 
 def _exclude_trained_rows(project: Project, model: Model | None, rows: Sequence[SnapshotRow]) -> Sequence[SnapshotRow]:
-    """Without rows that the model was trained on, or their like: another snapshot may have put them on its other side."""
+    """Leave out rows that the model was trained on, and their groups: another snapshot may have put them in its validation split."""
     own = None if model is None else model.manifest.get("snapshot")
     trained = {row.group for row in project.load_snapshot(own).rows("train")} if own else set[str]()
     unseen = [row for row in rows if row.group not in trained]
@@ -263,7 +274,7 @@ def _exclude_trained_rows(project: Project, model: Model | None, rows: Sequence[
 def _collect_served(project: Project, model: str) -> _CalibrationData:
     found = [each for each in list_verdicts(project) if each.model == model and each.features and each.inclusion > 0]
     if not found:
-        raise UserError(f"people have judged no answer that {model} served", "preceptor live says how many wait for them")
+        raise UserError(f"people have judged no answer that {model} served", "preceptor monitor says how many wait for them")
     temperatures = [each.temperature for each in found if each.temperature is not None]
     return _CalibrationData(
         [np.array(each.features) for each in found], [each.good_share for each in found], [each.group for each in found], temperatures
@@ -287,7 +298,7 @@ def _collect_on_rows(
 
 
 def _collect_generated(folder: Path, rows: Sequence[SnapshotRow], wanted: Sequence[str], temperature: float) -> _CalibrationData:
-    """What a model writes to rows that it can read, as it is served at a temperature."""
+    """Generate the model's answers to the rows that it can read, as it is served at a temperature, and compare them with the references."""
     from preceptor.generation.offline import count_longest_reference, generate_answers, render_references
     from preceptor.generation.sampling import GenerationRequest, SamplingParams
     from preceptor.models.causal_lm import ChatModel
@@ -307,7 +318,7 @@ def _collect_generated(folder: Path, rows: Sequence[SnapshotRow], wanted: Sequen
         for row, how in zip(tokens, drawn, strict=True)
     ]
     written = zip(pairs, (answer for (answer,) in generate_answers(chat, asked)), strict=True)
-    told = [(row, reference, answer) for (row, reference), answer in written if answer.logprobs]  # of an empty answer nothing is known
+    told = [(row, reference, answer) for (row, reference), answer in written if answer.logprobs]  # an empty answer has no features
     return _CalibrationData(
         [token_features([token.log_probability for token in answer.logprobs]) for _, _, answer in told],
         [float(normalize_spaces(answer.text) == normalize_spaces(reference)) for _, reference, answer in told],

@@ -1,7 +1,7 @@
-"""Answers that a model isn't sure of, given by people in its place: asked for, waited for, returned, and learnt from.
+"""Defer answers of low confidence to people, who answer in the model's place; callers wait for them or fetch them later.
 
-A person's answer is a judgment like any other, kept through any crash; that a caller has it is only noted. So a deferral is
-read from the judgments each time that somebody asks for it, and nothing has to run between.
+A person's answer is a judgment like any other, stored durably; that a caller received it is only noted. So the state of a deferral is
+derived from the judgments whenever somebody asks for it, and no background process is needed.
 """
 
 from __future__ import annotations
@@ -30,12 +30,16 @@ if TYPE_CHECKING:
 
 
 _ANSWER_QUESTION = "live-answer"
-_MAX_WAIT_SECONDS = 7 * 86400.0  # seconds that a caller may wait
+_MAX_WAIT_SECONDS = 7 * 86400.0  # seconds: the longest time that a deferral may wait
 
 
 @dataclass(frozen=True, slots=True)
 class DeferredAnswer:
-    """An answer that a person gives. status: waiting, answered (then `text` is theirs), expired, cancelled; times are Unix seconds."""
+    """An answer that a person gives in a model's place.
+
+    status: waiting, answered (then `text` is the person's), expired, cancelled. answer: the id of the response. confidence: the model's.
+    created, deadline, answered: Unix seconds.
+    """
 
     id: str
     answer: str
@@ -49,13 +53,13 @@ class DeferredAnswer:
 
     @classmethod
     def from_row(cls, row: Mapping[Any, Any]) -> Self:
-        """From its row."""
+        """Build a deferred answer from its row."""
         document = row["document"]
         told = document["model"], document["confidence"], document.get("text")
         return cls(row["id"], row["answer"], row["status"], *told, row["created"], row["deadline"], row["answered"])
 
     def to_dict(self) -> dict[str, Any]:
-        """As a caller sees it."""
+        """Return the deferral as the JSON object that a caller receives."""
         moments = {name: None if value is None else int(value) for name, value in self._timestamps.items()}
         told = {"model": self.model, "confidence": self.confidence, "text": self.text}
         return {"id": self.id, "object": "deferral", "answer": self.answer, "status": self.status, **told, **moments}
@@ -85,14 +89,14 @@ class DeferredAnswers:
         choices: Sequence[str] = (),
         held: bool = False,
     ) -> str:
-        """Have a person answer in a model's place, within so many seconds; the deferral's id. The same answer again is the same deferral.
+        """Have a person answer in a model's place within so many seconds; return the deferral's id, the same for the same answer.
 
-        answer: the id under which the caller knows it. turns: the conversation (role and content), draft: what the model would say;
-        personal data are taken out of what people see, unless [serving] scrub is off. sources: {"title", "text"}, shown beside it.
-        choices: the answers that a classification model chooses among (`turns` is then one text): the person gives one of them, to the
-        question that it was trained on; the draft is a guess, seen where [people] suggestions is on. credential: whose it is.
-        held: whether the caller holds the line, until `let_go`; people see those before all others.
-        UserError where the time isn't above zero, or longer than a week.
+        answer: the id under which the caller knows it. turns: the conversation (role and content). draft: what the model would answer.
+        Personal data are removed from what people see, unless [serving] scrub is off. sources: {"title", "text"}, shown beside it. choices:
+        the answers of a classification model (`turns` is then one text): the person chooses one of them, for the question that the model
+        was trained on; the draft is a suggestion, shown where [people] suggestions is on. credential: the caller's. held: whether the
+        caller keeps the connection open, until `release_connection`; people see those first. Raises UserError where the time isn't above
+        zero, or is longer than a week.
         """
         if not 0 < seconds <= _MAX_WAIT_SECONDS:
             raise UserError(f"a person has some seconds to answer, up to {_MAX_WAIT_SECONDS:.0f}, not {seconds:g}", "3600 is an hour")
@@ -117,7 +121,10 @@ class DeferredAnswers:
         return id_
 
     def get(self, id_: str, visitor: AuthenticatedVisitor | None = None) -> DeferredAnswer:
-        """How it stands now. visitor: who asks, None: the project itself; NotFound when it is another's, as when there is none."""
+        """Return a deferral in its present state. visitor: who asks; None: the project itself.
+
+        Raises NotFoundError where there is none, or it belongs to somebody else.
+        """
         with self.project.database.reading() as connection:
             row = deferrals.get(connection, id_)
             changed = row["status"] == "waiting" and (now() > row["deadline"] or self._find_answer(connection, row) is not None)
@@ -126,30 +133,30 @@ class DeferredAnswers:
         return self._finalize(id_) if changed else DeferredAnswer.from_row(row)
 
     def find_by_answer(self, answer: str) -> DeferredAnswer | None:
-        """That of an answer, by its id; None where the answer wasn't left to a person."""
+        """Return the deferral of an answer, by the answer's id; None where the answer wasn't deferred."""
         try:
             return self.get(_deferral_id(answer))
         except NotFoundError:
             return None
 
     def list_answered(self, ids: Sequence[str]) -> dict[str, str]:
-        """People's answers that have come in time, of these deferrals: one query for all, and a settling for each answer."""
+        """Return people's answers to these deferrals that came in time, by id: one query for all, and one transaction for each answer."""
         with self.project.database.reading() as connection:
             come = deferrals.filter_answered(connection, ids)
         return {id_: text for id_ in come if (text := self._finalize(id_).text) is not None}
 
     def get_answer_text(self, id_: str) -> str | None:
-        """The person's answer; None while there is none, or when it came too late for the caller."""
+        """Return the person's answer; None while there is none, or where it came after the deadline."""
         return self.get(id_).text
 
     def release_connection(self, id_: str) -> None:
-        """The caller holds the line no longer, and comes back for the answer."""
+        """Note that the caller no longer keeps the connection open and fetches the answer later: the item gets the usual priority."""
         with self.project.database.writing() as connection:
             row = deferrals.get(connection, id_)
             slots.set_priorities(connection, row["question"], {items.by_key(connection, row["item"]).id: MAX_PRIORITY})
 
     def cancel(self, id_: str, *, by: str) -> DeferredAnswer:
-        """Nobody waits for it any more: people aren't asked, unless one has it in hand. One that has ended stays as it is."""
+        """Cancel a deferral: nobody is asked any more, unless somebody already works on it. One that has ended stays as it is."""
         with self.project.database.writing() as connection:
             row = deferrals.get(connection, id_)
             if deferrals.finalize(connection, id_, "cancelled", row["document"]):
@@ -158,13 +165,13 @@ class DeferredAnswers:
             return DeferredAnswer.from_row(deferrals.get(connection, id_))
 
     def finalize_due(self) -> int:
-        """End those that were answered, and those whose time is over, so that people aren't asked about them; how many."""
+        """End the deferrals that were answered or whose deadline is over, so that nobody is asked about them; return their number."""
         with self.project.database.reading() as connection:
             ripe = deferrals.list_due(connection)
         return len([self._finalize(id_) for id_ in ripe])
 
     def _finalize(self, id_: str) -> DeferredAnswer:
-        """With the answer that a person has given in time; else, when the time is over, expired."""
+        """End a deferral with the answer that a person gave in time, or as expired where the deadline is over."""
         with self.project.database.writing() as connection:
             row = deferrals.get(connection, id_)
             found = self._find_answer(connection, row)
@@ -178,7 +185,7 @@ class DeferredAnswers:
             return DeferredAnswer.from_row(deferrals.get(connection, id_))
 
     def _training_question(self, model: str) -> str:
-        """The name of the question that a model was trained on."""
+        """Return the name of the question that a model was trained on."""
         return str(self.project.load_snapshot(self.project.model(model).manifest["snapshot"]).question["name"])
 
     @staticmethod
@@ -191,5 +198,5 @@ class DeferredAnswers:
 
 
 def _deferral_id(answer: str) -> str:
-    """One an answer, known to nobody who doesn't know the answer's."""
+    """Return the deferral's id, one per answer, which only who knows the answer's id can compute."""
     return f"deferral-{hashlib.sha256(answer.encode(errors='replace')).hexdigest()[:24]}"

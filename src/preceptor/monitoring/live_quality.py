@@ -1,11 +1,8 @@
 """Estimate the quality of served answers from a random sample that people judge, weighted by inclusion probability.
 
-The answers by which live quality is measured: drawn by chance, put before people, and their verdicts read.
-
-What customers say is no such measure: who complains isn't like who doesn't. So feedback changes nothing about these items: all wait
-at the same level, in an order that is a hash, and no customer's word takes a person's place.
-
-How good the answers are that programs get: from those drawn by chance, which people looked at, with an interval.
+A share of the answers is sampled at random and queued for annotation. Customer feedback is no such measure, since those who complain aren't
+like those who don't. So feedback changes nothing about the sampled items: all wait at the same priority, in an order that is a hash, and no
+customer's rating replaces a person's verdict.
 """
 
 from __future__ import annotations
@@ -29,19 +26,19 @@ if TYPE_CHECKING:
 
 
 _RATING_QUESTION = "live-good"
-_SAMPLE_PRIORITY = 5  # of priority, of all that was drawn
-CUSTOMER_KIND = "customer"  # the kind of annotator that speaks for who uses a program
+_SAMPLE_PRIORITY = 5  # the priority of all sampled answers
+CUSTOMER_KIND = "customer"  # the kind of annotator that stands for the users of a program
 _NON_PERSON_KINDS = ("application", CUSTOMER_KIND, "model")
-_OVERLAP_SECONDS = 300.0  # seconds before the last look that are looked at again: an answer may take so long to be kept
+_OVERLAP_SECONDS = 300.0  # seconds before the last call that are read again: a response may be logged so late
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseVerdict:
-    """What people found of a served answer. good: the share of them who call it good.
+    """People's verdict on a served answer. good_share: the share of them who call it good.
 
-    group: whose answers depend on each other. inclusion: the probability with which it was drawn; 0 where it wasn't, but was judged
-    because of what was said of it. features: see `token_features`; empty where its tokens weren't kept. created, judged: Unix times.
-    temperature: at which it was drawn, where that is known.
+    group: of answers that depend on each other. inclusion: the probability with which it was sampled; 0 where it wasn't, but was judged
+    because of feedback. features: see `token_features`; empty where its tokens weren't stored. created, judged_at: Unix times. temperature:
+    at which it was sampled, where that is known.
     """
 
     item: str
@@ -59,7 +56,7 @@ class ResponseVerdict:
 
 
 def open_rating_item(connection: Connection, project: Project, kept: LoggedResponse) -> tuple[int, str]:
-    """(key, id) of the item that shows a kept answer to who rates it; people are asked whether it is good if it was drawn."""
+    """Add the item that shows a logged response to its raters, and queue it for annotation if it was sampled; return (key, id)."""
     item = make_rating_item(f"rated-{kept.id}", kept.messages, kept.text, {}, _response_metadata(kept))
     question, _ = get_live_question(connection, project, _RATING_QUESTION)
     if kept.inclusion > 0:
@@ -69,7 +66,7 @@ def open_rating_item(connection: Connection, project: Project, kept: LoggedRespo
 
 
 def queue_sampled_responses(project: Project) -> int:
-    """Put before people what was drawn since this was done last; how many answers. Safe at any time, and twice at once."""
+    """Queue for annotation the responses sampled since the last call; return their number. Safe at any time, also concurrently."""
     with project.database.reading() as connection:
         last = model_settings.get_setting(connection, "stream", "asked") or {"until": 0.0}
     drawn = ResponseLog(project).list_since(last["until"] - _OVERLAP_SECONDS, measured=True)
@@ -85,7 +82,7 @@ def queue_sampled_responses(project: Project) -> int:
 
 
 def list_verdicts(project: Project) -> list[ResponseVerdict]:
-    """What people found of served answers, in the order in which they were judged; customers' words and models' left out."""
+    """List people's verdicts on served answers in the order of judgment, without those of customers and models."""
     with project.database.reading() as connection:
         known = {each.name: key for key, each in questions.list_active(connection)}
         if _RATING_QUESTION not in known:
@@ -104,7 +101,7 @@ def list_verdicts(project: Project) -> list[ResponseVerdict]:
 
 
 def _response_metadata(kept: LoggedResponse) -> dict[str, Any]:
-    """What an item tells of its answer, when that is no longer kept."""
+    """Return what an item keeps of its response for when that is deleted."""
     said = kept.document.get("log_probabilities") or ()
     features = token_features(said).round(6).tolist() if said else []
     named = {"answer": kept.id, "model": kept.model, "alias": kept.alias, "confidence": kept.confidence}
@@ -118,15 +115,16 @@ def _make_verdict(item: str, group: str, about: Mapping[str, Any], votes: list[t
     return ResponseVerdict(item, about["answer"], about["model"], about["alias"], group, good, *numbers)
 
 
-_UNKNOWN_GUESS = 0.5  # what is guessed of an answer of which nothing is known
-_EQUAL_WEIGHTS_RATIO = 1.0001  # of the largest to the smallest weight, up to which all are the same
+_UNKNOWN_GUESS = 0.5  # the prediction for an answer without rating or confidence
+_EQUAL_WEIGHTS_RATIO = 1.0001  # largest to smallest weight, up to which they count as equal
 
 
 @dataclass(frozen=True)
 class LiveQuality:
-    """good: the share of answers that people call good, among all that the model gave itself; None while they have judged none.
+    """The quality of a model's own served answers.
 
-    alone: the same from people's verdicts without what was guessed of the other answers. drawn, judged: how many answers.
+    good_share: the share of all its answers that people call good; None while they have judged none. good_share_judged_only: the same from
+    people's verdicts alone, without predictions for the other answers. sampled_count, judged_count: numbers of answers.
     """
 
     good_share: Estimate | None
@@ -136,12 +134,12 @@ class LiveQuality:
 
 
 def measure_live_quality(project: Project, name: str = "", *, since: float = 0.0) -> LiveQuality:
-    """The quality of answers from a moment on (Unix time), of a model or an alias, or of all; drafts that were left to people, which
-    nobody got, and pieces of answers whose caller hung up are none.
+    """Estimate the quality of answers since a moment (Unix time), for a model, an alias, or all.
 
-    Each verdict counts by the inverse of the probability with which its answer was drawn (Hájek 1971). Where that was the same for
-    all, what is guessed of every answer kept makes the interval narrower (prediction-powered inference): what customers said of it,
-    else its confidence; the verdicts keep the figure honest, whatever the guesses are worth.
+    Drafts that were deferred to people, which nobody received, and partial answers whose caller disconnected are left out. Each verdict is
+    weighted by the inverse of the probability with which its answer was sampled (Hájek 1971). Where that was the same for all, predictions
+    for every logged answer narrow the interval (prediction-powered inference): the customer's rating, else the confidence; the verdicts
+    keep the estimate unbiased, however poor the predictions are.
     """
     with project.database.reading() as connection:
         left = deferrals.list_deferred_answers(connection, since)
@@ -160,9 +158,9 @@ def measure_live_quality(project: Project, name: str = "", *, since: float = 0.0
 def estimate_good_share(
     judged: Sequence[ResponseVerdict], kept: Sequence[LoggedResponse], said: Mapping[str, float]
 ) -> tuple[Estimate, Estimate]:
-    """The share of good answers among all that were served, with guesses of those not judged and without.
+    """Estimate the share of good answers among all that were served, with predictions for the answers not judged, and without.
 
-    judged: of answers that were drawn. kept: all, as far as they are kept. said: by answer, what customers said, 0 to 1.
+    judged: verdicts on sampled answers. kept: all logged answers. said: customers' ratings by answer, 0 to 1.
     """
     alone = _inverse_probability_estimate(judged)
     chances = [each.inclusion for each in judged]
@@ -170,7 +168,7 @@ def estimate_good_share(
 
 
 def matches_model(answer: LoggedResponse | ResponseVerdict, name: str) -> bool:
-    """Whether an answer is a model's, or was asked for by an alias; any is where no name is given."""
+    """Return whether an answer is a model's, or was requested by an alias; any answer is where the name is empty."""
     return name in ("", answer.model) or name == answer.alias
 
 
@@ -184,7 +182,7 @@ def _inverse_probability_estimate(judged: Sequence[ResponseVerdict]) -> Estimate
 
 
 def _prediction_powered_estimate(judged: Sequence[ResponseVerdict], kept: Sequence[LoggedResponse], said: Mapping[str, float]) -> Estimate:
-    """Those not judged: all that were kept up to the newest that was, since later ones hadn't their turn."""
+    """Estimate with predictions for all logged answers up to the newest judged one, since later ones couldn't be judged yet."""
     known, last = {each.answer for each in judged}, max(each.created for each in judged)
     rest = [each for each in kept if each.id not in known and each.created <= last]
     good: FloatArray = np.array([each.good_share for each in judged])
@@ -199,7 +197,7 @@ def _guess_good(answer: str, confidence: float | None, said: Mapping[str, float]
 
 
 def _customer_ratings(project: Project, since: float) -> dict[str, float]:
-    """What customers said of answers, 0 to 1; the last word counts."""
+    """Return customers' ratings of answers, 0 to 1; the last one counts."""
     with project.database.reading() as connection:
         rows: Sequence[Mapping[Any, Any]] = feedback.list_since(connection, since)
     found = {}

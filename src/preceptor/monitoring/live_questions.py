@@ -1,6 +1,6 @@
-"""What people are asked about what was served: to answer in a model's place, to correct it, and whether it was good.
+"""Define the questions about served answers: to answer in a model's place, to correct an answer, and whether it was good.
 
-Two purposes: items that end with a model's draft, which people write over, and items that show an answer, which people rate.
+They have two purposes: items that end with a model's draft, which people edit, and items that show an answer, which people rate.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ANSWERS_PURPOSE, RATINGS_PURPOSE = f"{LIVE_PURPOSE_PREFIX}answers", f"{LIVE_PURP
 GOOD_RATING, BAD_RATING = "good", "bad"
 _CHOICE_INSTRUCTIONS = "Which is it?\n\nSomebody may be waiting for your answer, and receives it."
 MAX_PRIORITY = 10  # the highest priority: few levels, so that finding the next item stays cheap
-LIVE_QUESTION_FIELDS: Mapping[str, tuple[str, dict[str, Any]]] = {  # of each question: its purpose, and how it is asked
+LIVE_QUESTION_FIELDS: Mapping[str, tuple[str, dict[str, Any]]] = {  # by question: its purpose, and its fields
     "live-answer": (
         ANSWERS_PURPOSE,
         {
@@ -51,7 +51,10 @@ LIVE_QUESTION_FIELDS: Mapping[str, tuple[str, dict[str, Any]]] = {  # of each qu
 
 
 def get_live_question(connection: Connection, project: Project, name: str) -> tuple[int, Question]:
-    """(key, question) of one of these, which is asked from now on; UserError where the project calls another question so."""
+    """Return (key, question) of one of the `LIVE_QUESTION_FIELDS`, creating it where needed.
+
+    Raises UserError where the project has another question of that name.
+    """
     purpose, fields = LIVE_QUESTION_FIELDS[name]
     for key, each in questions.list_active(connection):
         if each.name == name:
@@ -64,14 +67,14 @@ def get_live_question(connection: Connection, project: Project, name: str) -> tu
 
 
 class ClassifierTask(NamedTuple):
-    """What a classification model was trained to do: the question's name, and the answers that it chooses among."""
+    """The task of a classification model: the name of its question, and the answers that it chooses among."""
 
     question: str
     answers: tuple[str, ...]
 
 
 def find_classifier_task(project: Project, model: str) -> ClassifierTask | None:
-    """What a model chooses among; None of one that writes, or isn't there."""
+    """Return the task of a classification model; None for a generative model, or one that doesn't exist."""
     try:
         found = project.model(model)
     except UserError:
@@ -83,10 +86,10 @@ def find_classifier_task(project: Project, model: str) -> ClassifierTask | None:
 
 
 def get_choice_question(connection: Connection, project: Project, learnt: str, model: str, choices: Sequence[str]) -> tuple[int, Question]:
-    """(key, question) by which people choose in a classification model's place, asked from now on.
+    """Return (key, question) by which people choose in a classification model's place, creating it where needed.
 
-    learnt: the question that it was trained on, which it is as long as that one is asked with the same answers (choices): then what
-    people choose trains the next model. Else one of the model's own.
+    learnt: the question that the model was trained on. It is used as long as it is active with the same answers (choices): then people's
+    choices train the next model. Otherwise a question of the model's own is used.
     """
     for key, each in questions.list_active(connection):
         one = each.kind in ("choice", "rating") and not each.purpose and not each.follows
@@ -99,7 +102,10 @@ def get_choice_question(connection: Connection, project: Project, learnt: str, m
 
 
 def open_item_slot(connection: Connection, question: int, item: Item, *, wanted: int, priority: int) -> int:
-    """Have people asked about an item, of whom so many beyond those who have judged it; its key. The same again asks nothing new."""
+    """Add an item and open its slot with a question; return the item's key. The same call again asks nothing new.
+
+    wanted: how many more people are asked, beyond those who have judged it.
+    """
     items.add(connection, [item])
     key = items.keys(connection, [item.id])[item.id]
     slots.open_slots(connection, question, [(key, item.id)], wanted=wanted, priority=priority)
@@ -107,34 +113,34 @@ def open_item_slot(connection: Connection, question: int, item: Item, *, wanted:
 
 
 def make_write_item(id_: str, turns: Sequence[Mapping[str, str]], draft: str, more: Mapping[str, Any], metadata: Mapping[str, Any]) -> Item:
-    """A conversation with a model's draft of its answer. more: what is shown beside it ("sources")."""
+    """Make an item of a conversation with a model's draft of its answer. more: further content, shown beside it ("sources")."""
     return _make_item(id_, {**_as_prompt(turns), "completion": strip_nul(draft), **more}, metadata, ANSWERS_PURPOSE)
 
 
 def make_choice_item(id_: str, text: str, purpose: str, metadata: Mapping[str, Any]) -> Item:
-    """A text, as a classification model reads it."""
+    """Make an item of a text, as a classification model reads it."""
     return Item(id_, {"text": text}, prompt_group([{"role": "user", "content": text}]), dict(metadata), purpose)
 
 
 def make_rating_item(
     id_: str, turns: Sequence[Mapping[str, str]], answer: str, more: Mapping[str, Any], metadata: Mapping[str, Any]
 ) -> Item:
-    """A conversation with an answer that a model gave to it. more: what is shown beside it ("sources")."""
+    """Make an item of a conversation with an answer that a model gave. more: further content, shown beside it ("sources")."""
     return _make_item(id_, {**_as_prompt(turns), "responses": [strip_nul(answer)], **more}, metadata, RATINGS_PURPOSE)
 
 
 def strip_nul(text: str) -> str:
-    """Without NUL characters, which models may write and databases can't keep."""
+    """Replace NUL characters, which models may generate and databases can't store."""
     return text.replace("\0", "\ufffd")
 
 
 def _make_item(id_: str, content: dict[str, Any], metadata: Mapping[str, Any], purpose: str) -> Item:
-    """What asks the same stays on one side of a split, whoever asked it, and when."""
+    """Make an item whose group is its prompt: the same prompt stays in one split, whoever sent it, and when."""
     return Item(id_, content, _content_group(content), dict(metadata), purpose)
 
 
 def prompt_group(turns: Sequence[Mapping[str, str]]) -> str:
-    """The group of what is asked about a conversation."""
+    """Return the group of items about a conversation."""
     return _content_group(_as_prompt(turns))
 
 

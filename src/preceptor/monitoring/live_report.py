@@ -1,8 +1,6 @@
 """Report on served models: quality, confidence, drift, deferrals to people and their cost.
 
-Whether what is asked, how sure the model is, and how good its answers are have changed: looked at as often as one likes.
-
-How the models that programs call are doing: quality, confidence, what goes to people and what that costs, and what has changed.
+Drift is tested sequentially: prompts, confidence and quality may be checked as often as one likes.
 """
 
 from __future__ import annotations
@@ -49,19 +47,20 @@ if TYPE_CHECKING:
     from preceptor.project import Project
 
 
-_MIN_REFERENCE_VALUES = 20  # values to compare with
+_MIN_REFERENCE_VALUES = 20  # fewest reference values to compare with
 _REFERENCE_VERDICTS = 50  # verdicts that later ones are compared with
-_MAX_PERIODS, _MIN_PERIOD_VALUES = 10, 10  # parts of a stream that are drawn, and values in each
+_MAX_PERIODS, _MIN_PERIOD_VALUES = 10, 10  # plotted parts of a stream at most, and values in each at least
 _PLOTTED_SIGNALS = ("live quality", "confidence")
-DRIFT_EVIDENCE_THRESHOLD = 20.0  # evidence from which a change is called: 1 in 20 streams that never change gets so far
+DRIFT_EVIDENCE_THRESHOLD = 20.0  # evidence from which drift is reported: 1 in 20 streams that never change reaches it
 _WORD_PATTERN = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
 class DriftSignal:
-    """One thing that is watched. evidence: for a change, at its highest; None where there is too little to compare (words say so).
+    """A monitored signal. evidence: for a change, at its highest; None where there is too little to compare with (`summary` says so).
 
-    stretches: the mean of each part of the stream, in order, for looking at; which of them differ is no test.
+    value_count: how many values were observed. periods: the mean of each part of the stream, in order, for plotting; comparing them is no
+    test. distance: between the lengths of served prompts and of held-out rows.
     """
 
     signal: str
@@ -74,11 +73,11 @@ class DriftSignal:
 
     @property
     def is_plotted(self) -> bool:
-        """Whether there is a picture in it: quality and confidence always, prompts where they are compared with something."""
+        """Whether the signal has a plot: quality and confidence always, prompts where they have a reference."""
         return self.evidence is not None or self.signal in _PLOTTED_SIGNALS
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Return the signal as a JSON object."""
         told = {
             "what": self.signal,
             "values": self.value_count,
@@ -91,7 +90,7 @@ class DriftSignal:
 
 
 def detect_live_drift(project: Project, model: str, kept: Sequence[LoggedResponse], judged: Sequence[ResponseVerdict]) -> list[DriftSignal]:
-    """All that is watched of one model: its kept answers and the verdicts on those drawn, each in order of time."""
+    """Test every signal of one model for drift: its logged responses and the verdicts on those sampled, each in order of time."""
     good = [each.good_share for each in judged if each.inclusion > 0]
     sure = [each.confidence for each in kept if each.confidence is not None]
     return [
@@ -104,10 +103,10 @@ def detect_live_drift(project: Project, model: str, kept: Sequence[LoggedRespons
 
 
 def _detect_prompt_drift(project: Project, model: str, texts: Sequence[str]) -> list[DriftSignal]:
-    """Words that no training row holds, and lengths, against rows of the same kind that weren't trained on."""
+    """Test words that no training row contains, and lengths, against rows of the validation split."""
     try:
         snapshot = project.load_snapshot(project.model(model).manifest["snapshot"])
-    except UserError:  # a base: it was trained on no rows of ours
+    except UserError:  # a base model: it was trained on none of the project's rows
         train, held = list[str](), list[str]()
     else:
         train, held = ([render_content(strip_answer(row.content)) for row in snapshot.rows(side)] for side in ("train", "validation"))
@@ -120,7 +119,7 @@ def _detect_prompt_drift(project: Project, model: str, texts: Sequence[str]) -> 
 
 
 def _add_length_distance(found: DriftSignal, held: Sequence[str], texts: Sequence[str]) -> DriftSignal:
-    """With how far the lengths lie apart: the greatest difference of cumulative shares."""
+    """Add the distance between the lengths: the greatest difference of the cumulative shares."""
     if found.evidence is None or len(texts) < _MIN_REFERENCE_VALUES:
         return found
     lengths = [float(len(text)) for text in [*held, *texts]]
@@ -132,7 +131,7 @@ def _add_length_distance(found: DriftSignal, held: Sequence[str], texts: Sequenc
 def _detect_drift(
     what: str, reference: Sequence[float], stream: Sequence[float], unit: str, against: str, *, scale: float = 1.0
 ) -> DriftSignal:
-    """scale: the largest value, so that stretches are drawn from 0 to 1."""
+    """Test a stream for drift from a reference. scale: the largest value, so that periods are plotted from 0 to 1."""
     parts = _period_means(np.asarray(stream, dtype=np.float64) / scale)
     if len(reference) < _MIN_REFERENCE_VALUES or not stream:
         some = f"{format_count(len(stream))} {unit}" if stream else f"no {unit} yet"
@@ -177,11 +176,11 @@ _DEFERRAL_SHARES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)  # of calls 
 
 @dataclass(frozen=True)
 class ServedModelReport:
-    """A model under the name that programs call it by, over some days.
+    """The report on a model under the name by which programs call it, over some days.
 
-    answers: how many are kept. calls: a month, at the rate of these days. calibration, points: None and empty where nothing calibrates
-    it; each point is a share of calls that go to people, with the threshold, the errors among the others, and what it costs a month.
-    chosen: the threshold that stands, where one does.
+    answer_count: how many responses are logged. monthly_calls: at the rate of these days. calibration, risk_coverage: None and empty where
+    the model isn't calibrated; each point is a share of calls that go to people, with the threshold, the error rate among the others, and
+    the monthly cost. threshold: the one in force, if any, with the same figures.
     """
 
     name: str
@@ -196,11 +195,11 @@ class ServedModelReport:
 
     @property
     def warning(self) -> str:
-        """What a manager must know before they choose a share by its confidence; empty where that tells right from wrong."""
+        """A warning for the manager who chooses a share by the confidence; empty where that tells right answers from wrong ones."""
         return uninformative_warning(self.calibration["apart"]) if self.calibration else ""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Return the report as a JSON object."""
         quality = {
             name: value.to_dict() if value else None
             for name, value in (("good", self.quality.good_share), ("alone", self.quality.good_share_judged_only))
@@ -225,7 +224,11 @@ class ServedModelReport:
 
 @dataclass(frozen=True)
 class LiveReport:
-    """All that is served by a project, over some days. deferred: by status; in_time: the share that people answered before the deadline."""
+    """The report on all served models of a project, over some days.
+
+    deferral_counts: by status. in_time_share: the share of ended deferrals that people answered before the deadline. feedback_counts: by
+    kind. answer_price: of one person's answer, in `currency`.
+    """
 
     days: float
     served: list[ServedModelReport]
@@ -236,7 +239,7 @@ class LiveReport:
     currency: str
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Return the report as a JSON object."""
         in_time = self.in_time_share.to_dict() if self.in_time_share else None
         return {
             "days": self.days,
@@ -249,13 +252,16 @@ class LiveReport:
 
 
 def run_monitoring_tasks(project: Project) -> None:
-    """What must happen between calls: people are asked about answers drawn since, and not about those that nobody waits for any more."""
+    """Run the periodic tasks: queue the responses sampled since for annotation, and end the deferrals that nobody waits for any more."""
     queue_sampled_responses(project)
     DeferredAnswers(project).finalize_due()
 
 
 def build_live_report(project: Project, name: str = "", *, days: float = _MONTH_DAYS) -> LiveReport:
-    """How everything is doing that was called in so many days or is calibrated, or one model or alias. NotFound where there is no such."""
+    """Report on every model that was called in so many days or is calibrated, or on one model or alias.
+
+    Raises NotFoundError where there is no model of that name.
+    """
     run_monitoring_tasks(project)
     since = now() - days * DAY_SECONDS
     kept, judged = ResponseLog(project).list_since(since), [each for each in list_verdicts(project) if each.created >= since]
@@ -267,7 +273,7 @@ def build_live_report(project: Project, name: str = "", *, days: float = _MONTH_
         names = {each: each for each in {*calibrated, *names.values()}} | standing | names
         shown = [name]
     if name and name not in names:
-        hint = "see: preceptor live"
+        hint = "see: preceptor monitor"
         raise NotFoundError(f"{name!r:.100} is no alias, was not called in {days:g} days, and nothing calibrates it", hint, where="name")
     with project.database.reading() as connection:
         deferred, said = deferrals.counts(connection, since), feedback.counts(connection, since)
@@ -282,10 +288,10 @@ def build_live_report(project: Project, name: str = "", *, days: float = _MONTH_
 def _reported_names(
     kept: Sequence[LoggedResponse], judged: Sequence[ResponseVerdict], standing: Mapping[str, str], calibrated: Collection[str]
 ) -> dict[str, str]:
-    """By each name that was called or whose model is calibrated, its model; of a model that has an alias there, only that."""
+    """Map each name that was called or whose model is calibrated to its model; a model that has an alias is listed only under it."""
     everything: list[LoggedResponse | ResponseVerdict] = [*kept, *judged]
     called = Counter((each.alias or each.model, each.model) for each in everything)
-    found = {name: model for (name, model), _ in sorted(called.items(), key=lambda each: each[1])}  # the most called comes last, and stays
+    found = {name: model for (name, model), _ in sorted(called.items(), key=lambda each: each[1])}  # the most frequent comes last, and wins
     found |= {name: model for name, model in standing.items() if name in found or model in calibrated}
     return {**found, **{model: model for model in calibrated if model not in found.values()}}
 
@@ -299,7 +305,7 @@ def _served_model_report(
     try:
         calibration = load_calibration(project, model)
     except NotFoundError:
-        if chosen is not None:  # whose confidence nobody knows isn't known to be above it
+        if chosen is not None:  # no answer of an uncalibrated model is known to be above it
             chosen = {**chosen, "share": 1.0, "risk": None, "cost_a_month": _monthly_cost(calls, price)}
     else:
         points = [
@@ -317,7 +323,7 @@ def _served_model_report(
 
 
 def _estimate_monthly_calls(times: Sequence[float]) -> Estimate:
-    """Calls in 30 days at the rate since the first, counted as events that come by themselves (square-root interval of a Poisson count)."""
+    """Estimate the calls in 30 days from the rate since the first, as a Poisson count (square-root interval)."""
     spent = max((now() - min(times)) / DAY_SECONDS, 1.0) if times else _MONTH_DAYS
     root, scale = math.sqrt(len(times)), _MONTH_DAYS / spent
     low, high = max(root - 0.98, 0.0) ** 2 * scale, (root + 0.98) ** 2 * scale

@@ -1,7 +1,7 @@
-"""What is counted while programs are answered, over all worker processes of a server, for Prometheus.
+"""Count what a server does, over all its worker processes, for Prometheus.
 
-Workers count into files of their own in the folder that PROMETHEUS_MULTIPROC_DIR names, and whichever is asked adds them up; a
-process alone needs no folder.
+Workers count into files of their own in the folder that PROMETHEUS_MULTIPROC_DIR names, and whichever is asked adds them up; a single
+process needs no folder.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
-MULTIPROCESS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # environment; it is read when the library is imported
+MULTIPROCESS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # environment variable, read when the library is imported
 _ENGINE_COUNTERS = ("requests", "answered", "refused", "cancelled", "late", "failed", "paused", "drawn", "prompt_tokens", "prefix_tokens")
-_EXPORT_SECONDS = 1.0  # between two times that other processes are told of what draws in this one
+_EXPORT_SECONDS = 1.0  # seconds between two exports of this process's engine to the other processes
 _BUCKETS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
 _registry = CollectorRegistry()
 _engine_metrics: list[Callable[[], Mapping[str, float]]] = []
@@ -42,24 +42,27 @@ _engine_gauge = Gauge("preceptor_engine", "What draws: how it stands.", ["figure
 _engine_counter = Counter(
     "preceptor_engine_sum", "What draws: what came of requests, and tokens that they took.", ["figure"], registry=_registry
 )
-_exported_counts: dict[str, float] = {}  # of the sums, how far they were counted
+_exported_counts: dict[str, float] = {}  # how much of each engine counter has been exported
 _export_lock = threading.Lock()
 
 
 def register_engine(figures: Callable[[], Mapping[str, float]]) -> None:
-    """Tell the figures of what draws in this process, too; also to other processes, every second."""
+    """Export the metrics of this process's generation engine, too; in a server of several processes, to the others every second."""
     _engine_metrics[:] = [figures]
     if MULTIPROCESS_FOLDER_VARIABLE in os.environ:
         threading.Thread(target=_export_periodically, name="metering", daemon=True).start()
 
 
 def read_engine_metrics() -> Mapping[str, float]:
-    """The figures of what draws in this process; nothing before it is first asked."""
+    """Return the metrics of this process's generation engine; empty before one is registered."""
     return _engine_metrics[0]() if _engine_metrics else {}
 
 
 def export_engine_metrics() -> None:
-    """Tell other processes the figures as they are now. What only grows is counted, so that it stays when this process ends."""
+    """Write the engine's current metrics to the counters and gauges.
+
+    Counts that only grow are counters, so that they survive this process.
+    """
     with _export_lock:
         for name, value in read_engine_metrics().items():
             if name in _ENGINE_COUNTERS:
@@ -70,7 +73,7 @@ def export_engine_metrics() -> None:
 
 
 def render_metrics() -> str:
-    """All that was counted, in Prometheus' text format."""
+    """Return all metrics in Prometheus' text format."""
     export_engine_metrics()
     folder = os.environ.get(MULTIPROCESS_FOLDER_VARIABLE)
     if folder is None:
@@ -88,7 +91,7 @@ def _export_periodically() -> None:
 
 
 def _forget_dead_processes(folder: Path) -> None:
-    """What was under way in a worker that has ended is no longer under way."""
+    """Drop the live gauges of worker processes that have ended."""
     for process in {path.stem.rpartition("_")[2] for path in folder.glob("gauge_live*_*.db")}:
         if not Path(f"/proc/{process}").exists() and Path("/proc").exists():
             multiprocess.mark_process_dead(int(process), folder)  # type: ignore[no-untyped-call]

@@ -1,7 +1,7 @@
-"""Answers that were served, kept for as long as the project says, without the personal data that was in them.
+"""Log served responses for as long as the project says, without the personal data that was in them.
 
-Feedback, drift and lineage begin here. A share of the answers is drawn by chance into the stream that measures live quality; each
-says with which probability, so that what people say of them estimates all (Horvitz and Thompson, 1952).
+Feedback, drift and lineage start here. A share of the responses is sampled at random to measure live quality; each stores its inclusion
+probability, so that verdicts on the sample estimate all responses (Horvitz and Thompson, 1952).
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ ChatMessages = Sequence[Mapping[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class LoggedResponse:
-    """An answer as it is kept. document: messages, answers (text and finish), citations, log_probabilities, and what else was told.
+    """A logged response. document: messages, answers (text and finish), citations, log_probabilities, and other fields given when logging.
 
-    alias: by which it was asked for, empty when by the model's own name. inclusion: 0 when it wasn't drawn to measure quality.
-    expires: Unix time, None: never.
+    alias: by which the model was called, empty where by its own name. inclusion: its inclusion probability, 0 where it wasn't sampled to
+    measure quality. expires: Unix time; None: never.
     """
 
     id: str
@@ -58,7 +58,7 @@ class LoggedResponse:
 
 
 class ResponseLog:
-    """The answers of one project that are kept, as [serving] of preceptor.toml says."""
+    """The logged responses of one project, as [serving] of preceptor.toml configures them."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
@@ -82,10 +82,10 @@ class ResponseLog:
         cited: Mapping[str, Any] | None = None,
         **about: Any,
     ) -> bool:
-        """Keep an answer in one transaction; whether answers are kept at all.
+        """Log a response in one transaction; return whether responses are logged at all.
 
-        others: further answers to the same request; finish: why each ended. inclusion: None draws by [serving] measured. cited: as
-        `Grounded.cited` gives it. about: further JSON, such as the sampling.
+        others: further answers to the same request. finish: why each ended. inclusion: None samples by [serving] measured. cited: as
+        `GroundedConversation.check_citations` returns it. about: further JSON, such as the sampling parameters.
         """
         if self._options.keep_days == 0:
             return False
@@ -104,7 +104,10 @@ class ResponseLog:
         return True
 
     def get(self, id_: str, visitor: AuthenticatedVisitor | None = None) -> LoggedResponse:
-        """An answer by its id; NotFound when it isn't kept, no longer, or is another's. visitor: who asks, None: the project itself."""
+        """Return a response by its id. visitor: who asks; None: the project itself.
+
+        Raises NotFoundError where it isn't logged, has expired, or belongs to somebody else.
+        """
         with self.project.database.reading() as connection:
             found = _response_from_row(answers.get(connection, id_))
             if visitor is not None and not is_owned_by(connection, visitor, found.credential):
@@ -112,12 +115,12 @@ class ResponseLog:
         return found
 
     def list_since(self, moment: float, *, measured: bool = False, limit: int | None = None) -> list[LoggedResponse]:
-        """Answers from a moment (Unix time) on, in order; measured: only those that were drawn to measure quality."""
+        """List the responses since a moment (Unix time), in order. measured: only those that were sampled to measure quality."""
         with self.project.database.reading() as connection:
             return [_response_from_row(row) for row in answers.list_since(connection, moment, measured=measured, limit=limit)]
 
     def delete_expired(self) -> int:
-        """Delete what has been kept for long enough; how many answers that were."""
+        """Delete expired responses; return their number."""
         with self.project.database.reading() as connection:
             if not answers.has_expired(connection):
                 return 0
@@ -125,13 +128,13 @@ class ResponseLog:
             return answers.delete_expired(connection)
 
     def sample_inclusion(self, id_: str) -> float:
-        """Whether an answer is drawn to measure quality: the probability of it, or 0. Its id, which is random, decides."""
+        """Return the inclusion probability of a response that is sampled to measure quality, else 0; a hash of its id decides."""
         share = self._options.measured
         draw = int.from_bytes(hashlib.sha256(id_.encode()).digest()[:8]) / 2**64
         return share if draw < share else 0.0
 
     def _redact_document(self, document: dict[str, Any], text: str) -> dict[str, Any]:
-        """Without personal data in any of its texts; places in the answer move with it, names of documents stay."""
+        """Redact personal data in all texts; offsets into the answer are adjusted, and names of documents stay."""
         if self._redactor is None:
             with self.project.database.writing() as connection:
                 self._redactor = PiiRedactor.from_connection(connection)
@@ -142,7 +145,7 @@ class ResponseLog:
 
 
 def _drop_span_text(span: Mapping[str, Any]) -> dict[str, Any]:
-    """Where in the answer, and where in which document; the texts themselves stand there."""
+    """Keep the offsets in the answer and in the document, without the texts, which are stored there."""
     return {name: value for name, value in span.items() if name != "text"}
 
 

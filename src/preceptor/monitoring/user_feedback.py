@@ -1,8 +1,8 @@
-"""What people who use a model say of its answers, and what becomes of it: items with the right question, by what they are worth.
+"""Record users' feedback on a model's answers and turn it into items with the right question, ranked by their value for training.
 
-Feedback is biased: who says something isn't like who doesn't. It teaches, and it says where to look first; quality is measured by
-answers drawn by chance (`stream`). What customers say is their judgment, of a kind of annotator of its own, whose
-reliability the consensus finds out like anybody's.
+Feedback is biased: those who give it aren't like those who don't. It provides training data and shows where to look first; quality is
+measured on answers sampled at random (`live_quality`). Customers' ratings are judgments of an annotator of the kind "customer", whose
+reliability the consensus estimates like anybody's.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ if TYPE_CHECKING:
 
 FEEDBACK_KINDS = ("thumb", "stars", "correction", "text")
 MAX_FEEDBACK_LENGTH, MAX_FEEDBACK_KEY_LENGTH = 20_000, 200  # characters
-_PRIOR_GOOD_SHARE = 0.6  # how good an answer is taken to be that nothing is known of
-_REVIEW_SURPRISE = 0.5  # how much somebody's word must surprise for a person to look at it too
+_PRIOR_GOOD_SHARE = 0.6  # the expected rating of an answer without confidence
+_REVIEW_SURPRISE = 0.5  # the surprise from which a person rates the answer, too
 COMMENT_TITLE = "What was said of the response"
 
 
 class UserFeedback:
-    """What is said of the answers of one project."""
+    """The feedback on one project's answers."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
@@ -57,11 +57,12 @@ class UserFeedback:
     def submit(
         self, answer: str, kind: str, said: Any, *, by: str, key: str | None = None, visitor: AuthenticatedVisitor | None = None
     ) -> tuple[dict[str, Any], bool]:
-        """Keep what somebody says of an answer that is kept; as a document, and whether it is new. It is kept when this returns.
+        """Store feedback on a logged answer; return it as a JSON object, and whether it is new. It is durable when this returns.
 
-        kind and said: thumb "up" or "down", stars 1 to 5, correction or text a text. by: the program that passes it on. key: theirs;
-        the same again counts once, and with something else is a Conflict. visitor: who asks, None: somebody who may. NotFound for an
-        answer that isn't kept or is another's, UserError for what can't be said.
+        kind and said: thumb "up" or "down", stars 1 to 5, correction or text a string. by: the program that passes it on. key: the
+        program's idempotency key: the same feedback again counts once, other feedback raises ConflictError. visitor: who asks; None:
+        somebody with access. Raises NotFoundError for an answer that isn't logged or belongs to somebody else, UserError for invalid
+        feedback.
         """
         value = _check_value(kind, said)
         own = None if key is None else f"{by}/{_check_key(key)}"
@@ -77,9 +78,9 @@ class UserFeedback:
             return _feedback_document(row), True
 
     def get_delivered_response(self, answer: str, visitor: AuthenticatedVisitor | None = None) -> LoggedResponse:
-        """An answer as its caller heard it: where it was left to a person, theirs, of which the model's confidence says nothing.
+        """Return an answer as its caller received it: where it was deferred, the person's, without the model's confidence.
 
-        NotFound where it isn't kept or is another's than the visitor's, Conflict while there is no answer yet.
+        Raises NotFoundError where it isn't logged or isn't the visitor's, ConflictError while there is no answer yet.
         """
         kept = ResponseLog(self.project).get(answer, visitor)
         deferral = DeferredAnswers(self.project).find_by_answer(answer)
@@ -93,19 +94,19 @@ class UserFeedback:
         return replace(kept, id=f"{kept.id}-by-a-person", document=theirs, confidence=None, inclusion=0.0)
 
     def page_path(self, answer: str) -> str:
-        """The path of a page on which who has it may say what they think of an answer."""
+        """Return the path of the page on which whoever has the link may rate an answer."""
         return f"/feedback/{answer}?sign={self._signature(answer)}"
 
     def is_valid_signature(self, answer: str, sign: str) -> bool:
-        """Whether a link to this answer's page is one of ours."""
+        """Return whether a link to this answer's feedback page is signed by the project."""
         return hmac.compare_digest(sign.encode(errors="replace"), self._signature(answer).encode())
 
     def _signature(self, answer: str) -> str:
-        secret = self.project.cached_secret()  # anybody may ask for a page, and must keep nobody from writing
+        secret = self.project.cached_secret()  # anybody may request a page, which must not block writers
         return hmac.new(secret.encode(), f"feedback {answer}".encode(errors="replace"), "sha256").hexdigest()[:32]
 
     def _create_item(self, connection: Connection, kept: LoggedResponse, row: Mapping[Any, Any], chosen: ClassifierTask | None) -> int:
-        """What it becomes; the item's key. chosen: what the model chose among, None of one that writes."""
+        """Create the item that feedback leads to; return its key. chosen: the task of a classification model, None for a generative one."""
         customers = Annotator(f"{CUSTOMERS_PREFIX}{row['by']}", "annotator", CUSTOMER_KIND)
         people.add(connection, [customers])
         give = _CustomerFeedback(self.project, connection, people.get_key(connection, customers.id), kept, row)
@@ -119,29 +120,31 @@ class UserFeedback:
 
 
 class _CustomerFeedback:
-    """Who uses a program, as an annotator, with what they said of one answer."""
+    """The customers of a program, as an annotator, with their feedback on one answer."""
 
     def __init__(self, project: Project, connection: Connection, key: int, kept: LoggedResponse, row: Mapping[Any, Any]) -> None:
         self.project, self.connection, self.key, self.response, self.row = project, connection, key, kept, row
         self.value = row["document"][row["kind"]]
 
     def add_thumb(self) -> int:
-        """A judgment whether it is good; a person looks too where it surprises."""
+        """Add a judgment whether the answer is good; a person rates it, too, where it is surprising."""
         return self._add_rating("live-good", GOOD_RATING if self.value == "up" else BAD_RATING, float(self.value == "up"))
 
     def add_stars(self) -> int:
-        """A judgment of how good it is; a person looks too where it surprises."""
+        """Add a judgment of how good the answer is; a person rates it, too, where it is surprising."""
         return self._add_rating("live-stars", self.value, (self.value - 1) / 4)
 
     def add_correction(self) -> int:
-        """A target at once, and with the model's answer a pair; a person looks whether it is right."""
+        """Add the correction as a training target, a pair with the model's answer; a person checks it."""
         item, question = self._open_write_item("corrected", ())
         feedback.request_one_more(self.connection, question, item)
         self._add_judgment(item, question, "live-answer", {"text": self.value, "from": strip_nul(self.response.text)})
         return item
 
     def add_choice(self, chosen: ClassifierTask) -> int:
-        """A judgment of the question that the model was trained on; a person looks whether it is right. UserError for no answer of it."""
+        """Add a judgment of the question that the model was trained on; a person checks it. Raises UserError where it is none of the
+        answers.
+        """
         if self.value not in chosen.answers:
             raise UserError(
                 f"{self.value!r:.80} is none of the model's answers", f"one of: {', '.join(chosen.answers)}", where="correction"
@@ -155,7 +158,7 @@ class _CustomerFeedback:
         return key
 
     def add_comment(self) -> int:
-        """Read by a person, who writes what should have been answered."""
+        """Queue the comment for a person, who writes what should have been answered."""
         return self._open_write_item("commented", ({"title": COMMENT_TITLE, "text": self.value},))[0]
 
     def _add_rating(self, name: str, answer: Any, good: float) -> int:
@@ -163,7 +166,7 @@ class _CustomerFeedback:
         question, _ = get_live_question(self.connection, self.project, name)
         surprise = self._surprise(good)
         slots.open_slots(self.connection, question, [(item, id_)], wanted=0, priority=_surprise_priority(surprise))
-        drawn = self.response.inclusion > 0 and name == "live-good"  # its slot is as it is for all that were drawn
+        drawn = self.response.inclusion > 0 and name == "live-good"  # its slot must be like those of all sampled answers
         if surprise >= _REVIEW_SURPRISE and not drawn:
             feedback.request_one_more(self.connection, question, item, waits=True)
         feedback.request_one_more(self.connection, question, item)
@@ -171,7 +174,7 @@ class _CustomerFeedback:
         return item
 
     def _open_write_item(self, why: str, beside: tuple[dict[str, str], ...]) -> tuple[int, int]:
-        """(item, question), of which one person is asked."""
+        """Open an item that one person is asked about; return (item, question)."""
         question, _ = get_live_question(self.connection, self.project, "live-answer")
         about = {"answer": self.response.id, "model": self.response.model, "alias": self.response.alias, "feedback": self.row["id"]}
         more = {"sources": list(beside)} if beside else {}
@@ -179,7 +182,7 @@ class _CustomerFeedback:
         return open_item_slot(self.connection, question, item, wanted=1, priority=_surprise_priority(self._surprise(0.0))), question
 
     def _surprise(self, good: float) -> float:
-        """How far what is said of the answer lies from what was thought of it, 0 to 1."""
+        """Return how far the feedback lies from what was expected of the answer, 0 to 1."""
         return abs(good - (_PRIOR_GOOD_SHARE if self.response.confidence is None else self.response.confidence))
 
     def _add_judgment(self, item: int, question: int, name: str, answer: Any) -> None:
@@ -224,7 +227,7 @@ def _surprise_priority(surprise: float) -> int:
 
 
 def _find_repeated(connection: Connection, key: str, answer: str, document: Mapping[str, Any]) -> dict[str, Any]:
-    """What was said under a key before; Conflict where that was something else."""
+    """Return the feedback stored under a key before. Raises ConflictError where that was different."""
     before = feedback.by_key(connection, key)
     if before is None or (before["answer"], before["document"]) != (answer, document):
         raise ConflictError("something else was said under this key", "take a new key for each thing said", where="key")

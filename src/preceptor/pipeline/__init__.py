@@ -1,1 +1,1 @@
-"""Turn the whole loop: the demo, the quick start, one cycle, and the move from other tools."""
+"""Run the whole pipeline: the demo, the quick start, one pipeline run, and the migration from other tools and hosted models."""

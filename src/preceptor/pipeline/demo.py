@@ -1,15 +1,11 @@
 """Replay the whole pipeline on recorded human judgments and compare it with baselines.
 
-The tuned model beside what it must beat: hard labels, fewer rows, and a larger model that was only prompted.
+The demo runs the loop of a live project with recorded annotators in place of people. The tuned model is compared with hard labels, with
+fewer rows, and with a larger model that was only prompted. What adaptive redundancy saved is measured against all recorded judgments; only
+there are judgments used that weren't bought.
 
-Recorded human judgments that can be asked again, as if the people were there.
-
-The sets of Hutto and Gilbert (2014), "VADER: A parsimonious rule-based model for sentiment analysis of social
-media text": texts with 14 to 99 anonymous ratings each, from −4 (very negative) to 4 (very positive).
-
-What adaptive redundancy bought, measured against all recorded judgments; only here are unbought ones looked at.
-
-The main job on recorded human judgments: the loop of a live project, with recorded people in the people's place.
+The data are the sets of Hutto and Gilbert (2014), "VADER: A parsimonious rule-based model for sentiment analysis of social media text":
+texts with 14 to 99 anonymous ratings each, from −4 (very negative) to 4 (very positive).
 """
 
 from __future__ import annotations
@@ -44,7 +40,7 @@ from preceptor.training import TrainingProgress
 from preceptor.types import Consensus, Estimate, FloatArray, IntArray, Model, Question
 
 _PROMPTED_BASE = "smollm2"
-_DEMONSTRATIONS_PER_ANSWER = 3  # of each answer, in the few-shot prompt
+_DEMONSTRATIONS_PER_ANSWER = 3  # examples of each answer in the few-shot prompt
 _DemoListener = Callable[[TrainingProgress], None]
 
 
@@ -57,7 +53,7 @@ def _compare_with_baselines(
     truth: Mapping[str, Any],
     tell: _DemoListener,
 ) -> dict[str, Any]:
-    """The report's sections `models` (all but the tuned one), `comparison` and `learning_curve`, on the test rows."""
+    """Build the report's sections `models` (all but the tuned one), `comparison` and `learning_curve`, on the test rows."""
     rows = evaluation.load_split(snapshot, "test")
     held = _TestRows(snapshot, rows, evaluation.true_answer_codes(project, snapshot, rows, truth))
     ours, theirs = held.predict(tuned), held.predict(hard)
@@ -80,7 +76,7 @@ def _compare_with_baselines(
 
 
 def _predict_by_prompt(snapshot: Snapshot, rows: Sequence[SnapshotRow], shots: int, tell: _DemoListener) -> FloatArray:
-    """Probabilities of the answers under the larger model, from the question's words and `shots` training examples of each answer."""
+    """Predict the answers' probabilities with the larger model, prompted with the question and `shots` training examples of each answer."""
     from preceptor.generation import LocalProvider, classify_by_prompt
 
     stage = f"{_PROMPTED_BASE}, {'few' if shots else 'zero'}-shot"
@@ -95,7 +91,7 @@ def _predict_by_prompt(snapshot: Snapshot, rows: Sequence[SnapshotRow], shots: i
 
 
 def _count_prompted_parameters() -> int:
-    """How many parameters the larger model has."""
+    """Return the number of parameters of the larger model."""
     from preceptor.models import count_parameters
 
     return count_parameters(find_base_folder(_PROMPTED_BASE))
@@ -139,10 +135,10 @@ SENTIMENT_CUTS, SENTIMENT_LABELS = (-0.5, 0.5), ("negative", "neutral", "positiv
 
 @dataclass(frozen=True)
 class RecordedJudgments:
-    """Texts and, for each, the answers of RATERS people in a seeded random order.
+    """Texts and, for each, the answers of `RATERS_PER_TEXT` people in a seeded random order.
 
-    rows: dicts for Project.add_items (id, text, group). answers: item id -> int ratings, shape (RATERS,).
-    left_out: texts with fewer ratings.
+    rows: dicts for Project.add_items (id, text, group). answers: item id -> int ratings, shape (RATERS_PER_TEXT,). excluded_count: texts
+    with fewer ratings.
     """
 
     name: str
@@ -151,21 +147,24 @@ class RecordedJudgments:
     excluded_count: int
 
     def get_answer(self, item: str, ordinal: int) -> int:
-        """What the person who is asked as the `ordinal`-th about an item says (from 0)."""
+        """Return the answer of the `ordinal`-th person (from 0) who is asked about an item."""
         return int(self.answers[item][ordinal])
 
     def rating_matrix(self, items: list[str]) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Ratings of these items, shape (items, RATERS)."""
+        """Return the ratings of these items, shape (items, RATERS_PER_TEXT)."""
         return np.array([self.answers[item] for item in items], dtype=np.float64)
 
     def true_answers(self) -> dict[str, str]:
-        """The answer of all RATERS people about each item: what only evaluation may see."""
+        """Return the answer of all `RATERS_PER_TEXT` people about each item, which only evaluation may use."""
         items = list(self.answers)
         return dict(zip(items, (SENTIMENT_LABELS[code] for code in code_sentiment(self.rating_matrix(items).mean(axis=1))), strict=True))
 
 
 def read_recorded_judgments(folder: Path, name: str, *, seed: int = 0) -> RecordedJudgments:
-    """One of the recorded sets from the folder of its files; of more than RATERS ratings, RATERS are drawn by seed."""
+    """Read one of the recorded sets from the folder of its files; of more than `RATERS_PER_TEXT` ratings, that many are sampled by seed.
+
+    Raises UserError where the set isn't known.
+    """
     if name not in VADER_FILES:
         raise UserError(f"no recorded data is called {name!r}", f"known: {', '.join(VADER_FILES)}")
     texts = dict(_read_columns(folder / f"{VADER_FILES[name]}_GroundTruth.txt", 0, 2))
@@ -178,14 +177,14 @@ def read_recorded_judgments(folder: Path, name: str, *, seed: int = 0) -> Record
 
 
 def code_sentiment(means: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Index into LABELS of each mean rating: beyond the cuts, or between them (on a cut is between)."""
+    """Return the index into `SENTIMENT_LABELS` of each mean rating: beyond the cuts, or between them (on a cut is between)."""
     low, high = SENTIMENT_CUTS
-    hair = 1e-9  # means of a few whole numbers; their sum is exact, their division is not
+    hair = 1e-9  # tolerance: the sum of a few whole numbers is exact, its division is not
     return (means > low - hair).astype(np.int64) + (means > high + hair)
 
 
 def _item_group(item: str) -> str:
-    """Ids like 12_3 name document 12; an id without a document is its own group."""
+    """Return the document of an item: ids like 12_3 name document 12; an id without a document is its own group."""
     return item.rpartition("_")[0] or item
 
 
@@ -200,7 +199,7 @@ _FIXED_COUNTS = (2, 3, 4, 5, 6, 8, 10, 14, RATERS_PER_TEXT)
 
 
 def measure_replay(project: Project, question: str, recorded: RecordedJudgments) -> dict[str, Any]:
-    """The report's sections on judgments and consensus, each figure with its interval clustered by group."""
+    """Build the report's sections on judgments and consensus, each figure with its interval clustered by group."""
     with project.database.reading() as connection:
         key, asked = questions.get(connection, question)
         what, _, _, _ = judgment_log.judgment_columns(connection, key)
@@ -240,22 +239,22 @@ class _RedundancyReplay:
         self.truth = code_sentiment(self.ratings.mean(axis=1))
 
     def count_judgments(self, items: Sequence[str]) -> IntArray:
-        """Judgments bought of each item."""
+        """Count the judgments bought of each item."""
         bought = Counter(items)
         return np.array([bought[item] for item in self.items], dtype=np.int64)
 
     def clustered_mean(self, values: Any) -> Estimate:
-        """A mean over items, clustered by group."""
+        """Estimate a mean over items, clustered by group."""
         return estimate_mean(np.asarray(values, dtype=np.float64), clusters=self.groups)
 
     def consensus_codes(self, fitted: Consensus) -> IntArray:
-        """Class codes of a consensus in the order of our items."""
+        """Return the class codes of a consensus in the order of the replay's items."""
         place = {item: index for index, item in enumerate(fitted.items)}
         order = [place[item] for item in self.items]
         return np.asarray(fitted.posterior.argmax(axis=1)[order], dtype=np.int64)
 
     def aggregate_first(self, bought: IntArray) -> IntArray:
-        """What the question's own aggregator concludes from the first `bought` ratings of each item."""
+        """Aggregate the first `bought` ratings of each item with the question's own aggregator, to class codes."""
         row = np.repeat(np.arange(bought.size), bought)
         column = np.concatenate([np.arange(count) for count in bought])
         judgments = Judgments.from_columns(
@@ -266,7 +265,7 @@ class _RedundancyReplay:
         return np.asarray(fitted.posterior.argmax(axis=1), dtype=np.int64)
 
     def fixed_counts(self, total: int) -> IntArray:
-        """As many judgments in all, the same number for each item (or one more for the first few of a shuffled order)."""
+        """Spread as many judgments evenly over the items (one more for the first few of a shuffled order)."""
         each, more = divmod(int(total), self.truth.size)
         order = np.random.default_rng(0).permutation(self.truth.size)
         counts = np.full(self.truth.size, each)
@@ -274,12 +273,12 @@ class _RedundancyReplay:
         return counts
 
     def curve_point(self, bought: IntArray) -> dict[str, Any]:
-        """One point of a curve: share of the judgments, and agreement with all of them."""
+        """Return one point of a curve: the share of the judgments, and the agreement with all of them."""
         agrees = self.clustered_mean(self.aggregate_first(bought) == self.truth)
         return {"fraction": float(bought.mean() / RATERS_PER_TEXT), "accuracy": agrees.value, "low": agrees.low, "high": agrees.high}
 
     def unbought_agreement(self, codes: IntArray, bought: IntArray) -> Estimate:
-        """Agreement with the people who were never asked about the item."""
+        """Estimate the agreement with the people who were never asked about the item."""
         left = bought < RATERS_PER_TEXT
         rest = np.arange(RATERS_PER_TEXT) >= bought[:, None]
         means = np.where(rest, self.ratings, 0).sum(axis=1)[left] / rest.sum(axis=1)[left]
@@ -289,7 +288,7 @@ class _RedundancyReplay:
 DEMO_STAGES = ("guidance", "snapshot", "training", "evaluation")
 DEMO_QUESTION = "sentiment"
 _DEMO_INSTRUCTIONS = "How positive or negative is the sentence? Rate it from -4 (very negative) to 4 (very positive)."
-_CURVE_SHARES = (0.04, 0.1, 0.25, 0.5)  # of the training rows; the whole is the main run
+_CURVE_SHARES = (0.04, 0.1, 0.25, 0.5)  # shares of the training rows; the main run has all of them
 _DEMO_EPOCHS = 2.5
 DEMO_SETTINGS: dict[str, Any] = {
     "guidance": {"certainty": 0.98, "minimum": 2, "maximum": RATERS_PER_TEXT, "audit": 0.0},
@@ -299,9 +298,9 @@ DEMO_SETTINGS: dict[str, Any] = {
 
 @dataclass
 class DemoRun:
-    """The stages of one demo, in a folder where an interrupted one is continued.
+    """The stages of one demo, in a folder where an interrupted one continues.
 
-    tell: called with each step of progress.
+    listener: called with each step of progress. finished_stages: those that are done, by name.
     """
 
     folder: Path
@@ -311,7 +310,10 @@ class DemoRun:
     finished_stages: list[str] = field(default_factory=list)
 
     def run(self, stop_after: str | None = None) -> Report:
-        """All stages, or those up to `stop_after`; writes report.html and report.json into the folder."""
+        """Run all stages, or those up to `stop_after`, and write report.html and report.json into the folder.
+
+        Raises UserError where no stage has that name.
+        """
         if stop_after is not None and stop_after not in DEMO_STAGES:
             raise UserError(
                 f"no stage is called {stop_after!r}{suggest_name(stop_after, DEMO_STAGES)}", f"stages: {', '.join(DEMO_STAGES)}"
@@ -331,7 +333,7 @@ class DemoRun:
         return report
 
     def _collect_judgments(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        """Ask the recorded people through the calls that live people use, until every answer is certain."""
+        """Ask the recorded annotators through the calls that live annotators use, until every answer is certain."""
         self.listener(TrainingProgress("fetching the recorded judgments", 0, 1))
         self.recorded = read_recorded_judgments(fetch_asset(VADER_ASSET), self.data, seed=self.seed)
         self.project = self._open_project()
@@ -354,7 +356,7 @@ class DemoRun:
         return {"snapshot": self.snapshot.digest, "snapshot_summary": self.snapshot.summary()}
 
     def _train_models(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        """The main run, then the same with hard labels and with fewer rows, at the learning rate that it chose."""
+        """Train the main run, then with hard labels and with fewer rows, at the learning rate that it chose."""
         self.tuned = self._train_classifier("training")
         rate = self.tuned.manifest["learning_rate"]
         self.hard = self._train_classifier("training on hard labels", targets="hard", learning_rate=rate)
@@ -365,7 +367,7 @@ class DemoRun:
         return {"training": evaluation.build_training_section(self.tuned)}
 
     def _evaluate_models(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """The test documents, opened once: the tuned model beside its variants and the larger un-tuned one."""
+        """Evaluate on the test documents, used once: the tuned model, its variants and the larger un-tuned one."""
         self.listener(TrainingProgress("evaluating", 0, 1))
         truth = self.recorded.true_answers()
         measured = evaluation.measure_model(self.project, self.tuned, self.snapshot, truth=truth, split="test")
@@ -407,10 +409,10 @@ class DemoRun:
 
 
 def replay_annotators(project: Project, recorded: RecordedJudgments, tell: Callable[[TrainingProgress], None]) -> None:
-    """Let recorded people answer, each in turn, until none of them is asked anything more.
+    """Let the recorded annotators answer, each in turn, until none of them is asked anything more.
 
-    The ratings are anonymous: the k-th person who is asked about an item gives the k-th of its shuffled ratings. What
-    was answered therefore depends on how often each item was asked about, and not on when the demo was interrupted.
+    The ratings are anonymous: the k-th person who is asked about an item gives the k-th of its shuffled ratings. What was answered
+    therefore depends on how often each item was asked about, and not on when the demo was interrupted.
     """
     answered = sum(part["given"] for part in project.status()["questions"])
     most, idle = len(recorded.rows) * RATERS_PER_TEXT, 0

@@ -1,9 +1,4 @@
-"""Check what this machine has and lacks, and whether a project's database, audit log and files are intact.
-
-What this machine has and lacks, in words.
-
-Whether a project still holds what was kept in it: all of its database, its log, and the files that can't be made again.
-"""
+"""Check what this machine has and lacks, and whether a project's database, audit log and files are intact."""
 
 from __future__ import annotations
 
@@ -41,11 +36,11 @@ OPTIONAL_PACKAGES = {
 _DISTRIBUTION_NAMES = {
     "markdown_it": "markdown-it-py",
     "yaml": "pyyaml",
-}  # where what is installed bears another name than what is imported
+}  # where the distribution's name differs from that of the module
 
 
 def diagnose_machine() -> list[dict[str, Any]]:
-    """Findings: what, here (bool), words."""
+    """Check this machine and return the findings, each with what, here (bool) and summary."""
     parts = [
         _check_python(),
         *(_check_package(name) for name in OPTIONAL_PACKAGES),
@@ -83,7 +78,7 @@ def _check_disk() -> dict[str, Any]:
 
 
 def _check_project_privacy(folder: Path) -> list[dict[str, Any]]:
-    """Whether other accounts of the machine can read the project in a folder, if there is one."""
+    """Check whether other accounts of the machine can read the project in a folder, if there is one."""
     if not (folder / CONFIG_FILE).is_file():
         return []
     config = ProjectConfig.load(folder)
@@ -107,9 +102,10 @@ _IntegrityCheck = Callable[[], str]
 
 
 def check_project_integrity(folder: Path) -> list[dict[str, Any]]:
-    """Read everything: findings with what, here (bool: it is as it was kept), words. UserError where the database doesn't open at all.
+    """Read all of a project and return the findings, each with what, here (bool: it is intact) and summary.
 
-    Every file that is kept under a digest is hashed, so the time goes with their size: about a second for half a gigabyte.
+    Every file that is stored under a digest is hashed, so the time grows with their size: about a second for half a gigabyte. Raises
+    UserError where the database doesn't open at all.
     """
     database = Database(ProjectConfig.load(folder).database_url(folder.resolve()), must_exist=True)
     try:
@@ -131,7 +127,7 @@ def _run_check(what: str, check: _IntegrityCheck) -> dict[str, Any]:
 
 
 def _check_database(database: Database) -> str:
-    """SQLite's own check of all pages, indexes and references; PostgreSQL checks its pages itself."""
+    """Run SQLite's own check of all pages, indexes and references; PostgreSQL checks its pages itself."""
     if not database.is_single_writer:
         return "kept by PostgreSQL, which checks its own files"
     with database.reading() as connection:
@@ -148,14 +144,14 @@ def _check_audit_log(database: Database) -> str:
 
 
 def _file_checks(database: Database, folder: Path) -> dict[str, _IntegrityCheck]:
-    """One check for each thing that is kept under a digest."""
+    """Return one check for each thing that is stored under a digest."""
     objects, files = ObjectStore(folder / "objects"), ObjectStore(folder / "objects" / "files")
     with database.reading() as connection:
         kept = artifacts.list_object_digests(connection)
     checks: dict[str, _IntegrityCheck] = {f"snapshot {digest[:12]}": _folder_check(objects.path(digest)) for digest in kept["snapshot"]}
     checks |= {f"model {id_}": _folder_check(objects.path(json_digest(id_))) for id_ in kept["model"]}
     single = {digest: name for name in ("consensus", "report", "document") for digest in kept[name]}
-    there = {path.name: "object" for path in objects.root.glob("??/*") if path.is_file()}  # which no table names: scores of a report's rows
+    there = {path.name: "object" for path in objects.root.glob("??/*") if path.is_file()}  # also those in no table: a report's row scores
     checks |= {f"{name} {digest[:12]}": _object_check(objects, digest) for digest, name in (there | single).items()}
     return checks | {f"uploaded file {digest[:12]}": _object_check(files, digest) for digest in kept["uploaded file"]}
 

@@ -1,10 +1,8 @@
 """Run the pipeline once, resumably: aggregate, snapshot, train, evaluate, compare with the current model, ask for a release.
 
-The new model beside the one that stands: on the same test rows, none of which that one has learnt from.
-
-The steps of a turn, in order. Each takes what the ones before made, and gives a JSON document; done twice, it makes the same.
-
-A turn of the loop: what it shall do, one at a time, taken up where it was left.
+The steps run in this order. Each takes the results of the ones before and returns a JSON document; repeated, it returns the same. One run
+of a project is active at a time; an interrupted one continues after its last finished step. The new model is compared with the champion on
+the same test rows, none of which the champion was trained on.
 """
 
 from __future__ import annotations
@@ -43,13 +41,13 @@ if TYPE_CHECKING:
     from preceptor.storage.snapshots import Snapshot
 
 
-_ROW_KEY_LENGTH = 24  # characters of a row's key in a report
+_ROW_KEY_LENGTH = 24  # characters of a row's key in a report's row scores
 
 
 def find_champion(project: Project, question: str, alias: str) -> tuple[str | None, str]:
-    """(id, why none) of the model to beat: that which an alias stands for, else the last that was let out.
+    """Return (id, why there is none) of the model to beat: the one that an alias names, else the last released one.
 
-    An alias that stands for nothing yet is no fault: it can only be set once a model was let out, for which the first turn is there.
+    An alias that names no model yet is no error: it can only be set once a model was released, which takes a first run.
     """
     released = find_last_release(project, question)
     with project.database.reading() as connection:
@@ -63,10 +61,10 @@ def find_champion(project: Project, question: str, alias: str) -> tuple[str | No
 
 
 def compare_with_champion(project: Project, model: Model, before: str, report: Mapping[str, Any], snapshot: Snapshot) -> dict[str, Any]:
-    """What changed from the model that stands to this one, as Estimates of paired differences: `figures`, `rows`, `left_out`.
+    """Compare a model with the champion, as Estimates of paired differences: `figures`, `slices`, `rows`, `left_out`.
 
-    report: this one's, on the test rows of the snapshot. The other is measured on the same, and that is noted as its own report.
-    `why` instead of figures where they can't be compared.
+    before: the champion's id. report: the model's, on the test rows of the snapshot. The champion is measured on the same rows, and that is
+    stored as its own report. `why` instead of figures where the two can't be compared.
     """
     told = {"model": before}
     if before == model.id:
@@ -86,13 +84,13 @@ def compare_with_champion(project: Project, model: Model, before: str, report: M
 
 
 def is_clearly_worse(comparison: Mapping[str, Any]) -> bool:
-    """Whether the new model is clearly worse by its first figure: the whole interval of the difference says so."""
+    """Return whether the new model is clearly worse by its first figure: the whole interval of the difference says so."""
     first = next(iter((comparison.get("figures") or {}).values()), None)
     return first is not None and Estimate.from_dict(first["difference"]).high < 0
 
 
 def _find_or_make_report(project: Project, model: Model, snapshot: Snapshot) -> str:
-    """The digest of a model's newest report on the test rows of a snapshot, made now where there is none."""
+    """Return the digest of a model's newest report on the test rows of a snapshot, measured now where there is none."""
     with project.database.reading() as connection:
         known = artifacts.find_report(connection, model.id, snapshot.digest, "test")
     if known is not None:
@@ -104,7 +102,7 @@ def _find_or_make_report(project: Project, model: Model, snapshot: Snapshot) -> 
 
 
 def _exclude_trained_rows(project: Project, model: Model, scores: RowScores) -> tuple[RowScores, int]:
-    """The scores of rows that a model, and those that it was trained from, never learnt from; and how many they did."""
+    """Return the scores of rows that neither a model nor its ancestors were trained on, and how many rows were."""
     taught = (project.load_snapshot(each.manifest["snapshot"]) for each in (model, *iterate_ancestors(project, model)))
     learnt = {exact_key(row.text)[:_ROW_KEY_LENGTH] for snapshot in taught for row in snapshot.rows("train")}
     kept = [place for place, key in enumerate(scores.keys) if key not in learnt]
@@ -117,7 +115,7 @@ _StepResults = Mapping[str, Any]
 
 
 def _aggregate_step(turn: PipelineRun, made: _StepResults) -> dict[str, Any]:
-    """The consensus of each question, from the judgments that stand; of several, those that anybody has answered."""
+    """Aggregate the active judgments of each question; of several questions, those that anybody has answered."""
     with turn.project.database.reading() as connection:
         keys = {name: questions.get(connection, name)[0] for name in turn.questions}
         answered = [name for name, key in keys.items() if len(keys) == 1 or pipeline_runs.data_version(connection, [key])["judgments"]]
@@ -126,7 +124,7 @@ def _aggregate_step(turn: PipelineRun, made: _StepResults) -> dict[str, Any]:
 
 
 def _snapshot_step(turn: PipelineRun, made: _StepResults) -> dict[str, Any]:
-    """What is learnt from, frozen; several questions together."""
+    """Create the snapshot to train on; several questions together in one."""
     name = f"cycle-{turn.number}"
     together = len(turn.questions) > 1
     found = (
@@ -136,7 +134,10 @@ def _snapshot_step(turn: PipelineRun, made: _StepResults) -> dict[str, Any]:
 
 
 def _train_step(turn: PipelineRun, made: _StepResults) -> dict[str, Any]:
-    """The model, by the plan's recipe. WaitsForPeople where the recipe waits for some."""
+    """Train the model with the plan's recipe.
+
+    Raises WaitsForHumans where the recipe waits for people.
+    """
     plan, found = turn.plan, turn.project.load_snapshot(made["snapshot"]["digest"])
     model = training.train_model(
         turn.project, plan.recipe, found, plan.base, seed=plan.seed, progress=turn.progress, options=dict(plan.options)
@@ -145,7 +146,7 @@ def _train_step(turn: PipelineRun, made: _StepResults) -> dict[str, Any]:
 
 
 def _evaluate_step(turn: PipelineRun, made: _StepResults) -> dict[str, Any]:
-    """Its report on test rows, and what suites find; one that was made before the turn was stopped is taken."""
+    """Evaluate the model on test rows and suites; a report that was stored before the run was interrupted is reused."""
     project, model = turn.project, turn.project.model(made["train"]["model"])
     digest = made["snapshot"]["digest"]
     with project.database.reading() as connection:
@@ -162,7 +163,7 @@ def _evaluate_step(turn: PipelineRun, made: _StepResults) -> dict[str, Any]:
 
 
 def _compare_step(turn: PipelineRun, made: _StepResults) -> dict[str, Any]:
-    """Beside the model that stands, on rows that both were measured on and that one never learnt from."""
+    """Compare the model with the champion, on rows that both were measured on and that the champion wasn't trained on."""
     project, model = turn.project, turn.project.model(made["train"]["model"])
     before, why = find_champion(project, turn.questions[0], turn.plan.alias)
     if before is None:
@@ -173,7 +174,7 @@ def _compare_step(turn: PipelineRun, made: _StepResults) -> dict[str, Any]:
 
 
 def _release_request_step(turn: PipelineRun, made: _StepResults) -> dict[str, Any]:
-    """What the gate says, people asked for the evidence that it lacks, and the model put before who releases. Nothing is released."""
+    """Check the gate, queue the evidence that it lacks for annotation, and ask for the release. Nothing is released."""
     project, model = turn.project, turn.project.model(made["train"]["model"])
     found = gate.check_release(project, model, files=False)
     worse = is_clearly_worse(made["compare"])
@@ -185,7 +186,7 @@ def _release_request_step(turn: PipelineRun, made: _StepResults) -> dict[str, An
 
 
 def _model_figures(report: Report) -> set[str]:
-    """The figures of a model by itself; those of suites and comparisons stand in the report."""
+    """Return the names of a model's own figures; those of suites and comparisons are in the report."""
     return {name for name in report.estimates if "." not in name}
 
 
@@ -198,12 +199,15 @@ _PIPELINE_STEPS = {
     "ask": _release_request_step,
 }
 
-_PIPELINE_LOCK = "cycle.lock"  # in the project's folder; a process that ends, however, lets go of it
+_PIPELINE_LOCK = "cycle.lock"  # in the project's folder; released when the process ends, however it ends
 
 
 @dataclass(frozen=True)
 class PipelinePlan:
-    """What a turn does; see the table [cycle] in preceptor.toml, whose values stand where nothing else is wished."""
+    """What a pipeline run does; see the table [cycle] in preceptor.toml, whose values are the defaults.
+
+    suites: evaluated besides the test rows; alias: names the model to beat; least: the new judgments that a run needs.
+    """
 
     questions: tuple[str, ...]
     recipe: str
@@ -216,9 +220,9 @@ class PipelinePlan:
 
     @classmethod
     def from_project(cls, project: Project, **wishes: Any) -> PipelinePlan:
-        """The project's own plan, with what is wished in the place of its values; UserError for what can't be.
+        """Build the project's own plan, with the given options in place of its values.
 
-        options: of the recipe; those of the file belong to the recipe that is named there.
+        options: of the recipe; those of the file apply to the recipe that is named there. Raises UserError for what isn't possible.
         """
         own = project.config.cycle.model_dump()
         given = {name: value for name, value in wishes.items() if value not in (None, (), {})}
@@ -234,12 +238,12 @@ class PipelinePlan:
         return plan
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Return the plan as a JSON-serializable dictionary."""
         return {**asdict(self), "questions": list(self.questions), "suites": list(self.suites), "options": dict(self.options)}
 
 
 def _available_questions(project: Project, names: Sequence[str]) -> tuple[str, ...]:
-    """Questions by name, without those about what is served that nobody has been asked yet: the first correction brings them."""
+    """Return the questions by name, without those about served answers that don't exist yet: the first correction adds them."""
     with project.database.reading() as connection:
         there = {question.name for _, question in questions.list_active(connection)}
     return tuple(name for name in names if name in there or name not in LIVE_QUESTION_FIELDS) or tuple(names)
@@ -247,7 +251,10 @@ def _available_questions(project: Project, names: Sequence[str]) -> tuple[str, .
 
 @dataclass(frozen=True)
 class PipelineRun:
-    """A turn that goes on. number: which of the project's it is; begun: when (Unix time)."""
+    """A pipeline run in progress.
+
+    number: its position among the project's runs; started_at: when it started (Unix time).
+    """
 
     project: Project
     id: str
@@ -263,8 +270,12 @@ class PipelineRun:
 
 @dataclass(frozen=True)
 class PipelineResult:
-    """How a turn ended. outcome: asked (a person may release the model), refused (the gate, or worse than what stands), waits (for
-    people, whom a recipe asks), nothing (new since the last turn), running (another process is at it)."""
+    """How a pipeline run ended.
+
+    outcome: asked (a person may release the model), refused (by the gate, or worse than the champion), waits (for people, whom a recipe
+    asks), nothing (new since the last run), running (in another process). summary: the same in a sentence. document: the results of the
+    steps.
+    """
 
     outcome: str
     summary: str
@@ -272,14 +283,15 @@ class PipelineResult:
 
     @property
     def exit_code(self) -> int:
-        """0: done, or nothing to do. 3: a gate refused, or people are waited for."""
+        """0: done, or nothing to do. 3: the gate refused, or the run waits for people."""
         return 3 if self.outcome in ("refused", "waits") else 0
 
 
 def run_pipeline(project: Project, plan: PipelinePlan, *, progress: training.TrainingListener | None = None) -> PipelineResult:
-    """One turn: aggregate, snapshot, train, evaluate, compare, ask for a release. What fails is a UserError, and the turn has failed.
+    """Run the pipeline once: aggregate, snapshot, train, evaluate, compare, ask for a release.
 
-    One that a kill has stopped goes on after the last step that was done, unless something else is wished now.
+    A run that was killed continues after its last finished step, unless the plan differs now. A step that fails raises UserError, and the
+    run is recorded as failed.
     """
     check_single_process()
     with _pipeline_lock(project) as holder:
@@ -298,7 +310,7 @@ def run_pipeline(project: Project, plan: PipelinePlan, *, progress: training.Tra
 
 
 def _run_steps(current: PipelineRun, document: dict[str, Any]) -> PipelineResult:
-    """Step by step; each that is done is noted before the next begins."""
+    """Run step by step; each that is finished is recorded before the next begins."""
     made: dict[str, Any] = dict(document["steps"])
     resumed = bool(made)
     for name, step in _PIPELINE_STEPS.items():
@@ -332,7 +344,7 @@ def _summarize_outcome(made: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _nothing_to_do(project: Project, plan: PipelinePlan, state: Mapping[str, int]) -> str | None:
-    """Why there is nothing to do; None where there is."""
+    """Return why there is nothing to do; None where there is something."""
     last = next(iter(_ended_runs(project, plan)), None)
     before: Mapping[str, int] = last["document"]["state"] if last is not None else {}
     new = state["judgments"] - before.get("judgments", 0)
@@ -345,14 +357,17 @@ def _nothing_to_do(project: Project, plan: PipelinePlan, state: Mapping[str, int
 
 
 def _ended_runs(project: Project, plan: PipelinePlan) -> list[Mapping[Any, Any]]:
-    """The turns of the same plan that ended, the newest first; least and alias may differ."""
+    """Return the finished runs of the same plan, the newest first; least and alias may differ."""
     with project.database.reading() as connection:
         return [row for row in pipeline_runs.list_done(connection) if _is_same_plan(row["document"]["plan"], plan.to_dict())]
 
 
 def _model_of_same_rows(current: PipelineRun, digest: str) -> str | None:
-    """The model that the last turn of the same plan which trained one made of the very same rows, else one that was trained on them
-    as the plan says before there was a turn, as by `preceptor quickstart`; None where there is none."""
+    """Return the model that was already trained on the very same rows; None where there is none.
+
+    The one of the last run of the same plan that trained one, else one that was trained on them with the plan's settings before there was a
+    run, as by `preceptor quickstart`.
+    """
     made = (row["document"]["steps"] for row in _ended_runs(current.project, current.plan))
     steps = next((each for each in made if "train" in each), None)
     if steps is not None:
@@ -381,7 +396,7 @@ def _is_same_plan(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def _find_unfinished(project: Project, plan: PipelinePlan) -> Mapping[Any, Any] | None:
-    """The turn that was stopped, if it was of this plan; one of another has failed."""
+    """Return the interrupted run, if it is of this plan; one of another plan is recorded as failed."""
     with project.database.writing() as connection:
         row = pipeline_runs.find_unfinished(connection)
         if row is not None and row["document"]["plan"] != plan.to_dict():
@@ -405,7 +420,7 @@ def _record_progress(current: PipelineRun, document: Mapping[str, Any], status: 
 
 @contextmanager
 def _pipeline_lock(project: Project) -> Iterator[str | None]:
-    """Hold the project's turn; gives who holds it, in words, where another process does, and None where nobody did."""
+    """Hold the project's pipeline lock; yield who holds it, in words, where another process does, else None."""
     lock = project.folder / _PIPELINE_LOCK
     with try_exclusive_lock(lock) as mine:
         if mine:

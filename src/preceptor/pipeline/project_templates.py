@@ -1,8 +1,8 @@
-"""Templates: what a project of a field begins with, laid out from a folder of files.
+"""Create projects from templates: ready-made settings, questions, gold and policies of a field, as a folder of files.
 
-A template's `template.toml` names its parts (what people look at), each with its questions, stop rule and bounds; beside it lie
-`questions/` (with the guidelines as their instructions), `gold/`, `policy.toml` with answers that break it, and `suites/`. One part
-is one project, since a project's questions are asked about all of its items.
+A template's `template.toml` names its parts (what people judge), each with its questions, stop rule and bounds; with it come `questions/`
+(with the guidelines as their instructions), `gold/`, `policy.toml` with answers that break it, and `suites/`. One part is one project,
+since a project's questions are asked about all of its items.
 """
 
 from __future__ import annotations
@@ -25,13 +25,17 @@ from preceptor.registry import suggest_name
 
 TEMPLATES_FOLDER = Path(__file__).parent / "templates"
 _COPIED_FILES = ("README.md", "policy.toml", "policy-examples.jsonl", "suites", "questions")
-_GENERAL_TEXTS_FILE = "general.jsonl"  # texts by which forgetting is measured, the same for all fields
+_GENERAL_TEXTS_FILE = "general.jsonl"  # texts on which forgetting is measured, the same for all fields
 _CONFIG_TABLES = ("guidance", "people", "qualification", "gate")
 
 
 @dataclass(frozen=True)
 class ProjectTemplate:
-    """One field's folder, read. parts: by name, what `load_template.toml` says of each; the first is laid out unless another is named."""
+    """A template that was read from its folder.
+
+    parts: by name, their tables in `template.toml`; default_part: the part that is used unless another is named; common_tables: the whole
+    of `template.toml`, whose configuration tables apply to all parts.
+    """
 
     name: str
     folder: Path
@@ -42,7 +46,10 @@ class ProjectTemplate:
     common_tables: Mapping[str, Mapping[str, Any]]
 
     def get_part(self, name: str) -> Mapping[str, Any]:
-        """What is said of a part; UserError with the nearest."""
+        """Return a part's table.
+
+        Raises UserError that suggests the nearest name.
+        """
         if name not in self.parts:
             raise UserError(
                 f"the template {self.name!r} has no part {name!r}{suggest_name(name, self.parts)}", f"parts: {', '.join(self.parts)}"
@@ -50,18 +57,18 @@ class ProjectTemplate:
         return self.parts[name]
 
     def config_tables(self, part: str) -> dict[str, dict[str, Any]]:
-        """The tables of preceptor.toml for a part: the template's own, and over them the part's."""
+        """Return the tables of preceptor.toml for a part: the template's own, overridden by the part's."""
         said = self.get_part(part)
         tables = {table: {**self.common_tables.get(table, {}), **said.get(table, {})} for table in _CONFIG_TABLES}
         general = {"texts": [_GENERAL_TEXTS_FILE]} if said.get("general") else {}
         return {table: values for table, values in {**tables, "general": general}.items() if values}
 
     def read_question(self, name: str) -> dict[str, Any]:
-        """A question as its file says it."""
+        """Read a question's file."""
         return tomllib.loads((self.folder / "questions" / f"{name}.toml").read_text(encoding="utf-8"))
 
     def read_gold(self, question: str) -> list[dict[str, Any]]:
-        """Items with a known answer, each with "id", its content, "answer" and "explanation"; none where nobody wrote any."""
+        """Read the items with a known answer, each with "id", its content, "answer" and "explanation"; none where there is no gold file."""
         file = self.folder / "gold" / f"{question}.jsonl"
         rows = read(file) if file.is_file() else ()
         return [{"id": f"gold-{question}-{number:02}", **row} for number, row in enumerate(rows, start=1)]
@@ -69,7 +76,10 @@ class ProjectTemplate:
 
 @dataclass(frozen=True)
 class TemplateProject:
-    """What was laid out: gold by question, and the paths, from the project's folder on."""
+    """A project that was created from a template.
+
+    gold: the number of gold items by question; files: paths relative to the project's folder; bounds: of the release gate.
+    """
 
     folder: Path
     template: ProjectTemplate
@@ -81,14 +91,14 @@ class TemplateProject:
 
     @property
     def next_commands(self) -> list[str]:
-        """The three commands that follow, to be run in the project's folder."""
+        """The three commands to run next, in the project's folder."""
         asked = (self.template.read_question(name) for name in self.questions)
         skills = sorted({skill for question in asked for skill in question.get("skills", ())})
         invited = "".join(f" --skill {skill}" for skill in skills)
         return [str(self.template.get_part(self.part)["import"]), f"preceptor people invite NAME{invited}", "preceptor serve"]
 
     def to_dict(self) -> dict[str, Any]:
-        """As a JSON document."""
+        """Return the result as a JSON document."""
         others = {name: said["about"] for name, said in self.template.parts.items() if name != self.part}
         return {
             "project": str(self.folder),
@@ -104,12 +114,15 @@ class TemplateProject:
 
 
 def list_templates() -> list[str]:
-    """The templates that there are."""
+    """List the names of the templates."""
     return sorted(path.parent.name for path in TEMPLATES_FOLDER.glob("*/template.toml"))
 
 
 def load_template(name: str) -> ProjectTemplate:
-    """A template by its name; UserError with the nearest."""
+    """Load a template by its name.
+
+    Raises UserError that suggests the nearest name.
+    """
     if name not in list_templates():
         raise UserError(
             f"no template is called {name!r}{suggest_name(name, list_templates())}", f"templates: {', '.join(list_templates())}"
@@ -122,11 +135,11 @@ def load_template(name: str) -> ProjectTemplate:
 def create_from_template(
     folder: str | Path, name: str, part: str = "", *, options: Mapping[str, Sequence[Any]] = MappingProxyType({}), gold: bool = True
 ) -> TemplateProject:
-    """Lay a template out as a new project; its first part, unless another is named.
+    """Create a new project from a template; from its default part, unless another is named.
 
-    options: of questions whose answers are others than the template's; their gold, which has the template's answers, is left out.
-    gold=False leaves out all gold. The project is there whole or not at all. UserError where the template, part or question isn't
-    known, or the folder can't be one.
+    options: of questions whose answers differ from the template's; their gold, which has the template's answers, is left out. gold=False
+    leaves out all gold. The project is there whole or not at all. Raises UserError where the template, part or question isn't known, or the
+    folder can't be a project's.
     """
     chosen = load_template(name)
     part = part or chosen.default_part
@@ -156,7 +169,7 @@ def create_from_template(
 
 
 def _check_target_folder(target: Path, chosen: ProjectTemplate) -> None:
-    """UserError where there is a project, a file of that name, or something that would be written over."""
+    """Raise UserError where there is a project, a file of that name, or something that would be overwritten."""
     if os.path.exists(target / CONFIG_FILE):
         raise UserError(f"there is a project in {target} already", f"open it, or choose another folder: preceptor init {target.name}-2")
     if os.path.isfile(target):
@@ -177,10 +190,10 @@ def _copy_files(chosen: ProjectTemplate, folder: Path, *, general: bool) -> None
 
 
 def _add_question(project: Project, chosen: ProjectTemplate, name: str, options: Mapping[str, Sequence[Any]], with_gold: bool) -> int:
-    """Add a question and its gold; how many items that is."""
+    """Add a question and its gold, and return the number of gold items."""
     said = chosen.read_question(name)
     if isinstance(after := said.get("follows"), dict) and after["question"] in options:
-        said["follows"] = after["question"]  # after whichever answer: those that the template names aren't there
+        said["follows"] = after["question"]  # after any answer: those that the template names don't exist here
     settings, own = said.pop("settings", {}), said.pop("options", ())
     named = {field: said.pop(field) for field in ("name", "kind", "instructions")}
     project.add_question(**named, options=options.get(name, own), **settings, **said)
@@ -197,6 +210,6 @@ def _list_created_files(folder: Path) -> Iterator[str]:
 
 
 def _move_to_target(staged: Path, target: Path) -> None:
-    """Everything into its place; what makes the folder a project comes last."""
+    """Move everything into place; the file that makes the folder a project comes last."""
     for path in sorted(staged.iterdir(), key=lambda path: path.name == CONFIG_FILE):
         os.rename(path, target / path.name)

@@ -1,4 +1,4 @@
-"""From one file of one's own to a tuned model and its report."""
+"""Go from one file of labelled texts to a tuned model and its report."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from preceptor.types import json_digest
 _QUESTION_NAME = "label"
 _RECIPE_NAME = "classify"
 _MAX_LABELS = 200
-_GATE_OPTIONS = {"bounds": ["tuned_minus_commonest.low >= 0"]}  # what every model must reach: better than always saying the same
-_MIN_ROWS_PER_LABEL = 3  # one a split, at least
+_GATE_OPTIONS = {"bounds": ["tuned_minus_commonest.low >= 0"]}  # the least that every model must reach: better than the majority class
+_MIN_ROWS_PER_LABEL = 3  # at least one for each split
 
 
 def run_quickstart(
@@ -40,11 +40,11 @@ def run_quickstart(
     fold: bool | None = None,
     progress: Callable[[TrainingProgress], None] = lambda progress: None,
 ) -> Report:
-    """Import a file whose rows hold a text and its label, train on what people said, evaluate, and write the report.
+    """Import a file whose rows hold a text and its label, train on the people's labels, evaluate, and write the report.
 
-    Rows with the same text are judgments about one item. An interrupted quickstart continues in its folder; another content of
-    the file is refused there, since its judgments would count beside those of the first. fold: labels that differ only in
-    capitals or spaces are one (True) or several (False); where there are such labels, UserError unless it is said.
+    Rows with the same text are judgments about one item. An interrupted quick start continues in its folder; there a file with another
+    content is refused, since its judgments would be added to those of the first. fold: labels that differ only in capitals or spaces are
+    one (True) or several (False); None raises UserError where there are such labels.
     """
     check_single_process()
     progress(TrainingProgress("reading the file", 0, 1))
@@ -89,7 +89,10 @@ def _check_same_file(project: Project, file: Path, content: str) -> None:
 
 
 def _read_labels(file: Path, text: str, label: str, others: list[str], *, fold: bool | None) -> list[str]:
-    """The distinct labels of a file in sorted order; UserError where a column is missing or holds no classes."""
+    """Return the distinct labels of a file in sorted order.
+
+    Raises UserError where a column is missing or holds no classes.
+    """
     rows = read(file, "plain")
     found: Counter[str] = Counter()
     labelled = 0

@@ -1,7 +1,7 @@
-"""What a wanted accuracy will take, what more money would buy, when it will be done: a study's design before it, forecasts
-during it. numpy and scipy only.
+"""Study design, forecasts of accuracy, cost and completion, query selection and stop rules.
 
-Whom to ask what next, and when to stop asking. numpy and pydantic only: the store carries out what is decided here.
+Before a study: the judgments and annotators that a target accuracy takes. During it: what more money would buy, when it will be done,
+which item to judge next and by whom, and when to stop. Uses numpy, scipy and pydantic only; nothing here reads or writes the store.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""What the next money buys most of: more rows, more judgments a row, or a way to learn that takes the machine longer.
+"""What a budget buys most of: more rows, more judgments per row, or a training method that takes more machine time.
 
-All three as what they add to a model's accuracy, as far as it was measured. Rows move along the learning curve. Better answers count as
-more rows: of answers that are right a share q of the time among K, N rows should teach as much as N·((Kq − 1)/(K − 1))² right ones, in
-theory. On real tasks they mostly taught as much as that to a power from 0.6 to 4.5 (benches/forecasts.py), so the power is drawn.
+All three are compared by their gain in a model's accuracy, as far as it was measured. Rows move along the learning curve. Better answers
+count as more rows: of answers that are right with probability q among K, N rows should teach as much as N·((Kq − 1)/(K − 1))² right
+ones, in theory. On real tasks they mostly taught as much as that to a power from 0.6 to 4.5 (benches/forecasts.py), so the power is
+sampled.
 """
 
 from __future__ import annotations
@@ -18,18 +19,19 @@ from preceptor.planning.learning_curves import CONFIDENCE, DRAWS, MAX_EXTRAPOLAT
 from preceptor.types import Estimate, FloatArray
 
 ROW_VALUE_POWERS = (0.6, 4.5)
-MIN_GAIN = 0.001  # of accuracy: what buys less buys nothing
-MIN_PROBABILITY = 0.8  # chance of buying most from which one way is named
-GRID_SIZE = 17  # sizes at which a curve's draws are known, interpolated between
+MIN_GAIN = 0.001  # of accuracy: a smaller gain counts as none
+MIN_PROBABILITY = 0.8  # probability of buying most from which on one option is recommended
+GRID_SIZE = 17  # sizes at which a curve's draws are computed; between them they are interpolated
 GAIN_METHOD = "learning curve, parametric bootstrap"
 
 
 @dataclass(frozen=True)
 class LabelState:
-    """Where the answers stand: options K, the share that is right today, what so many more judgments of items at hand add to it.
+    """The state of the labels.
 
-    bought: judgments that the money buys; each: judgments an item has; train: share of judged items that are training rows.
-    waiting: items that nobody has judged.
+    options: number of answers K. share_right: share of answers that is right today. gain: what `affordable_judgments` more judgments of
+    existing items add to it. affordable_judgments: judgments that the money buys. judgments_per_item: mean number an item has.
+    train_share: share of judged items that are training rows. unjudged_items: items that nobody has judged.
     """
 
     options: int
@@ -43,19 +45,23 @@ class LabelState:
 
 @dataclass(frozen=True)
 class SpendingOption:
-    """One use of the money. gain: in a model's accuracy, None where it isn't known; `words` then say why."""
+    """One use of the money. gain: in a model's accuracy, None where it isn't known; `summary` then says why."""
 
     name: str
     gain: Estimate | None
     summary: str
 
     def to_dict(self) -> dict[str, Any]:
+        """Return a JSON document."""
         return {"name": self.name, "gain": None if self.gain is None else self.gain.to_dict(), "summary": self.summary}
 
 
 @dataclass(frozen=True)
 class BudgetAllocation:
-    """The ways to spend an amount, and the one that buys most where that can be told. chance: that it does, and buys something."""
+    """The options for spending an amount.
+
+    best: the option that buys most, None where that can't be told. chance: the probability that it buys most, and a gain at all.
+    """
 
     cost: float
     options: tuple[SpendingOption, ...]
@@ -64,17 +70,21 @@ class BudgetAllocation:
     summary: str
 
     def to_dict(self) -> dict[str, Any]:
+        """Return a JSON document."""
         ways = [each.to_dict() for each in self.options]
         return {"cost": self.cost, "ways": ways, "best": self.best, "chance": round(self.chance, 3), "summary": self.summary}
 
 
-GainDraws = tuple[str, FloatArray | None, str]  # name, gains drawn (DRAWS,) or None, words
+GainDraws = tuple[str, FloatArray | None, str]  # name, sampled gains (DRAWS,) or None, summary
 
 
 def compare_spending(
     cost: float, labels: LabelState, current: MeasuredMethod, others: Sequence[MeasuredMethod], *, hour: float
 ) -> BudgetAllocation:
-    """Each way's gain for `cost`. current: how the model learns now; others: ways measured on the same rows; hour: price of the machine."""
+    """Compare the gains of each option for `cost`.
+
+    current: the training method in use. others: methods measured on the same rows. hour: price of an hour of the machine.
+    """
     found = [_gain_of_rows(labels, current), _gain_of_judgments(labels, current), _gain_of_training(cost, current, others, hour)]
     held = current.curve.measured.heldout_units
     ways = tuple(SpendingOption(name, None if gains is None else _estimate_gain(gains, held), words) for name, gains, words in found)
@@ -95,7 +105,7 @@ def compare_spending(
 
 
 def _gain_of_rows(labels: LabelState, current: MeasuredMethod) -> GainDraws:
-    """New items, judged as often as those at hand, of which a part are training rows."""
+    """Return the gain of new items, judged as often as the existing ones, of which a part are training rows."""
     name, now = "more rows", current.curve.measured.largest
     items = int(labels.affordable_judgments / labels.judgments_per_item)
     after = now + round(items * labels.train_share)
@@ -113,7 +123,7 @@ def _gain_of_rows(labels: LabelState, current: MeasuredMethod) -> GainDraws:
 
 
 def _gain_of_judgments(labels: LabelState, current: MeasuredMethod) -> GainDraws:
-    """The least certain items asked about again."""
+    """Return the gain of more judgments of the least certain items."""
     name, now, gain = "more judgments a row", current.curve.measured.largest, labels.gain
     if gain.high <= 0:
         return name, np.zeros(DRAWS), "no item can be asked about again"
@@ -135,13 +145,13 @@ def _gain_of_judgments(labels: LabelState, current: MeasuredMethod) -> GainDraws
 
 
 def _gain_of_training(cost: float, current: MeasuredMethod, others: Sequence[MeasuredMethod], hour: float) -> GainDraws:
-    """The best other way that the money pays one training of."""
+    """Return the gain of the best other method of which the money pays one training run."""
     name, now = "more machine time", current.curve.measured.largest
     rivals = [each for each in others if each.name != current.name]
     able = [each for each in rivals if each.training_seconds(now) / 3600 * hour <= cost]
     if not able:
         why = "the other measured ways cost more" if rivals else "no other way to learn is measured"
-        return name, None, f"{why}; what a sweep or more epochs would buy isn't known either (preceptor choose SNAPSHOT)"
+        return name, None, f"{why}; what a sweep or more epochs would buy isn't known either (preceptor learning-curve SNAPSHOT)"
     other = min(able, key=lambda each: each.curve.error(now))
     price = other.training_seconds(now) / 3600 * hour
     return (
@@ -152,7 +162,7 @@ def _gain_of_training(cost: float, current: MeasuredMethod, others: Sequence[Mea
 
 
 def _row_value(right: float, options: int) -> float:
-    """How much a row counts whose answer is right with such a probability."""
+    """Return the value of a row whose answer is right with probability `right`, relative to one that is surely right."""
     return max(0.0, (options * right - 1) / (options - 1)) ** 2
 
 

@@ -1,10 +1,10 @@
-"""When the people will be done: hours until the judgments that are left have been given, with an interval.
+"""Forecast of completion: hours until the remaining judgments have been given, with an interval.
 
-People come in bursts, so hours differ by more than chance: a gamma-Poisson model, in which D = variance / mean of the judgments
+Annotators come in bursts, so hours differ by more than chance: a gamma-Poisson model, in which D = variance / mean of the judgments
 given over a long time makes each of them worth 1/D of an independent one. Then the hours for `left` judgments, after `given`
-of them took H hours, are H · (left / given) · F(2 left / D, 2 given / D), which holds what is unsure in the pace and in the luck
-ahead; D is drawn as well. A history shorter than a few bursts, or than a week of working days, knows too little of them:
-simulated, 83 to 92 % of such intervals hold instead of 95 %.
+of them took H hours, are H · (left / given) · F(2 left / D, 2 given / D), which covers the uncertainty of the pace and of chance
+ahead; D is sampled as well. A history shorter than a few bursts, or than a week of working days, has too little information on them:
+in simulations, 83 to 92 % of such intervals hold instead of 95 %.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from preceptor.errors import UserError
 from preceptor.statistics.inputs import as_values, check_confidence
 from preceptor.types import Estimate, FloatArray
 
-DAY_HOURS = 24  # hours after which people's habits repeat
+DAY_HOURS = 24  # hours after which annotators' habits repeat
 DRAWS = 4000
-BLOCK_HOURS = (2, 4, 8, 24)  # hours over which bursts are looked for besides
+BLOCK_HOURS = (2, 4, 8, 24)  # lengths of the longer blocks of hours over which dispersion is estimated too
 MIN_BLOCKS = 3
-PRIOR_BLOCKS = 3.0  # weight of what neighbouring hours say against as many longer times
+PRIOR_BLOCKS = 3.0  # weight, in blocks, of the estimate from neighbouring hours in that from longer blocks
 PRIOR_HOURS = 6.0  # weight of the prior, in hours
 PRIOR_DISPERSION = 6.0  # variance / mean of judgments an hour, before any were seen
 PRIOR_AUTOCORRELATION = 0.4  # correlation of an hour with the next, before any were seen
@@ -30,11 +30,11 @@ METHOD = "gamma-Poisson"
 
 
 def forecast_completion(counts_per_hour: Sequence[float], left: float | Estimate, *, confidence: float = 0.95, seed: int = 0) -> Estimate:
-    """Hours from now until `left` more judgments are given.
+    """Forecast the hours from now until `left` more judgments are given.
 
     counts_per_hour: judgments in each of the last hours, the newest last, all of them hours like those that come; hours without
-    any belong to it. From two whole days on, the times of day are taken into account. left: a number, or an Estimate of it.
-    Infinite, with the reason as `method`, where nobody has judged.
+    any count too. From two whole days on, the times of day are taken into account. left: a number, or an Estimate of it.
+    Infinite, with the reason as `method`, where nobody has judged. Raises UserError for counts or numbers that can't be.
     """
     counts = as_values(counts_per_hour, "counts_per_hour", low=0)
     check_confidence(confidence)
@@ -53,7 +53,7 @@ def forecast_completion(counts_per_hour: Sequence[float], left: float | Estimate
 
 
 def _draw_remaining(left: float | Estimate, rng: np.random.Generator) -> FloatArray:
-    """Judgments that may be left, (DRAWS,)."""
+    """Sample the number of remaining judgments, (DRAWS,)."""
     value, low, high = (left.value, left.low, left.high) if isinstance(left, Estimate) else (left, left, left)
     if not (0 <= low <= value <= high < np.inf):
         raise UserError(f"judgments left can't be {left}", "a number of at least 0, or an Estimate of it", where="left")
@@ -63,16 +63,16 @@ def _draw_remaining(left: float | Estimate, rng: np.random.Generator) -> FloatAr
 
 
 def _draw_hours(counts: FloatArray, wanted: FloatArray, dispersion: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Hours at the mean pace, (DRAWS,): the pace is one that may have given these counts, the hours are as it may have them."""
+    """Sample the hours at the mean pace, (DRAWS,): a pace from its posterior given the counts, then the hours at that pace."""
     given = counts.sum()
     pace = rng.gamma(given / dispersion, dispersion / len(counts), DRAWS)
     return np.asarray(rng.gamma(np.maximum(wanted, 1e-9) / dispersion) * dispersion / np.maximum(pace, 1e-12), dtype=np.float64)
 
 
 def _draw_dispersion(counts: FloatArray, day: FloatArray | None, rng: np.random.Generator) -> FloatArray:
-    """Variance / mean of judgments over a long time, at least 1, as the counts leave it open: scaled inverse χ², (DRAWS,).
+    """Sample variance / mean of judgments over a long time, at least 1, from its posterior, a scaled inverse χ², (DRAWS,).
 
-    What neighbouring hours say (first-order autocorrelation, few hours mixed with a prior), or sums over longer times where there
+    From the first-order autocorrelation of hours (few hours are mixed with a prior), or from sums over longer blocks where there
     are some; whichever is larger, since a burst may last for hours or a day.
     """
     mean, fitted = (counts.mean(), 1) if day is None else (counts.mean() * np.resize(day, len(counts)), DAY_HOURS)
@@ -93,7 +93,7 @@ def _draw_dispersion(counts: FloatArray, day: FloatArray | None, rng: np.random.
 
 
 def _hourly_profile(counts: FloatArray) -> FloatArray | None:
-    """How much each of the next 24 hours gets of the mean pace, (24,), from whole days; None with fewer than two of them."""
+    """Return the share of the mean pace in each of the next 24 hours, (24,), from whole days; None with fewer than two of them."""
     days = len(counts) // DAY_HOURS
     if days < 2:
         return None
@@ -102,7 +102,7 @@ def _hourly_profile(counts: FloatArray) -> FloatArray | None:
 
 
 def _to_clock_hours(hours: FloatArray, day: FloatArray) -> FloatArray:
-    """Hours on the clock until so many hours at the mean pace have been worked, given the times of day."""
+    """Convert hours at the mean pace to hours on the clock, given the times of day."""
     worked = np.concatenate([[0.0], day.cumsum()])
     whole, rest = np.divmod(hours, DAY_HOURS)
     return np.asarray(whole * DAY_HOURS + np.interp(rest, worked, np.arange(DAY_HOURS + 1)), dtype=np.float64)

@@ -1,6 +1,6 @@
-"""What training and serving cost, hosted at a price a token beside a machine at a price an hour; and what people cost.
+"""Costs of training and serving, hosted at a price per token or on a machine at a price per hour, and of annotation.
 
-Arithmetic only: which prices and speeds hold is for the caller to know, and every speed says where it is from.
+Arithmetic only: the caller provides prices and speeds, and every speed names its source.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MONTHS_PER_YEAR = 12
 
 @dataclass(frozen=True)
 class PlannedWork:
-    """What is to be done. tokens and epochs: of training; requests: a month; reading and writing: tokens for each of these."""
+    """The planned work. tokens and epochs: of training; requests: a month; reading and writing: tokens for each request."""
 
     tokens: int = 0
     epochs: float = 1.0
@@ -28,23 +28,23 @@ class PlannedWork:
 
     @property
     def training_tokens(self) -> float:
-        """Tokens that training goes over, in all passes."""
+        """Tokens that training goes over, in all epochs."""
         return self.tokens * self.epochs
 
     @property
     def input_tokens_per_month(self) -> float:
-        """Tokens read a month."""
+        """Input tokens a month."""
         return self.requests * self.reading
 
     @property
     def output_tokens_per_month(self) -> float:
-        """Tokens written a month."""
+        """Output tokens a month."""
         return self.requests * self.writing
 
 
 @dataclass(frozen=True)
 class TokenSpeed:
-    """Tokens a second, and where that is known from, in words."""
+    """Tokens a second, and the source of that figure, in words."""
 
     tokens: float
     source: str = "given"
@@ -54,13 +54,13 @@ class TokenSpeed:
             raise UserError(f"a speed of {self.tokens:g} tokens a second does no work", "give what was measured, above 0")
 
     def hours(self, tokens: float) -> float:
-        """How long so many tokens take."""
+        """Return how many hours so many tokens take."""
         return tokens / self.tokens / 3600
 
 
 @dataclass(frozen=True)
 class MachineProfile:
-    """A machine's price an hour, and how fast it trains, reads and writes; None: not known."""
+    """A machine's price an hour (`hour`), and its speeds of training, reading (input) and writing (output); None: not known."""
 
     hour: float
     training: TokenSpeed | None = None
@@ -68,7 +68,10 @@ class MachineProfile:
     writing: TokenSpeed | None = None
 
     def hours(self, **tokens: float) -> float:
-        """How long it takes to train on, read or write so many tokens, by name. UserError where that speed isn't known."""
+        """Return how many hours it takes to train on, read or write so many tokens, by name.
+
+        Raises UserError where that speed isn't known.
+        """
         if missing := [name for name, count in tokens.items() if count and getattr(self, name) is None]:
             raise UserError(
                 f"how fast the machine is at {missing[0]} isn't known",
@@ -79,7 +82,10 @@ class MachineProfile:
 
 @dataclass(frozen=True)
 class CostBill:
-    """What one way to have a model costs: to train once, and a month of serving. hours: of the machine, None where it is hosted."""
+    """The cost of one way to have a model: of training once, and of a month of serving.
+
+    hours: of the machine, by name, None where it is hosted.
+    """
 
     name: str
     training: float
@@ -89,7 +95,10 @@ class CostBill:
 
 @dataclass(frozen=True)
 class CostComparison:
-    """Bills side by side. people: judgments and the price of one; machine: None where nothing local is compared."""
+    """Bills side by side.
+
+    judgments, price: their number and the price of one. machine: None where nothing local is compared.
+    """
 
     work: PlannedWork
     bills: tuple[CostBill, ...]
@@ -100,15 +109,15 @@ class CostComparison:
 
     @property
     def annotation_cost(self) -> float:
-        """What the judgments cost, whichever way the model is had."""
+        """The cost of the judgments, which is the same for every bill."""
         return self.judgments * self.price
 
     def first_year_cost(self, bill: CostBill) -> float:
-        """The first year: people and training once, and twelve months of serving."""
+        """Return the cost of the first year: annotation and training once, and twelve months of serving."""
         return self.annotation_cost + bill.training + MONTHS_PER_YEAR * bill.month
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON document; money to a hundredth of a cent."""
+        """Return a JSON document; money to a hundredth of a cent."""
         return {
             "currency": self.currency,
             "training": {"tokens": self.work.tokens, "epochs": self.work.epochs, "tokens_in_all": round(self.work.training_tokens)},
@@ -130,7 +139,7 @@ class CostComparison:
 
 
 def bill_hosted(name: str, price: TokenPrice, work: PlannedWork) -> CostBill:
-    """A provider's bill. UserError where it has no price for training and training is planned."""
+    """Return a provider's bill; raises UserError where it has no price for training and training is planned."""
     if work.training_tokens and not price.training:
         raise UserError(f"what it costs to train {name} isn't known", "training = N beside its input and output, or leave out [training]")
     return CostBill(
@@ -139,7 +148,10 @@ def bill_hosted(name: str, price: TokenPrice, work: PlannedWork) -> CostBill:
 
 
 def bill_local(machine: MachineProfile, work: PlannedWork) -> tuple[CostBill, ...]:
-    """A machine's bill for the hours in which it works; and, where it serves, its bill if it is never switched off."""
+    """Return a machine's bill for the hours in which it works; and, where it serves, its bill if it is never switched off.
+
+    Raises UserError where a month of serving takes more hours than a month has.
+    """
     training, month = (
         machine.hours(training=work.training_tokens),
         machine.hours(reading=work.input_tokens_per_month, writing=work.output_tokens_per_month),
@@ -165,7 +177,7 @@ def compare_costs(
     price: float = 0.0,
     currency: str = "USD",
 ) -> CostComparison:
-    """Bills of each priced provider and of the machine. UserError where nothing is planned, or a price is no price."""
+    """Return bills of each priced provider and of the machine; raises UserError where nothing is planned, or for an invalid price."""
     _check_work(work, judgments, price, machine)
     bills: Sequence[CostBill] = [bill_hosted(name, each, work) for name, each in prices.items()]
     return CostComparison(work, (*bills, *(() if machine is None else bill_local(machine, work))), judgments, price, currency, machine)

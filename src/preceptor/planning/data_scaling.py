@@ -1,8 +1,6 @@
-"""Accuracy to expect from more rows, and the training method that pays at each size, from measured learning curves.
+"""Accuracy to expect from more rows, and the training method to use at each size, from measured learning curves.
 
-Which way to learn pays at which size, from measured curves; and where that can't be known.
-
-What a learning curve says of more rows: the accuracy with twice and four times as many, if its back-test passed.
+Forecasts reach up to four times the largest measured size, and are shown only where the curve's backtest passed.
 """
 
 from __future__ import annotations
@@ -32,7 +30,7 @@ WORTHWHILE_GAIN = 0.01  # accuracy that more machine time should bring to be wor
 
 @dataclass(frozen=True, eq=False)
 class MeasuredMethod:
-    """A way to learn with its curve, its backtest and its seconds of training, one for each run."""
+    """A training method with its learning curve, its backtest and its seconds of training, (runs,)."""
 
     name: str
     curve: LearningCurve
@@ -43,13 +41,17 @@ class MeasuredMethod:
     def from_runs(
         cls, name: str, size: Sequence[int], error: Sequence[float], seconds: Sequence[float], held: int, worth: float | None = None
     ) -> MeasuredMethod:
-        """From runs: their sizes, errors and seconds; held and worth: of the rows that they were all measured on, see `MeasuredErrors`."""
+        """Build the method from runs: their sizes, errors and seconds, one each a run.
+
+        held, worth: the number of held-out units and their effective number of rows, the same for all runs; see `MeasuredErrors`.
+        Raises UserError where the runs are too few for a curve.
+        """
         measured = MeasuredErrors(np.array(size, dtype=np.int64), np.array(error, dtype=np.float64), held, worth)
         measured.check()
         return cls(name, LearningCurve.fit(measured), backtest_curve(measured), np.array(seconds, dtype=np.float64))
 
     def training_seconds(self, size: float) -> float:
-        """Seconds of training at a size: between measured sizes in proportion, beyond them by the last two."""
+        """Return the seconds of training at a size: interpolated between measured sizes, extrapolated from the last two beyond them."""
         sizes: IntArray = np.unique(self.curve.measured.size)
         middle = np.array([np.median(self.seconds[self.curve.measured.size == each]) for each in sizes])
         if size <= sizes[-1]:
@@ -58,26 +60,27 @@ class MeasuredMethod:
         return float(middle[-1] + slope * (size - sizes[-1]))
 
     def can_forecast(self, size: float) -> bool:
-        """Whether anything can be said of it at a size."""
+        """Return whether the curve can be used at a size."""
         largest = self.curve.measured.largest
         return size <= largest or (size <= MAX_EXTRAPOLATION * largest and self.backtest.passed)
 
 
 @dataclass(frozen=True)
 class MethodForecast:
-    """Of a method at a size: accuracy to expect, the chance that no other is better, and seconds of training."""
+    """The forecast of a method at a size: its accuracy, the probability that no other method is better, and seconds of training."""
 
     accuracy: Estimate
     probability_best: float
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
+        """Return a JSON document."""
         return {"accuracy": self.accuracy.to_dict(), "best": round(self.probability_best, 4), "seconds": round(self.seconds, 1)}
 
 
 @dataclass(frozen=True)
 class MethodAdvice:
-    """What pays at a size. basis: "measured", "forecast" or "unknown"; method: none where it is unknown."""
+    """The method to use at a size. basis: "measured", "forecast" or "unknown"; method: None where it is unknown."""
 
     size: int
     basis: str
@@ -86,12 +89,13 @@ class MethodAdvice:
     summary: str
 
     def to_dict(self) -> dict[str, Any]:
+        """Return a JSON document."""
         found = {name: each.to_dict() for name, each in self.predictions.items()}
         return {"size": self.size, "basis": self.basis, "method": self.method, "predictions": found, "summary": self.summary}
 
 
 def recommend_method(learners: Sequence[MeasuredMethod], size: int) -> MethodAdvice:
-    """The cheapest method that is expected within a point of the best, among those of which something is known at this size.
+    """Recommend the cheapest method that is expected within a point of the best, among those with a usable curve at this size.
 
     Measured between the smallest and the largest size; forecast up to four times the largest, by methods whose backtest passed.
     """
@@ -131,21 +135,24 @@ def _advice_summary(found: Mapping[str, MethodForecast], chosen: str, basis: str
     return f"{chosen} ({basis}), {found[chosen].accuracy}{also}{missing}"
 
 
-DEFAULT_MULTIPLES = (2, 4)  # times the largest size, unless other sizes are asked about
+DEFAULT_MULTIPLES = (2, 4)  # times the largest size, unless other sizes are requested
 CURVE_COLUMNS = "size,seed,error,held (or accuracy in place of error), and seconds where they are known"
-MEASURE_HINT = "measure more: preceptor choose SNAPSHOT --way linear_probe trains on nested parts of a snapshot"
+MEASURE_HINT = "measure more: preceptor learning-curve SNAPSHOT --method linear_probe trains on nested parts of a snapshot"
 
 
 @dataclass(frozen=True, eq=False)
 class ScalingForecast:
-    """A measured curve and its forecasts. ahead: rows -> accuracy; none where the back-test failed."""
+    """A measured curve and its forecasts. forecasts: rows -> accuracy; empty where the backtest failed."""
 
     method: MeasuredMethod
     forecasts: Mapping[int, Estimate]
 
     @classmethod
     def from_method(cls, learner: MeasuredMethod, at: Sequence[int] = ()) -> Self:
-        """Forecasts at twice and four times the largest size, or at the sizes `at`. UserError for one that is too far or too small."""
+        """Forecast at twice and four times the largest size, or at the sizes `at`.
+
+        Raises UserError for a size that is too large or too small.
+        """
         measured = learner.curve.measured
         for size in at:
             if size > MAX_EXTRAPOLATION * measured.largest:
@@ -169,7 +176,7 @@ class ScalingForecast:
 
     @property
     def headline(self) -> str:
-        """What more rows would do."""
+        """The accuracy today and the forecast with more rows, in one sentence."""
         name, rows = self.method.name, f"{self.method.curve.measured.largest:,} rows"
         if not self.forecasts:
             return f"{name}: {_format_percent(self.current_accuracy)} with {rows}; what more would do isn't known."
@@ -178,7 +185,7 @@ class ScalingForecast:
 
     @property
     def backtest_summary(self) -> str:
-        """How far to believe it."""
+        """The result of the backtest, in one sentence."""
         tested = self.method.backtest
         low, high, came = (f"{100 * _clip_share(1 - error):.1f}" for error in (tested.high, tested.low, tested.measured))
         verdict = "Back-test passed" if tested.passed else "Back-test failed, so that nothing beyond it is shown"
@@ -188,11 +195,11 @@ class ScalingForecast:
 
     @property
     def summary(self) -> str:
-        """Both."""
+        """The headline and the result of the backtest."""
         return f"{self.headline} {self.backtest_summary}"
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON document."""
+        """Return a JSON document."""
         learner, measured, tested = self.method, self.method.curve.measured, self.method.backtest
         points = [
             {
@@ -209,9 +216,10 @@ class ScalingForecast:
 
 
 def read_measured_curve(path: str | Path) -> MeasuredMethod:
-    """A curve from a CSV file of runs, in any order: size, seed, error or accuracy (shares), held, and seconds where they are known.
+    """Read a curve from a CSV file of runs, in any order.
 
-    held: the independent rows that the error was measured on, the same in all. UserError for anything else.
+    Columns: size, seed, error or accuracy (shares), held, and seconds where they are known. held: the number of independent rows that the
+    error was measured on, the same in all. Raises UserError for anything else.
     """
     rows = _read_rows(Path(path))
     taken: set[tuple[int, int]] = set()
@@ -249,7 +257,7 @@ def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
 
 
 def _parse_error(row: Mapping[str, str], where: str) -> float:
-    """The share of wrong answers, from either column."""
+    """Return the share of wrong answers, from the column error or accuracy."""
     name = "error" if row.get("error") else "accuracy"
     share = _parse_number(row, name, where)
     if not 0 <= share <= 1:
@@ -276,5 +284,5 @@ def _format_percent(accuracy: Estimate) -> str:
 
 
 def _clip_share(value: float) -> float:
-    """A forecast, which may lie a little outside, as a share from 0 to 1."""
+    """Clip a forecast, which may lie a little outside, to a share from 0 to 1."""
     return min(max(value, 0.0), 1.0)

@@ -1,9 +1,4 @@
-"""Measure what an annotator's answer is expected to tell, and buy the answers that tell most for their price.
-
-Whom to ask: the person whose answers tell most.
-
-Whose answer about which item is worth its price: a dearer person who knows more, or a cheaper one who knows less.
-"""
+"""The expected information of an annotator's answer, and the allocation of judgments to annotators by information for their price."""
 
 from __future__ import annotations
 
@@ -16,14 +11,14 @@ from preceptor.consensus import Judgments
 from preceptor.errors import UserError
 from preceptor.types import Consensus, FloatArray
 
-SHRINKAGE = 20.0  # judgments after which a person's own table counts as much as the average one
-DOUBT = 0.1  # share of a flat posterior mixed in: what looks certain from few judgments isn't
+SHRINKAGE = 20.0  # judgments after which an annotator's own table counts as much as the average one
+DOUBT = 0.1  # share of a flat posterior mixed in, as posteriors from few judgments are overconfident
 
 
 def mutual_information(posterior: FloatArray, confusion: FloatArray) -> FloatArray:
-    """Mutual information, in nats, between an item's answer and what one person would say: (pairs,).
+    """Return the mutual information, in nats, between an item's answer and an annotator's judgment of it: (pairs,).
 
-    posterior: of the item, (pairs, answers). confusion: of the person, (pairs, answers, answers), row k when the answer
+    posterior: of the item, (pairs, answers). confusion: of the annotator, (pairs, answers, answers), row k when the answer
     is k. H(q) − Σ_k T_k H(θ[k]), q = T θ; it is concave in the posterior, so unlike the expected gain in accuracy it
     isn't zero where a single answer can't turn the majority.
     """
@@ -35,10 +30,10 @@ def mutual_information(posterior: FloatArray, confusion: FloatArray) -> FloatArr
 
 
 def annotator_information(fitted: Consensus, judgments: Judgments) -> FloatArray:
-    """What each annotator's answer tells, in nats, of an item that nothing is known about but the answers' shares: (annotators,).
+    """Return the information, in nats, of each annotator's judgment of an item at the mean posterior: (annotators,).
 
-    A table rests on few judgments at first, so it is drawn towards the average one; who has none yet has that.
-    UserError for a method that knows no tables of confusion.
+    A table rests on few judgments at first, so it is shrunk to the average one; an annotator without a table has the average one.
+    Raises UserError for a method that fits no confusion tables.
     """
     people = [fitted.annotators[annotator] for annotator in judgments.annotators]
     known = [person.confusion for person in people if person.confusion is not None]
@@ -51,12 +46,12 @@ def annotator_information(fitted: Consensus, judgments: Judgments) -> FloatArray
     return mutual_information(shares, (count * own + SHRINKAGE * average) / (count + SHRINKAGE))
 
 
-FREE = 1e-9  # a price of nothing, so that a gain can be divided by it
+FREE = 1e-9  # least price, so that a gain can be divided by it
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedQuery:
-    """One person to be asked about one item (both by number), what that is expected to tell in nats, and its price."""
+    """One person to ask about one item (both by number), the expected information in nats, and the price."""
 
     item: int
     person: int
@@ -74,11 +69,12 @@ def allocate_judgments(
     may: NDArray[np.bool_] | None = None,
     most: int | None = None,
 ) -> list[PlannedQuery]:
-    """Buy the (item, person) that tells most for its price, and the next, while money is left; at most one an item.
+    """Allocate judgments greedily: buy the (item, person) with the most information for its price while money is left, at most one an item.
 
     posterior: (items, answers). confusion: (people, answers, answers), row k when the answer is k. price: of one
-    judgment, (people,). nat: money that a nat of certainty is worth; what tells less than it costs isn't bought. may:
-    whom may be asked about what, (items, people); all by default. most: judgments of one person in all.
+    judgment, (people,). nat: money that a nat of certainty is worth; a judgment whose information is worth less than its price isn't
+    bought. may: who may be asked about what, (items, people); all by default. most: judgments of one person in all.
+    Raises UserError for shapes that don't fit and for invalid prices.
 
     The risk is entropy (`mutual_information`), which is strictly concave: under 0/1 risk an answer that can't turn the majority is
     worth nothing, and asking stops at any certainty.
@@ -102,7 +98,7 @@ def allocate_judgments(
 
 
 def _pair_information(posterior: FloatArray, confusion: FloatArray) -> FloatArray:
-    """What each person would tell about each item, in nats, (items, people)."""
+    """Return the information of each person's judgment of each item, in nats, (items, people)."""
     columns = [mutual_information(posterior, np.broadcast_to(table, (len(posterior), *table.shape))) for table in confusion]
     return np.column_stack(columns)
 

@@ -1,4 +1,4 @@
-"""Spending recorded judgments as a live project would, to see what a budget rule is worth on real people."""
+"""Replay of recorded judgments as a live project would buy them, to measure what a budget rule is worth with real annotators."""
 
 from __future__ import annotations
 
@@ -20,16 +20,19 @@ from preceptor.types import Consensus, Estimate, FloatArray, IntArray
 Mask = NDArray[np.bool_]
 MINIMUM = 2
 AUDIT_SHARE = 0.03  # share of the items that have all their judgments bought, once they stop, to check the rule
-# Where 97 % is claimed and 87 % comes true, the interval of 50 items leaves the claim out eight times in ten; of 3, hardly ever.
+# Where 97 % is claimed and 87 % is realised, the interval of 50 items excludes the claim eight times in ten; that of 3, hardly ever.
 MIN_AUDITED_ITEMS = 50  # items at least,
 MAX_AUDITED_SHARE = 0.2  # up to this share of the set
-# Of the judgments of the item that has most, each has this share: what people confuse shows in depth, not in a few votes an item.
+# Each item gets this share of the judgments of the item with most: confusions show in depth, not in a few votes an item.
 MIN_DEPTH_SHARE = 1 / 3
 
 
 @dataclass(frozen=True)
 class ReplayPoint:
-    """One moment of a replay: the share of the judgments bought, and the consensus against gold, beside fixed redundancy."""
+    """One moment of a replay: the share of judgments bought, and the consensus's accuracy against gold.
+
+    fixed_accuracy: that of as many judgments at fixed redundancy.
+    """
 
     fraction: float
     accuracy: Estimate | None
@@ -38,10 +41,10 @@ class ReplayPoint:
 
 @dataclass(frozen=True)
 class JudgmentReplay:
-    """What was spent, and what it was worth.
+    """The result of a replay: the judgments bought, and what they were worth.
 
-    accuracy, full_accuracy, fixed_accuracy: against gold, by the judgments bought, by all, and by as many spread evenly.
-    agreement: with the consensus of all judgments; claimed: what the stop rule promised of it. bought: (rows,) of the judgments.
+    accuracy, full_accuracy, fixed_accuracy: against gold, from the judgments bought, from all, and from as many spread evenly.
+    agreement: with the consensus of all judgments; claimed: the agreement that the stop rule claimed. bought: (rows,) of the judgments.
     """
 
     judgments_used: int
@@ -61,7 +64,7 @@ class JudgmentReplay:
         return self.judgments_used / self.judgments_available
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON document."""
+        """Return a JSON document."""
         figures = ("accuracy", "full_accuracy", "fixed_accuracy", "agreement")
         return {
             "judgments_used": self.judgments_used,
@@ -89,12 +92,13 @@ def replay_judgments(
     seed: int = 0,
     choose_people: bool = False,
 ) -> JudgmentReplay:
-    """Buy recorded judgments one an item a round, until it is `target` certain that the rest would change nothing.
+    """Buy recorded judgments, one an item a round, until each answer is `target` certain not to change with the rest.
 
-    Judgments about an item come in a random order drawn by `seed`, or, with `choose_people`, from the person who tells
-    most among those who answered it. A random 3 % of the items, and 50 or a fifth of a small set, are audited when they stop:
-    the rest of their judgments are bought too, and what comes true there moves the certainty at which items stop. Where the
-    consensus overturns the vote on too many of them, everything is bought. Gold only scores: it never changes what is bought.
+    Judgments about an item come in a random order by `seed`, or, with `choose_people`, from the annotator with the most
+    information among those who answered it. A random 3 % of the items, and 50 or a fifth of a small set, are audited when they stop:
+    the rest of their judgments are bought too, and the realised share of unchanged answers moves the certainty at which items stop. Where
+    the consensus overturns the vote on too many of them, everything is bought. Gold is used for scoring only, never for what is bought.
+    Raises UserError for a target outside [0.5, 1).
     """
     if not 0.5 <= target < 1:
         raise UserError(f"target is a probability from 0.5 to below 1, not {target!r}")
@@ -129,7 +133,8 @@ def replay_judgments(
 class _AuditSample:
     """Items whose every judgment is bought once they stop, to see whether that changes the answer.
 
-    sample, scored: (items,). extra: judgments bought for the audit alone, (rows,). claimed, front: at the stop, (items,).
+    sample, scored: (items,). extra: judgments bought for the audit alone, (rows,). claimed, front: certainty and answer at the
+    stop, (items,).
     """
 
     judgments: Judgments
@@ -141,6 +146,7 @@ class _AuditSample:
 
     @classmethod
     def draw(cls, judgments: Judgments, seed: int) -> _AuditSample:
+        """Sample the items to audit."""
         items = judgments.n_items
         sample = np.random.default_rng([seed, 1]).random(items) < max(
             AUDIT_SHARE, min(MIN_AUDITED_ITEMS / max(items, 1), MAX_AUDITED_SHARE)
@@ -149,7 +155,7 @@ class _AuditSample:
         return cls(judgments, sample, nothing, np.zeros(len(judgments), dtype=bool), np.zeros(items), np.zeros(items, dtype=np.int64))
 
     def look(self, fitted: Consensus, stay: FloatArray, left: IntArray, target: float) -> None:
-        """Note what is claimed of the items that stop now, and buy the rest of them."""
+        """Record the claimed certainty of the audited items that stop now, and buy the rest of their judgments."""
         stopped = self.sample & ~self.scored & (stay >= target) & (left > 0)
         self.claimed[stopped] = stay[stopped]
         self.front[stopped] = fitted.posterior.argmax(axis=1)[stopped]
@@ -157,17 +163,17 @@ class _AuditSample:
         self.extra = self.extra | stopped[self.judgments.item_code]
 
     def threshold(self, bought: Mask, method: str, target: float) -> float:
-        """What must be claimed so that `target` comes true, as far as the audit can tell."""
+        """Return the claimed certainty at which `target` is realised, as far as the audit can tell."""
         if not self.scored.any():
             return target
         final = aggregate(self.judgments.select_rows(bought), method).posterior.argmax(axis=1)
         return StopRuleAudit(self.claimed[self.scored], (final == self.front)[self.scored]).threshold(target)
 
     def overturn(self, bought: Mask, method: str, target: float) -> bool:
-        """Whether the consensus goes against the vote on more of the audited items than `target` leaves room for.
+        """Return whether the consensus contradicts the vote on more of the audited items than `target` allows.
 
-        To be asked when nothing is open: then each item of the sample has all of its judgments. What is claimed rests on votes
-        to come, and says nothing of an answer that isn't the votes'.
+        Call it when no item is open: then each item of the sample has all of its judgments. The claimed certainty is about votes to come,
+        and doesn't cover an answer that isn't the vote's.
         """
         known = self.judgments.select_rows(bought)
         votes = known.votes[self.sample]
@@ -177,7 +183,7 @@ class _AuditSample:
 
 
 def _arrival(judgments: Judgments, seed: int) -> IntArray:
-    """The place of each judgment in its item's random order of arrival, (rows,), from 0."""
+    """Return the position of each judgment in its item's random order of arrival, (rows,), from 0."""
     shuffled = np.lexsort((np.random.default_rng(seed).random(len(judgments)), judgments.item_code))
     place = np.empty(len(judgments), dtype=np.int64)
     place[shuffled] = np.arange(len(judgments)) - judgments.item_start[judgments.item_code[shuffled]]
@@ -189,16 +195,16 @@ def _remaining_counts(judgments: Judgments, bought: Mask) -> IntArray:
 
 
 def _candidate_information(judgments: Judgments, fitted: Consensus, candidates: IntArray) -> FloatArray:
-    """What each candidate's annotator tells of an item that nothing is known about.
+    """Return the information of each candidate's annotator about an item at the mean posterior.
 
-    That of the very item, given its posterior, was tried: it is as good where people's tables are known, and worse from
+    Using the item's own posterior was tried: it is as good where annotators' tables are known, and worse with
     the few judgments that a replay has of each (docs/experiments.md).
     """
     return annotator_information(fitted, judgments)[judgments.annotator_code[candidates]]
 
 
 def _best_per_item(judgments: Judgments, candidates: IntArray, worth: FloatArray) -> IntArray:
-    """The candidate of the highest worth for each item; a tie goes to the earlier row."""
+    """Return the candidate of the highest worth for each item; a tie goes to the earlier row."""
     item = judgments.item_code[candidates]
     ranked = candidates[np.lexsort((candidates, -worth, item))]
     first = np.append(True, np.diff(judgments.item_code[ranked]) != 0)
@@ -241,7 +247,7 @@ def _score_replay(
 
 
 def _spread_evenly(order: IntArray, total: int) -> Mask:
-    """As many judgments spread evenly: those that arrive first at each item."""
+    """Select as many judgments spread evenly: those that arrive first at each item."""
     chosen = np.zeros(len(order), dtype=bool)
     chosen[np.argsort(order, kind="stable")[:total]] = True
     return chosen

@@ -1,8 +1,8 @@
-"""What more judgments would buy: the rest of the asking, simulated from what is believed today.
+"""The value of more judgments: the rest of the annotation, simulated from what is believed today.
 
-An item is of one of several kinds: an answer that leads, and how far people agree on it. A draw picks a kind for each
-item, lets people of that kind answer about the least certain items, and updates what is believed exactly. "Right" is
-the answer that leads, which is what everybody together would come to.
+An item is of one of several kinds: a leading answer, and how far annotators agree on it. A simulated course samples a kind for each
+item, lets annotators of that kind answer about the least certain items, and updates the beliefs exactly. "Right" is
+the leading answer, which all annotators together would arrive at.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from preceptor.types import Estimate, FloatArray, IntArray
 
 DRAWS = 200
 CURVE_DRAWS = 80
-CURVE_ITEMS = 500  # of which the curve is drawn; a larger set's band is narrower by the root of their ratio
+CURVE_ITEMS = 500  # most items simulated for the curve; a larger set's band is narrower by the root of the ratio
 CURVE_POINTS = 8
 CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, eq=False)
 class ItemBeliefs:
-    """What is believed of each item.
+    """The beliefs about each item.
 
-    votes: chance of each answer, (kinds, answers). lead: the answer that leads, (kinds,). share: probability of each kind,
-    (items, kinds), rows sum to 1. room: judgments that can still be asked for, (items,).
+    votes: probability of each answer, (kinds, answers). lead: the leading answer, (kinds,). share: probability of each kind,
+    (items, kinds), rows sum to 1. capacity: judgments that can still be requested, (items,).
     """
 
     votes: FloatArray
@@ -42,38 +42,38 @@ class ItemBeliefs:
 
     @property
     def certainty(self) -> FloatArray:
-        """Of the most probable answer, (items,)."""
+        """Probability of the most probable answer, (items,)."""
         return np.asarray(self.posterior.max(axis=1), dtype=np.float64)
 
     def match_posterior(self, posterior: FloatArray) -> Self:
-        """The same kinds, but with these probabilities of the answers, (items, answers): a consensus knows who said what."""
+        """Return the same kinds with these probabilities of the answers, (items, answers), from a consensus that knows the annotators."""
         share = np.maximum(self.share, 1e-12)
         within = share / (share @ (self.lead[:, None] == self.lead))  # of the kinds that lead to the same answer
         fitted = within * posterior[:, self.lead]
         return replace(self, share=fitted / fitted.sum(axis=1, keepdims=True))
 
     def select_items(self, rows: IntArray) -> Self:
-        """Some of the items."""
+        """Return the beliefs about some of the items."""
         return replace(self, share=self.share[rows], capacity=self.capacity[rows])
 
 
 @dataclass(frozen=True)
 class ForecastPoint:
-    """A place on the curve: judgments in all and their price, and the share of right answers with its 95 % band."""
+    """A point on the curve: judgments in all and their price, and the share of right answers with its 95 % band."""
 
     judgments: int
     cost: float
     share_right: Estimate
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON document."""
+        """Return a JSON document."""
         return {"judgments": self.judgments, "cost": self.cost, "right": self.share_right.to_dict()}
 
 
 def forecast_gain(beliefs: ItemBeliefs, judgments: int, *, seed: int = 0) -> tuple[int, Estimate]:
-    """(judgments that can be asked for, what they add to the share of right answers).
+    """Return (judgments that can be requested, what they add to the share of right answers).
 
-    They go to the least certain items. The interval holds 95 % of the draws: how much it will be isn't known beforehand.
+    They go to the least certain items. The interval covers 95 % of the simulated courses, as the gain isn't known beforehand.
     """
     total = len(beliefs.share)
     rows = np.flatnonzero(beliefs.capacity > 0)
@@ -90,7 +90,10 @@ def forecast_gain(beliefs: ItemBeliefs, judgments: int, *, seed: int = 0) -> tup
 
 
 def forecast_curve(beliefs: ItemBeliefs, spent: int, *, price: float, most: int, seed: int = 0) -> list[ForecastPoint]:
-    """From today's point on: the share of right answers after up to `most` more judgments."""
+    """Forecast the share of right answers from today on, after up to `most` more judgments.
+
+    spent: judgments so far. price: of one judgment.
+    """
     total = len(beliefs.share)
     rows = np.random.default_rng(seed).permutation(total)[:CURVE_ITEMS]
     sample = beliefs.select_items(rows)
@@ -112,7 +115,7 @@ def forecast_curve(beliefs: ItemBeliefs, spent: int, *, price: float, most: int,
 
 
 def simulate_course(beliefs: ItemBeliefs, marks: Sequence[int], rng: np.random.Generator) -> FloatArray:
-    """One future: (share of right answers, mean certainty) today and after each number of judgments in `marks`."""
+    """Simulate one future: (share of right answers, mean certainty) today and after each number of judgments in `marks`."""
     kind = _draw_columns(beliefs.share, rng)
     now = replace(beliefs, share=beliefs.share.copy(), capacity=beliefs.capacity.copy())
     truth, spent = beliefs.lead[kind], 0
@@ -134,13 +137,13 @@ def _score_beliefs(now: ItemBeliefs, truth: IntArray) -> tuple[float, float]:
 
 
 def _least_certain_items(now: ItemBeliefs, at_most: int) -> IntArray:
-    """The least certain items, an eighth of all at once: each answer counts before much more is bought."""
+    """Return the least certain items, an eighth of all at once, so that answers count before much more is bought."""
     open_items = np.flatnonzero(now.capacity > 0)
     ranked = open_items[np.argsort(now.certainty[open_items], kind="stable")]
     return np.asarray(ranked[: min(at_most, max(1, len(now.share) // 8))], dtype=np.int64)
 
 
 def _draw_columns(chances: FloatArray, rng: np.random.Generator) -> IntArray:
-    """One column a row, by its chances."""
+    """Sample one column a row, with its probabilities."""
     below = chances.cumsum(axis=1)
     return np.asarray((below > rng.random(len(chances))[:, None] * below[:, -1:]).argmax(axis=1), dtype=np.int64)

@@ -1,9 +1,5 @@
 """Learning curves: the error after so many rows, its forecast for more, and the effective size of the held-out set.
 
-How much the held-out rows of a curve are worth, where rows of one group resemble each other.
-
-Learning curves: the error after so many rows, and a range for what it would be with more.
-
 No one form fits all curves, so several are fitted and averaged by how well they predict (AICc); power laws are usual (Hestness et al.
 2017, "Deep Learning Scaling is Predictable, Empirically"), and ill-behaved curves exist (Viering and Loog 2022, "The Shape of Learning
 Curves"). A forecast is shown only where the same forecast, made without the largest size, would have come true.
@@ -25,9 +21,10 @@ from preceptor.types import Estimate, FloatArray, IntArray
 
 
 def effective_rows(right: Sequence[ArrayLike], groups: Any) -> float:
-    """How many independent rows they are, from runs at one size: each run's 0 or 1 for each row (n,), and the rows' groups.
+    """Return how many independent rows the held-out rows are worth, from runs at one size.
 
-    From the number of groups (all of a group are right together) up to that of rows (groups don't matter); of several runs the mean.
+    right: for each run 0 or 1 for each row, (n,). groups: the rows' groups. From the number of groups (all of a group are right together)
+    up to that of rows (groups don't matter); of several runs the mean.
     """
     columns = [np.asarray(each, dtype=np.float64) for each in right]
     codes = as_clusters(groups, len(columns[0]))
@@ -36,23 +33,24 @@ def effective_rows(right: Sequence[ArrayLike], groups: Any) -> float:
 
 def _effective_rows_of_run(right: Any, codes: Any) -> float:
     totals, sizes = cluster_totals(right, codes)
-    if right.min() == right.max() or len(sizes) < 2:  # nothing seen of how they resemble each other
+    if right.min() == right.max() or len(sizes) < 2:  # the correlation within groups can't be estimated
         return float(len(sizes))
     return float(np.clip(effective_sample_size(totals, sizes, ratio_mean(totals, sizes)), 1, len(right)))
 
 
 DRAWS = 400
 CONFIDENCE = 0.95
-MAX_EXTRAPOLATION = 4  # times the largest size: beyond, nominal bands were seen to hold a tenth of the time
+MAX_EXTRAPOLATION = 4  # times the largest size; beyond it the measured coverage of nominal bands was a tenth
 MIN_SIZES, MIN_SEEDS = 5, 3
-MIN_NOISE = 0.005  # no curve is known better than to half a point
+MIN_NOISE = 0.005  # least standard deviation of a run's error: half a point
 CURVE_METHOD = "curves averaged by AICc, parametric bootstrap"
 
 
 @dataclass(frozen=True)
 class CurveFamily:
-    """Curves a · shape(n; θ) + c with a ≥ 0 and c from 0 to 1. floor: whether c is fitted, else 0. parameters: that are fitted.
+    """A family of curves a · shape(n; θ) + c with a ≥ 0 and c from 0 to 1.
 
+    parameters: how many are fitted. floor: whether c is fitted, else 0.
     shape: sizes (m,) in units of the largest measured -> (θs on a grid, m).
     """
 
@@ -65,7 +63,7 @@ class CurveFamily:
 _RATES = np.linspace(0.02, 2.5, 100)[:, None]
 _DECAYS = np.geomspace(0.004, 8, 40)[:, None]
 _STEEP, _MIDDLE = (each.reshape(-1, 1) for each in np.meshgrid(np.linspace(0.1, 3, 24), np.geomspace(0.004, 8, 24)))
-_UNIT = 200.0  # the inverse logarithm has a scale of its own: the largest size stands for so many rows
+_UNIT = 200.0  # rows that the largest size stands for in the inverse logarithm, which isn't scale-free
 
 FAMILIES = (
     CurveFamily("power law", 2, False, lambda n: n**-_RATES),
@@ -78,9 +76,10 @@ FAMILIES = (
 
 @dataclass(frozen=True, eq=False)
 class MeasuredErrors:
-    """Errors of runs: size (m,), error (m,) as shares, one for each size and seed; all on the same rows.
+    """Errors of runs: size (m,), error (m,) as shares, one for each size and seed; all on the same held-out rows.
 
-    held: how many independent units (groups) these rows are; worth: how many independent rows, `held` where it isn't known.
+    heldout_units: how many independent units (groups) these rows are. effective_rows: how many independent rows they are worth, None
+    where it isn't known, when `heldout_units` is used.
     """
 
     size: IntArray
@@ -89,7 +88,7 @@ class MeasuredErrors:
     effective_rows: float | None = None
 
     def check(self) -> None:
-        """UserError where that is too little for a curve that forecasts, or can't be what was measured."""
+        """Raise UserError where the runs are too few for a curve that forecasts, or can't be what was measured."""
         if self.heldout_units < 1 or not (len(self.size) == len(self.error) and (self.size >= 1).all()):
             raise UserError("a learning curve takes an error for each size, from one row on, and held-out rows that it was measured on")
         if wrong := np.flatnonzero(~((self.error >= 0) & (self.error <= 1))).tolist():
@@ -113,7 +112,7 @@ class MeasuredErrors:
     def noise(self) -> FloatArray:
         """Variance of a run's error about the curve: that between seeds, pooled over sizes.
 
-        It holds what each run makes of the held-out rows by itself; what all runs share of their drawing is in `LearningCurve.accuracy`.
+        It covers each run's own error on the held-out rows; the sampling error that all runs share is in `LearningCurve.accuracy`.
         """
         means = self.means
         centre = np.array([means[int(size)] for size in self.size])
@@ -121,14 +120,18 @@ class MeasuredErrors:
         return np.full(len(self.error), between + MIN_NOISE**2)
 
     def without_largest(self) -> MeasuredErrors:
-        """The same but for the runs of the largest size."""
+        """Return the same errors without the runs of the largest size."""
         kept = self.size < self.largest
         return MeasuredErrors(self.size[kept], self.error[kept], self.heldout_units, self.effective_rows)
 
 
 @dataclass(frozen=True, eq=False)
 class LearningCurve:
-    """A fitted curve. `_fits`: of each family, on the errors themselves; `_draws`: the same on errors that might have been."""
+    """A fitted curve.
+
+    measured: the runs. weights: Akaike weight of each family. `_fits`: each family fitted to the measured errors; `_draws`: to errors
+    of the parametric bootstrap; `_chosen`: the family of each bootstrap draw.
+    """
 
     measured: MeasuredErrors
     weights: FloatArray
@@ -138,7 +141,7 @@ class LearningCurve:
 
     @classmethod
     def fit(cls, measured: MeasuredErrors, seed: int = 0) -> Self:
-        """Fit all families; then again to errors drawn about a family that is itself drawn by weight."""
+        """Fit all families, then again to bootstrap errors simulated from families sampled by weight."""
         random = np.random.default_rng(seed)
         unit, noise = measured.size / measured.largest, measured.noise
         noise = noise * _noise_inflation(measured, unit)
@@ -152,18 +155,21 @@ class LearningCurve:
         return cls(measured, weights, fits, draws, chosen)
 
     def error_draws(self, size: float) -> FloatArray:
-        """The error at a size, as often as it was drawn, (DRAWS,)."""
+        """Return the bootstrap draws of the error at a size, (DRAWS,)."""
         at = np.array([size / self.measured.largest])
         each = np.stack([fit.at(at)[:, 0] for fit in self._draws])
         return np.clip(each[self._chosen, np.arange(DRAWS)], 0, 1)
 
     def error(self, size: float) -> float:
-        """The error at a size, averaged over families."""
+        """Return the error at a size, averaged over families."""
         at = np.array([size / self.measured.largest])
         return float(np.clip(self.weights @ np.array([fit.at(at)[0, 0] for fit in self._fits]), 0, 1))
 
     def accuracy(self, size: float) -> Estimate:
-        """The accuracy to expect at a size on new rows: what is not known of the curve, and that the held-out rows are a sample."""
+        """Estimate the accuracy at a size on new rows.
+
+        The interval covers the uncertainty of the curve, and that the held-out rows are a sample.
+        """
         error = self.error(size)
         rows = self.measured.effective_rows or self.measured.heldout_units
         luck = np.random.default_rng(1).beta(rows * error + 0.5, rows * (1 - error) + 0.5, size=DRAWS) - error  # Jeffreys; near 0 uneven
@@ -174,7 +180,7 @@ class LearningCurve:
 
 @dataclass(frozen=True)
 class CurveBacktest:
-    """The largest size, forecast from the others: the range for its mean error, what was measured, and whether it lay within."""
+    """The largest size, forecast from the others: the range for its mean error (low, high), and the mean error measured."""
 
     size: int
     low: float
@@ -187,7 +193,7 @@ class CurveBacktest:
 
 
 def backtest_curve(measured: MeasuredErrors, seed: int = 0) -> CurveBacktest:
-    """Whether a forecast made without the largest size would have come true."""
+    """Backtest the curve: forecast the largest size from the others."""
     before = LearningCurve.fit(measured.without_largest(), seed)
     last = measured.size == measured.largest
     noise = np.random.default_rng(seed + 1).normal(size=DRAWS) * np.sqrt(measured.noise[last].mean() / last.sum())
@@ -197,7 +203,7 @@ def backtest_curve(measured: MeasuredErrors, seed: int = 0) -> CurveBacktest:
 
 @dataclass(frozen=True, eq=False)
 class _FamilyFit:
-    """The best curve of a family for each of several sets of errors: its θ's row on the grid, a and c, (sets,); and its misfit."""
+    """The best curve of a family for each of several sets of errors: the row of θ on the grid, a and c, and the misfit, (sets,) each."""
 
     family: CurveFamily
     theta: IntArray
@@ -206,13 +212,13 @@ class _FamilyFit:
     misfit: FloatArray
 
     def at(self, unit: FloatArray) -> FloatArray:
-        """Errors at sizes in units of the largest, (sets, sizes)."""
+        """Return errors at sizes in units of the largest, (sets, sizes)."""
         shape = self.family.shape(unit)[self.theta]
         return np.asarray(self.scale[:, None] * shape + self.floor[:, None])
 
 
 def _fit_family(family: CurveFamily, unit: FloatArray, errors: FloatArray, noise: FloatArray) -> _FamilyFit:
-    """Least squares weighted by 1 / noise, exact in a and c for each θ of the grid. errors: (sets, m)."""
+    """Fit by least squares weighted by 1 / noise, exact in a and c for each θ of the grid. errors: (sets, m)."""
     weight = 1 / noise
     shape = family.shape(unit)
     squares, sums, total = (shape**2) @ weight, shape @ weight, weight.sum()
@@ -232,9 +238,9 @@ def _fit_family(family: CurveFamily, unit: FloatArray, errors: FloatArray, noise
 
 
 def _noise_inflation(measured: MeasuredErrors, unit: FloatArray) -> float:
-    """How many times the noise the means lie off the family that they are nearest to, for each degree of freedom; 1 at least.
+    """Return the misfit per degree of freedom of the family that is nearest to the mean errors, in units of the noise; 1 at least.
 
-    A curve that no family follows is known less well than its seeds agree: without this, steps and bumps were missed most.
+    A curve that no family fits is known less precisely than its seeds agree: without this, steps and bumps had the worst coverage.
     """
     means, noise = measured.means, measured.noise
     around = np.array([means[int(size)] for size in measured.size])
@@ -244,7 +250,7 @@ def _noise_inflation(measured: MeasuredErrors, unit: FloatArray) -> float:
 
 
 def _akaike_weights(fits: Sequence[_FamilyFit], points: int) -> FloatArray:
-    """Akaike weights with the correction for few points, (sets, families); rows sum to 1."""
+    """Return Akaike weights with the correction for few points, (sets, families); rows sum to 1."""
     columns = []
     for fit in fits:
         k = fit.family.parameters

@@ -1,8 +1,8 @@
-"""How certain is it that all the people who could be asked about an item would come to the answer that some have given?
+"""Panel certainty: the probability that the whole panel would arrive at the answer that its first members have given.
 
-That is what stopping early risks, and what an audit can check: a stopped item goes on to full redundancy, and either
-keeps its answer or loses it. A posterior of the truth says something else, and where people err together it is far too
-sure of it.
+That is the risk of stopping early, and what an audit can check: a stopped item goes on to full redundancy, and either
+keeps its answer or loses it. A posterior of the truth answers another question, and where annotators err together it is far
+overconfident about this one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from preceptor.consensus import Judgments
 from preceptor.types import Consensus, FloatArray, IntArray
 
-LEVELS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.88, 0.94, 0.98)  # how often people give an item's leading answer
+LEVELS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.88, 0.94, 0.98)  # how often annotators give an item's leading answer
 DRAWS = 200
 EM_STEPS = 60
 PSEUDO = 1.0  # items of each kind before any is seen
@@ -22,9 +22,9 @@ PSEUDO = 1.0  # items of each kind before any is seen
 
 @dataclass(frozen=True)
 class VoteMixture:
-    """Kinds of item, learnt from all: an answer that leads, how far people agree on it, and what they say otherwise.
+    """Kinds of item, learnt from all items: a leading answer, how far annotators agree on it, and which other answers they give.
 
-    votes: chance of each answer, (kinds, answers). share: of each item in each kind, (items, kinds).
+    votes: probability of each answer, (kinds, answers). share: of each item in each kind, (items, kinds).
     """
 
     votes: FloatArray
@@ -32,7 +32,7 @@ class VoteMixture:
 
     @classmethod
     def fit(cls, votes: FloatArray, posterior: FloatArray, judgments: Judgments) -> VoteMixture:
-        """How common each kind is, by EM on a fixed dictionary (nonparametric maximum likelihood; one answer, no start)."""
+        """Fit the frequency of each kind by EM on a fixed dictionary (nonparametric maximum likelihood; its solution is unique)."""
         table = _dictionary(_confusion(posterior, judgments))
         log = votes @ np.log(table).T
         likelihood = np.exp(log - log.max(axis=1, keepdims=True))
@@ -44,14 +44,14 @@ class VoteMixture:
 
 
 def panel_certainty(consensus: Consensus, judgments: Judgments, left: IntArray, *, seed: int = 0) -> FloatArray:
-    """Probability, (items,), that the consensus's answer is in front when `left` (items,) more people have answered.
+    """Return the probability, (items,), that the consensus's answer still leads when `left` (items,) more annotators have answered.
 
-    The rest of the panel is simulated: an item's kind by its share, then the votes that are missing. So many draws can't tell
-    a certainty beyond (DRAWS + ½)/(DRAWS + 1), and none is claimed.
+    The rest of the panel is simulated: an item's kind by its share, then the missing votes. With DRAWS simulations no certainty
+    beyond (DRAWS + ½)/(DRAWS + 1) can be estimated, and none is claimed.
     """
     votes = judgments.votes
     kinds = VoteMixture.fit(votes, consensus.posterior, judgments)
-    lead = votes + 0.5 * consensus.posterior  # its leaning breaks ties, and counts as less than one vote
+    lead = votes + 0.5 * consensus.posterior  # the posterior breaks ties, and counts as less than one vote
     front = consensus.posterior.argmax(axis=1)
     stay = np.ones(len(votes))
     draw = np.random.default_rng(seed)
@@ -69,14 +69,14 @@ def panel_certainty(consensus: Consensus, judgments: Judgments, left: IntArray, 
 
 
 def _confusion(posterior: FloatArray, judgments: Judgments) -> FloatArray:
-    """What the crowd as a whole says, (answers, answers): row k when the answer is k."""
+    """Return the confusion matrix of the crowd as a whole, (answers, answers): row k when the answer is k."""
     counts = np.full((judgments.n_answers, judgments.n_answers), 0.5)
     np.add.at(counts.T, judgments.answer_code, posterior[judgments.item_code] * judgments.weight[:, None])
     return _normalised(counts)
 
 
 def _dictionary(confusion: FloatArray) -> FloatArray:
-    """Vote distributions: each answer leading at each level above chance, the rest spread as the crowd errs."""
+    """Return the vote distributions: each answer leading at each level above chance, the rest spread by the crowd's errors."""
     answers = len(confusion)
     errors = _normalised(confusion * (1 - np.eye(answers)))
     levels = [level for level in LEVELS if level > 1 / answers]

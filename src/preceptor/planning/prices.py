@@ -11,24 +11,24 @@ from preceptor.registry import suggest_name
 
 MILLION = 1_000_000
 PRICE_UNITS = (1_000, MILLION)  # tokens that prices are quoted for
-PRICE_FIELDS = ("input", "output", "training", "per")  # of a model's table; the first two must be there
-MAX_PRICE = 1_000_000_000  # below which a price lies
+PRICE_FIELDS = ("input", "output", "training", "per")  # of a model's table; the first two are required
+MAX_PRICE = 1_000_000_000  # exclusive upper bound of a price
 
 
 @dataclass(frozen=True, slots=True)
 class TokenPrice:
-    """Dollars for a million tokens."""
+    """Dollars for a million tokens of input, output and training."""
 
     input: float
     output: float
     training: float = 0.0
 
     def cost(self, read: float, written: float) -> float:
-        """Dollars for so many tokens read and written."""
+        """Return the dollars for so many input tokens (read) and output tokens (written)."""
         return (read * self.input + written * self.output) / MILLION
 
 
-# OpenAI's public list for fine-tuned models, by the beginning of the base's name; prices change: `read_prices` takes one's own.
+# OpenAI's public list for fine-tuned models, by prefix of the base's name; prices change: `parse_prices` reads custom ones.
 LISTED_PRICES = {
     "gpt-3.5-turbo": TokenPrice(3.0, 6.0, 8.0),
     "gpt-4o": TokenPrice(3.75, 15.0, 25.0),
@@ -41,9 +41,9 @@ PRICES_HINT = '["gpt-4o-mini"] and below it input = 0.3, output = 1.2, training 
 
 
 def parse_prices(tables: Mapping[str, Any], *, where: str = "") -> dict[str, TokenPrice]:
-    """Prices from a table for each model: `input`, `output` and, to train, `training`, in dollars for `per` tokens.
+    """Parse prices from a table for each model: `input`, `output` and, to train, `training`, in dollars for `per` tokens.
 
-    per: 1000 or 1000000, a million where it is left out. UserError for a price that is missing, negative or no number.
+    per: 1000 or 1000000, a million where it is left out. Raises UserError for a price that is missing, negative or not a number.
     """
     found = {}
     for model, fields in tables.items():
@@ -62,7 +62,7 @@ def parse_prices(tables: Mapping[str, Any], *, where: str = "") -> dict[str, Tok
 
 
 def _check_price_fields(model: str, fields: Any, where: str) -> None:
-    """UserError for the first field that is no price, missing or unknown."""
+    """Raise UserError for the first field that is no price, missing or unknown."""
     if not isinstance(fields, dict):
         raise UserError(f"{model!r} isn't priced: {fields!r} is no table of prices", PRICES_HINT, where=where)
     for name, value in fields.items():
@@ -80,7 +80,10 @@ def _check_price_fields(model: str, fields: Any, where: str) -> None:
 
 
 def find_price(model: str, table: Mapping[str, TokenPrice] = LISTED_PRICES) -> TokenPrice:
-    """The price of a model, hosted under its own name or as `ft:base:organisation:suffix:id`; the longest known beginning counts."""
+    """Return the price of a model, hosted under its own name or as `ft:base:organisation:suffix:id`; the longest known prefix counts.
+
+    Raises UserError for a model without a known price.
+    """
     base = model.split(":")[1] if model.startswith("ft:") and model.count(":") > 1 else model
     known = [name for name in table if model == name or base.startswith(name)]
     if not known:

@@ -1,15 +1,11 @@
 """Test annotators on gold: a sequential probability ratio test to qualify them, and a betting test for a later decline.
 
-Who may answer: a sequential test on gold that passes, fails, or asks one more, with error rates that hold.
-
-Wald's sequential probability ratio test (1945): each answer speaks for "right as often as `good`" or for "as often as `bad`",
+Wald's sequential probability ratio test (1945): each answer is evidence for "right as often as `good`" or for "as often as `bad`",
 and the test stops as soon as one side has the odds that the error rates demand. After `most` answers the Beta posterior
-decides. That cut moves the error rates, so they are computed exactly, and a rule that can't keep its own is refused.
+decides. That cut changes the error rates, so they are computed exactly, and a rule that can't keep its own is refused.
 
-Whether somebody who passed is still as good: their accuracy of late, and an alarm that may be looked at after each answer.
-
-The alarm is a bet against "right at least as often as `least`", spread over when the fall began: a part of the capital is
-staked after each gold answer, and the stakes since a true fall grow, however long the person was good before. While they are
+The alarm is a bet against "right at least as often as `least`", spread over the time at which the decline began: a part of the capital
+is staked after each gold answer, and the stakes since a true decline grow, however long the annotator was good before. While they are
 as good as `least`, no such bet grows 1/α-fold with probability above α, over the whole stream and at any look (Ville 1939;
 betting as in Waudby-Smith & Ramdas 2024, starts as in Shin, Ramdas & Rinaldo 2023, with stakes that sum to one).
 """
@@ -30,12 +26,12 @@ from preceptor.errors import UserError
 from preceptor.registry import OptionsBase
 from preceptor.types import Estimate, FloatArray, IntArray
 
-MAX_TEST_LENGTH = 500  # how far a refusal looks for a `most` that would do
+MAX_TEST_LENGTH = 500  # upper end of the search for a sufficient `most`, which is suggested where a rule is refused
 CONFIDENCE = 0.95
 
 
 class QualificationRule(OptionsBase):
-    """When somebody has shown enough on gold. `good` and `bad` are shares of right answers on the gold itself, chance included."""
+    """The rule for qualifying annotators on gold. `good` and `bad` are shares of right answers on the gold itself, chance included."""
 
     good: float = Field(0.85, gt=0, lt=1, description="share of right answers of a person who shall pass")
     bad: float = Field(0.60, gt=0, lt=1, description="share of right answers of a person who shall not")
@@ -56,12 +52,12 @@ class QualificationRule(OptionsBase):
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Log odds for good against bad at which somebody fails, and at which somebody passes."""
+        """Log odds for good against bad at which an annotator fails, and at which one passes."""
         return float(np.log(self.false_fail / (1 - self.false_pass))), float(np.log((1 - self.false_fail) / self.false_pass))
 
     @property
     def break_even_accuracy(self) -> float:
-        """The share of right answers that speaks for neither side."""
+        """The share of right answers that is evidence for neither side."""
         right, wrong = self.weights
         return wrong / (wrong - right)
 
@@ -73,7 +69,7 @@ class QualificationRule(OptionsBase):
 
 @dataclass(frozen=True)
 class QualificationResult:
-    """How it stands, and on what: `right` of `asked` gold answers, their log odds `llr` for good against bad, and its two `bounds`.
+    """The result of a test so far: `right` of `asked` gold answers, their log odds `llr` for good against bad, and its two `bounds`.
 
     accuracy: Beta posterior with its interval, from a uniform prior.
     """
@@ -94,7 +90,7 @@ class QualificationResult:
 
 @dataclass(frozen=True)
 class OperatingCharacteristic:
-    """What a rule does to people who are right with one probability: shares that pass and fail, and answers asked on average."""
+    """The effect of a rule on annotators of one accuracy: shares that pass and fail, and the mean number of answers asked."""
 
     pass_rate: float
     fail_rate: float
@@ -102,7 +98,7 @@ class OperatingCharacteristic:
 
 
 def qualify_annotator(right: Sequence[bool], rule: QualificationRule | None = None) -> QualificationResult:
-    """The verdict on somebody's gold answers in the order in which they came; the first one stands, whatever came after it."""
+    """Return the verdict on an annotator's gold answers in order of arrival; the first verdict is final, whatever comes after it."""
     rule = rule or QualificationRule()
     answers = np.asarray(right, dtype=bool)[: rule.most]
     so_far, asked = np.cumsum(answers), np.arange(1, len(answers) + 1)
@@ -117,15 +113,15 @@ def qualify_annotator(right: Sequence[bool], rule: QualificationRule | None = No
 
 
 def operating_characteristic(rule: QualificationRule, accuracy: float) -> OperatingCharacteristic:
-    """What the rule does to people who are right with this probability, each answer by itself; exact."""
+    """Compute exactly how often the rule passes and fails annotators of this accuracy, with independent answers."""
     passed, failed, asked = _outcome_course(rule, accuracy, rule.most)[:, -1]
     return OperatingCharacteristic(float(passed), float(failed), float(asked))
 
 
 def trivial_gold_warning(answers: Sequence[Hashable], rule: QualificationRule | None = None) -> str:
-    """Words of warning where always giving the commonest of the gold's answers is right more often than `bad`; else nothing.
+    """Return a warning where always giving the gold's most frequent answer is right more often than `bad`; else an empty string.
 
-    No test on such gold can tell the lazy from the able: the error rates speak of people at `bad`, not above it.
+    No test on such gold can tell a constant answerer from a good annotator: the error rates are for annotators at `bad`, not above it.
     """
     rule = rule or QualificationRule()
     if not answers:
@@ -138,7 +134,7 @@ def trivial_gold_warning(answers: Sequence[Hashable], rule: QualificationRule | 
 
 
 def accuracy_posterior(right: float, wrong: float, *, n: int = 0) -> Estimate:
-    """Accuracy after so many right and wrong answers, whole or discounted: mean and 95 % of the Beta from a uniform prior."""
+    """Estimate accuracy from right and wrong answers, whole or discounted: mean and 95 % interval of the Beta from a uniform prior."""
     a, b = 1 + right, 1 + wrong
     low, high = betaincinv(a, b, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]).tolist()
     return Estimate(a / (a + b), low, high, n, "beta posterior", CONFIDENCE)
@@ -150,15 +146,15 @@ def _log_likelihood_ratio(rule: QualificationRule, right: IntArray, asked: IntAr
 
 
 def _favors_pass(rule: QualificationRule, right: IntArray, asked: IntArray | int) -> NDArray[np.bool_]:
-    """Whether more than half of the posterior lies above the even share: who is still undecided at the end passes by this."""
+    """Return whether more than half of the posterior lies above the break-even accuracy, by which an undecided test ends in a pass."""
     return np.asarray(betaincc(1.0 + right, 1.0 + np.maximum(asked - right, 0), rule.break_even_accuracy) > 0.5, dtype=np.bool_)
 
 
 def _outcome_course(rule: QualificationRule, accuracy: float, most: int) -> FloatArray:
-    """(3, most): shares that have passed and failed if all is decided at that number of answers, and the mean number asked."""
+    """Return (3, most): shares that have passed and failed if all is decided at that number of answers, and the mean number asked."""
     low, high = rule.bounds
     right = np.arange(most + 1)
-    undecided = (right == 0).astype(np.float64)  # share of people, by their right answers
+    undecided = (right == 0).astype(np.float64)  # share of annotators, by their right answers
     course, passed, failed, asked = np.empty((3, most)), 0.0, 0.0, 0.0
     for count in range(1, most + 1):
         asked += undecided.sum()
@@ -171,12 +167,12 @@ def _outcome_course(rule: QualificationRule, accuracy: float, most: int) -> Floa
 
 
 def _error_rates(rule: QualificationRule, most: int) -> tuple[FloatArray, FloatArray]:
-    """(false pass, false fail), each (most,): if all is decided at that number of answers."""
+    """Return (false pass, false fail), each (most,), if all is decided at that number of answers."""
     return _outcome_course(rule, rule.bad, most)[0], _outcome_course(rule, rule.good, most)[1]
 
 
 def _suggest_length(rule: QualificationRule) -> str:
-    """The least `most` with which the rule would keep its word."""
+    """Suggest the least `most` with which the rule would keep its error rates."""
     passes, fails = _error_rates(rule, MAX_TEST_LENGTH)
     enough = np.flatnonzero((passes <= rule.false_pass) & (fails <= rule.false_fail))
     return f"most={enough[0] + 1} keeps to the rates" if enough.size else "allow more errors, or set good and bad further apart"
@@ -188,10 +184,11 @@ ALTERNATIVES = 8  # accuracies below `least` on which the capital is bet
 
 @dataclass(frozen=True)
 class AccuracyAlarm:
-    """How somebody stands on gold.
+    """The state of an annotator's accuracy on gold.
 
-    accuracy: of late, with its interval. alarm: gold answers after which it was shown that they are right less often than
-    `least`, None where it isn't. evidence: the highest capital of the bet so far, from 1; the alarm is at 1/`false_alarm`.
+    accuracy: recent, with its interval. least: the accuracy that is required. alarm: number of gold answers after which it was shown that
+    they are right less often than `least`, None where it isn't. evidence: the highest capital of the bet so far, from 1; the alarm is at
+    1/`false_alarm`.
     """
 
     accuracy: Estimate
@@ -202,7 +199,7 @@ class AccuracyAlarm:
 
     @property
     def summary(self) -> str:
-        """How it stands, in one line."""
+        """The recent accuracy and the alarm, in one line."""
         of_late = f"accuracy of late {self.accuracy.value:.0%} ({self.accuracy.low:.0%} to {self.accuracy.high:.0%})"
         if self.alarm is None:
             return of_late
@@ -211,10 +208,10 @@ class AccuracyAlarm:
 
 
 def monitor_accuracy(right: Sequence[bool], least: float, *, false_alarm: float = 0.05) -> AccuracyAlarm:
-    """Whether somebody's gold answers, in the order in which they came, still show an accuracy of at least `least`.
+    """Test whether an annotator's gold answers, in order of arrival, still show an accuracy of at least `least`.
 
-    false_alarm: chance that somebody who is always that good is ever called worse, over all their answers. After an alarm and
-    what was done about it, go on with the answers given since.
+    false_alarm: the probability that an annotator who is always that good is ever reported as worse, over all their answers. After an
+    alarm and its remedy, go on with the answers given since. Raises UserError for `least` or `false_alarm` outside (0, 1).
     """
     if not 0 < least < 1:
         raise UserError(f"the least accuracy lies between 0 and 1, not at {least!r}", "least=0.7", where="least")
@@ -228,9 +225,9 @@ def monitor_accuracy(right: Sequence[bool], least: float, *, false_alarm: float 
 
 
 def betting_capital(right: FloatArray, least: float) -> FloatArray:
-    """Capital after each answer, (people, answers) like `right`: from 1, and never growing in the mean for who is at `least`.
+    """Return the capital after each answer, (people, answers) like `right`, from 1; it never grows in expectation at accuracy `least`.
 
-    After t answers 1/√(t + 1) of the first capital isn't staked yet. Each stake is spread evenly over accuracies below `least`;
+    After t answers 1/√(t + 1) of the initial capital isn't staked yet. Each stake is spread evenly over accuracies below `least`;
     the odds are those of the answer under that accuracy against those under `least`.
     """
     believed = least * (np.arange(ALTERNATIVES) + 0.5) / ALTERNATIVES

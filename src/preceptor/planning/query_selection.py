@@ -1,13 +1,7 @@
 """Select items to label by uncertainty, diversity and chance, and weight them against selection bias (LURE).
 
-k-means, small: centres spread over the points, each point with the nearest one.
-
-Which items to judge next, for the model's sake: where it is unsure, where nothing is known yet, and some at random.
-
-The random ones are drawn first, evenly from all, so that what is measured on them holds for all. The others teach
-more, and by that represent nobody: see `weights`.
-
-What items that weren't chosen evenly say of all: weights that take out the bias of choosing.
+The random items are sampled first, uniformly from all, so that what is measured on them holds for all. The others are more informative
+for the model, but aren't representative: see `lure_weights`.
 """
 
 from __future__ import annotations
@@ -27,7 +21,10 @@ _ROWS = 8192  # points compared at a time, so that no table of all points by all
 
 
 def k_means(points: FloatArray, k: int, rng: np.random.Generator) -> FloatArray:
-    """At most k centres, (k, d), by Lloyd's algorithm from k-means++ seeds (Arthur & Vassilvitskii 2007); fewer when points coincide."""
+    """Return at most k centres, (k, d), by Lloyd's algorithm from k-means++ seeds (Arthur & Vassilvitskii 2007).
+
+    There are fewer when points coincide.
+    """
     centres = points[_k_means_seeds(points, k, rng)].copy()
     for _ in range(_K_MEANS_ROUNDS):
         member, _ = nearest_center(points, centres)
@@ -38,7 +35,7 @@ def k_means(points: FloatArray, k: int, rng: np.random.Generator) -> FloatArray:
 
 
 def nearest_center(points: FloatArray, centres: FloatArray) -> tuple[IntArray, FloatArray]:
-    """Number of the nearest centre and squared distance to it, both (n,)."""
+    """Return the number of the nearest centre and the squared distance to it, both (n,)."""
     member, distance = np.zeros(len(points), dtype=np.int64), np.zeros(len(points))
     squares = np.square(centres).sum(axis=1)
     for start in range(0, len(points), _ROWS):
@@ -51,7 +48,7 @@ def nearest_center(points: FloatArray, centres: FloatArray) -> tuple[IntArray, F
 
 
 def _k_means_seeds(points: FloatArray, k: int, rng: np.random.Generator) -> list[int]:
-    """Rows drawn one by one, each with probability proportional to its squared distance from the nearest before it."""
+    """Sample rows one by one, each with probability proportional to its squared distance from the nearest before it."""
     chosen = [int(rng.integers(len(points)))]
     gap = np.square(points - points[chosen[0]]).sum(axis=1)
     while len(chosen) < k and gap.max() > 0:
@@ -63,12 +60,12 @@ def _k_means_seeds(points: FloatArray, k: int, rng: np.random.Generator) -> list
 
 RANDOM, UNCERTAIN, DIVERSE = "random", "uncertain", "diverse"
 MAX_CLUSTERS = 500
-DUPLICATE_DISTANCE = 0.1  # nearer than this is a repetition; the unit is the points' root mean square distance from their mean
+DUPLICATE_DISTANCE = 0.1  # below it points are duplicates; the unit is the points' root mean square distance from their mean
 
 
 @dataclass(frozen=True, slots=True)
 class SelectionMix:
-    """Shares of a batch, which add up to 1: drawn at random, least certain to the model, typical of a cluster of its own."""
+    """Shares of a batch, which add up to 1: sampled at random, least certain to the model, typical of a cluster of its own."""
 
     random: float = 0.2
     uncertain: float = 0.4
@@ -80,7 +77,7 @@ class SelectionMix:
             raise UserError(f"the shares of a batch must not be negative and add up to 1, not {shares}", "Mix(0.2, 0.4, 0.4)")
 
     def counts(self, size: int, *, model: bool) -> tuple[int, int, int]:
-        """How many of `size` come from each stream; without a model's probabilities the uncertain share goes to the diverse."""
+        """Return how many of `size` come from each stream; without a model's probabilities the uncertain share goes to the diverse."""
         random = min(size, ceil(self.random * size - 1e-9))
         guided = self.uncertain + self.diverse
         uncertain = round((size - random) * self.uncertain / guided) if model and guided else 0
@@ -89,10 +86,10 @@ class SelectionMix:
 
 @dataclass(frozen=True)
 class QuerySelection:
-    """A batch in the order of choice, the random stream first.
+    """A batch in the order of selection, the random stream first.
 
-    rows: (size,) row numbers. streams: how each came in. inclusion: (size,) its probability of coming in so: the same for
-    all that were drawn; 1 for what the rules pick once those are drawn. population: how many rows there were to choose from.
+    rows: (size,) row numbers. streams: the stream of each. inclusion: (size,) its probability of being included by that stream: the same
+    for all that were sampled; 1 for what the rules pick once those are sampled. population: how many rows there were to select from.
     """
 
     rows: IntArray
@@ -102,7 +99,7 @@ class QuerySelection:
 
     @property
     def draws(self) -> FloatArray:
-        """Probability of each step among the rows then left, (size,), as `lure_weights` wants it; 1 for what a rule picked."""
+        """Probability of each step among the rows then left, (size,), as `lure_weights` takes it; 1 for what a rule picked."""
         drawn = np.array([stream == RANDOM for stream in self.streams], dtype=bool)
         return np.where(drawn, 1 / (self.population - np.arange(len(drawn), dtype=np.float64)), 1.0)
 
@@ -116,16 +113,16 @@ def select_queries(
     mix: SelectionMix | None = None,
     judged: ArrayLike | None = None,
 ) -> QuerySelection:
-    """Choose `size` of n rows to judge next, or all when there are fewer.
+    """Select `size` of n rows to judge next, or all when there are fewer.
 
     probabilities: (n, answers) of a model, or None. vectors: (n, d), near where texts are alike. judged: (m, d), vectors
     of what is judged already, whose clusters come last.
 
     The uncertain have the least margin between the two most probable answers. The diverse are, for each cluster of
-    k-means that has nothing chosen yet, the largest first, what lies nearest to its centre: typical ones first, which is
-    what teaches most before there is a model (Hacohen et al. 2022, "TypiClust"). Neither repeats a vector that was chosen
-    before, so that a batch is smaller than `size` when only repetitions are left. The order of the rows doesn't matter.
-    UserError for shapes that don't fit, values that aren't finite, or a size below 1.
+    k-means that has nothing selected yet, the largest first, the point nearest to its centre: typical ones first, which is
+    most informative before there is a model (Hacohen et al. 2022, "TypiClust"). Neither repeats a vector that was selected
+    before, so a batch is smaller than `size` when only duplicates are left. The order of the rows doesn't matter.
+    Raises UserError for shapes that don't fit, values that aren't finite, or a size below 1.
     """
     points, chances, before = _check_inputs(vectors, probabilities, judged, size)
     order = _canonical_order(points, chances)
@@ -144,7 +141,7 @@ def select_queries(
 
 
 def margins(probabilities: FloatArray) -> FloatArray:
-    """Most probable answer's probability less the next one's, (n,); 1 where there is one answer only."""
+    """Return the most probable answer's probability less the next one's, (n,); 1 where there is one answer only."""
     if probabilities.shape[1] < 2:
         return np.ones(len(probabilities))
     two = np.partition(probabilities, -2, axis=1)[:, -2:]
@@ -153,7 +150,7 @@ def margins(probabilities: FloatArray) -> FloatArray:
 
 @dataclass
 class _QueryBatch:
-    """What is chosen so far, and which rows neither are nor repeat any of it."""
+    """The rows selected so far with their streams, and which rows are neither selected nor duplicates of a selected one (`open`)."""
 
     points: FloatArray
     rows: list[int] = field(default_factory=list)
@@ -163,6 +160,7 @@ class _QueryBatch:
         self.open = np.ones(len(self.points), dtype=bool)
 
     def take(self, row: int, stream: str) -> None:
+        """Add a row to the batch, and close its duplicates."""
         self.rows.append(row)
         self.streams.append(stream)
         self.open &= np.square(self.points - self.points[row]).sum(axis=1) > DUPLICATE_DISTANCE**2
@@ -194,13 +192,13 @@ def _take_diverse(batch: _QueryBatch, count: int, judged: FloatArray, rng: np.ra
 
 
 def _canonical_order(points: FloatArray, chances: FloatArray | None) -> IntArray:
-    """An order of the rows that their contents alone decide; equal rows may stand for each other."""
+    """Return an order of the rows that depends on their contents alone; equal rows are interchangeable."""
     table = np.ascontiguousarray(points if chances is None else np.hstack([points, chances]))
     return np.argsort(table.view(f"V{table.itemsize * table.shape[1]}").ravel(), kind="stable")
 
 
 def _standardize(points: FloatArray, judged: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Both about the points' mean, in units of their root mean square distance from it: encoders differ in both."""
+    """Return both centred at the points' mean, in units of their root mean square distance from it, as encoders differ in both."""
     mean = points.mean(axis=0)
     spread = float(np.sqrt(np.square(points - mean).sum(axis=1).mean())) or 1.0
     return (points - mean) / spread, (judged - mean) / spread
@@ -226,13 +224,13 @@ def _check_inputs(
 
 
 def lure_weights(draws: Sequence[float] | FloatArray, population: int) -> FloatArray:
-    """Weights v, (M,), with which mean(v · loss) over M chosen items is an unbiased estimate of the mean loss of all N.
+    """Return weights v, (M,), with which mean(v · loss) over M selected items is an unbiased estimate of the mean loss of all N.
 
-    draws: for each item, in the order of choice, the probability q with which it was drawn among those then left.
+    draws: for each item, in the order of selection, the probability q with which it was sampled among those then left.
     population: N, how many there were before the first. Where every q lies below 1 these are the weights of Farquhar, Gal
     & Rainforth 2021 ("On Statistical Bias in Active Learning", eq. 4; each item left must have had some chance). An item
-    that a rule picked has q = 1: its loss is known from then on, but its step says nothing of the others, so the estimates
-    that the paper averages over all steps are averaged over the drawn ones. UserError when none was drawn.
+    that a rule picked has q = 1: its loss is known from then on, but its step carries no information on the others, so the estimates
+    that the paper averages over all steps are averaged over the sampled ones. Raises UserError when none was sampled.
     """
     q = np.asarray(draws, dtype=np.float64)
     if q.ndim != 1 or not 0 < len(q) <= population or not bool(((q > 0) & (q <= 1)).all()):

@@ -1,7 +1,7 @@
-"""Which technique to train with: what the judgments at hand allow, and what short measured trainings say of it.
+"""The choice of a training recipe: what the available judgments allow, and what short measured trainings show.
 
-Rules say what can be tried, and why not where it can't. Which of several pays is measured: the plain way (classify, sft) is kept
-unless another is clearly better on validation rows.
+Rules decide what can be tried, and give the reason where it can't. Which of several is best is measured: the baseline (classify, sft)
+is kept unless another is clearly better on validation rows.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from preceptor.types import Estimate, FloatArray
 
 JudgmentForm = Literal["answers", "labels", "texts", "pairs", "thumbs"]
 CLASSIFIER_RECIPES = ("classify", "linear_probe", "contrastive", "self_train")
-MIN_TASKS, MAX_TASK_ROWS = 20, 20  # tasks that reptile needs; rows of one from which it can stand alone
-FEW_ROWS_PER_CLASS = 64  # rows of an answer up to which contrastive pairs were seen to pay
-MIN_UNLABELLED = 100  # without a judgment: fewer teach nothing
+MIN_TASKS, MAX_TASK_ROWS = 20, 20  # tasks that reptile needs; rows of a task up to which it is small
+FEW_ROWS_PER_CLASS = 64  # rows per answer up to which contrastive pairs paid in measurements
+MIN_UNLABELLED = 100  # least items without a judgment from which self-training can learn
 MIN_CORRECTED = 50
 NO_ENCODER_REASON = "needs an encoder, and the base writes"
 
 
 @dataclass(frozen=True)
 class AvailableData:
-    """What there is to learn from.
+    """The data available for training.
 
-    judged: what people were asked: one of some answers, several labels, a text, the better of two answers, whether one is good.
-    rows: for training; answers: to choose among; unlabelled: items that nobody has judged; corrected: written answers that replace
-    a draft; tasks: groups of training rows, of `task_rows` in the middle; writes: whether the base does.
+    judgment_form: what annotators gave: one of some answers, several labels, a text, the better of two answers, or whether one is good.
+    rows: for training. answers: number to choose among. unlabelled: items that nobody has judged. corrected: written answers that replace
+    a draft. tasks: groups of training rows, with a median of `task_rows`. is_generative: whether the base model is.
     """
 
     judgment_form: JudgmentForm
@@ -45,7 +45,11 @@ class AvailableData:
 
 @dataclass(frozen=True)
 class RecipeCandidate:
-    """A technique by its recipe's name. able: whether it can be tried here; why: in words; options: to begin with; plain: the usual way."""
+    """A recipe that may be chosen.
+
+    name: of the recipe. is_available: whether it can be tried here; reason: why, in words; is_baseline: whether it is the baseline;
+    options: its initial options.
+    """
 
     name: str
     is_available: bool
@@ -56,9 +60,9 @@ class RecipeCandidate:
 
 @dataclass(frozen=True)
 class RecipePilot:
-    """What a short training of a technique showed on validation rows.
+    """What a short training by a recipe showed on validation rows.
 
-    gain: over the plain way, see `estimate_gains`, or over `beside` where that is something else; seconds: of training, at so many `rows`.
+    value: the validation metric. gain: over `baseline`, see `estimate_gains`. seconds: of training, on so many `rows`.
     """
 
     name: str
@@ -70,7 +74,7 @@ class RecipePilot:
 
 
 def list_candidates(found: AvailableData) -> list[RecipeCandidate]:
-    """Every technique, the plain one first, each with what speaks for it or against it."""
+    """List every recipe, the baseline first, each with the reason for or against it."""
     own = {
         "answers": _answer_candidates,
         "labels": _label_candidates,
@@ -114,7 +118,7 @@ def _text_candidates(found: AvailableData) -> list[RecipeCandidate]:
     return [
         RecipeCandidate("sft", True, f"{found.rows:,} answers that people wrote", is_baseline=True),
         RecipeCandidate("dpo", enough, corrected + (": pairs of draft and correction" if enough else f", and it takes {MIN_CORRECTED}")),
-        RecipeCandidate("imitate", True, "the same as sft until experts correct what the model says: --ask-people"),
+        RecipeCandidate("imitate", True, "the same as sft until experts correct what the model says: --human-feedback"),
     ]
 
 
@@ -165,10 +169,10 @@ def _excluded_candidates(found: AvailableData, named: set[str]) -> list[RecipeCa
 
 
 def estimate_gains(values: Mapping[str, FloatArray], plain: str, groups: Sequence[str]) -> dict[str, Estimate]:
-    """By technique, how much more than the plain way it has of what is counted for each validation row, rows of a group together.
+    """Estimate, per recipe, the gain over the recipe `plain` in the metric of each validation row; rows of a group are dependent.
 
-    The intervals hold for all of them at once in 95 of 100 cases (Bonferroni): each is of 1 - 0.05 / m where m are held against the
-    plain way, or the luckiest of several equals would pass for better.
+    The intervals hold for all of them at once in 95 of 100 cases (Bonferroni): each has confidence 1 - 0.05 / m where m are compared with
+    `plain`, or the luckiest of several equals would seem better.
     """
     rivals, clusters = [name for name in values if name != plain], np.array(groups)
     confidence = 1 - 0.05 / max(len(rivals), 1)
@@ -177,7 +181,7 @@ def estimate_gains(values: Mapping[str, FloatArray], plain: str, groups: Sequenc
 
 @dataclass(frozen=True)
 class RecipeDecision:
-    """The technique to train with, why in sentences, and all that was looked at."""
+    """The recipe to train with, the reason in sentences (`summary`), and all candidates and pilots that were considered."""
 
     chosen: RecipeCandidate
     candidates: Sequence[RecipeCandidate]
@@ -186,9 +190,11 @@ class RecipeDecision:
 
 
 def choose_recipe(considered: Sequence[RecipeCandidate], pilots: Sequence[RecipePilot]) -> RecipeDecision:
-    """The plain way, unless another's gain over it is more than chance (its interval is above 0, see `estimate_gains`): then the one with
-    the
-    greatest gain."""
+    """Choose the baseline, unless another's gain over it is clear (its interval is above 0, see `estimate_gains`).
+
+    Of several with a clear gain the one with the greatest is chosen. Without an available baseline the first available candidate takes
+    its place.
+    """
     measured = {pilot.name: pilot for pilot in pilots}
     plain = next((each for each in considered if each.is_baseline and each.is_available), None) or next(
         each for each in considered if each.is_available

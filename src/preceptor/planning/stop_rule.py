@@ -1,13 +1,10 @@
 """Decide how many judgments an item gets, audit that rule, and decide on gold turns and escalation.
 
-Adaptive redundancy: stop asking about an item once its answer is certain enough, spend what is saved on the rest.
+Adaptive redundancy: stop asking about an item once its answer is certain enough, and spend what is saved on the rest.
 
-A live audit of the stop rule: some stopped items go on to full redundancy, and either keep their answer or lose it.
-
-Which ones is a hash of the item's id, so the audit is a random sample of all items that nobody can steer, and the same
-one whenever it is looked at. Where what is claimed isn't what comes true, the certainty at which items stop is moved.
-
-What is decided when a person asks for work: whether gold is due, whether the question is theirs, whether an item climbs.
+The rule is audited live: some stopped items go on to full redundancy, and either keep their answer or lose it. A hash of the item's
+id decides which ones, so the audit is a random sample of all items that nobody can influence, and the same one every time. Where the
+claimed certainty isn't realised, the certainty at which items stop is adjusted.
 """
 
 from __future__ import annotations
@@ -28,9 +25,9 @@ from preceptor.types import Consensus, Estimate, FloatArray
 
 
 class StopRule(OptionsBase):
-    """When an item has judgments enough.
+    """The rule for when an item has enough judgments.
 
-    The certainty is the posterior's: it has seen what was bought and nothing else. It is a target in OR form
+    The certainty is the posterior's, from the judgments bought and nothing else. It is a target in OR form
     (buy on while it isn't reached) because the expected gain in 0/1 risk of one more judgment is zero as soon as
     a single answer can't turn the majority, which would stop at any certainty.
     """
@@ -42,16 +39,16 @@ class StopRule(OptionsBase):
 
     @property
     def initial_judgments(self) -> int:
-        """Judgments that each item is asked for to begin with: the minimum, were the maximum not lower."""
+        """Judgments that each item is given first: `minimum`, or `maximum` where that is lower."""
         return min(self.minimum, self.maximum)
 
 
 def target_judgment_counts(consensus: Consensus, given: Mapping[str, int], rule: StopRule) -> dict[str, int]:
-    """How many judgments each item shall have, given how many it has: one more where the answer isn't certain enough.
+    """Return how many judgments each item should have, given how many it has: one more where the answer isn't certain enough.
 
-    Items that the consensus doesn't know get the minimum. Asking for one at a time is what makes each answer
-    count before the next is bought; calling this after each round keeps people busy on many items at once.
-    Audited items go on to `maximum`, as far as there are people to ask.
+    Items that the consensus doesn't know get the minimum. Asking for one at a time makes each answer
+    count before the next is bought; calling this after each round keeps annotators busy on many items at once.
+    Audited items go on to `maximum`, as far as there are annotators to ask.
     """
     certainty = dict(zip(consensus.items, consensus.certainty.tolist(), strict=True))
     full = full_redundancy(rule, len(consensus.annotators))
@@ -62,13 +59,13 @@ def target_judgment_counts(consensus: Consensus, given: Mapping[str, int], rule:
 
 
 def is_audited(item: str, share: float) -> bool:
-    """Whether an item is one of the `share` that goes on to full redundancy: a hash of its id decides."""
+    """Return whether an item is one of the `share` that goes on to full redundancy: a hash of its id decides."""
     place = int.from_bytes(hashlib.sha256(f"audit\n{item}".encode()).digest()[:8], "big")
     return place < share * 2**64
 
 
 def full_redundancy(rule: StopRule, people: int) -> int:
-    """The most judgments that an item can get: `maximum`, or everybody's; a person answers once."""
+    """Return the most judgments that an item can get: `maximum`, or one from each of `people` where they are fewer."""
     return min(rule.maximum, people)
 
 
@@ -82,15 +79,15 @@ def _target_count(certainty: float, count: int, rule: StopRule) -> int:
     return count if certainty >= rule.certainty or count >= rule.maximum else count + 1
 
 
-LOG_SCALE_PRIOR = 0.5  # standard deviation of log scale before any audit: a claimed 0.95 is likely to mean 0.75 to 0.99
-CERTAINTY_BOUNDS = (0.55, 0.9999)  # certainties between which a mended rule stays
+LOG_SCALE_PRIOR = 0.5  # standard deviation of log scale before any audit: a claimed 0.95 probably means 0.75 to 0.99
+CERTAINTY_BOUNDS = (0.55, 0.9999)  # certainties between which an adjusted rule stays
 
 ConsensusFitter = Callable[[Mapping[str, int]], Consensus]
 
 
 @dataclass(frozen=True)
 class StopRuleAudit:
-    """Items that stopped before full redundancy and then had it.
+    """Items that stopped before full redundancy and then reached it.
 
     claimed: certainty when each stopped, (items,). kept: whether each kept its answer, (items,).
     """
@@ -105,24 +102,24 @@ class StopRuleAudit:
 
     @property
     def is_miscalibrated(self) -> bool:
-        """Whether the mean claim lies outside the interval of what came true."""
+        """Whether the mean claimed certainty lies outside the interval of the realised share."""
         return bool(len(self.kept)) and not self.realised.low <= float(self.claimed.mean()) <= self.realised.high
 
     @property
     def scale(self) -> float:
-        """How far a claim's log odds must be stretched to come true; 1 when there is nothing to mend."""
+        """The factor by which the log odds of claims must be multiplied to be calibrated; 1 when nothing is to be adjusted."""
         return recalibration_scale(self.claimed, self.kept) if self.is_miscalibrated else 1.0
 
     def threshold(self, certainty: float) -> float:
-        """What must be claimed for a realised `certainty`."""
+        """Return the certainty that must be claimed for a realised `certainty`."""
         scale = self.scale
         return certainty if scale == 1.0 else float(np.clip(expit(logit(certainty) / scale), *CERTAINTY_BOUNDS))
 
 
 def recalibration_scale(claimed: FloatArray, kept: NDArray[np.bool_]) -> float:
-    """The s at which expit(s · logit(claimed)) comes true: MAP of a one-parameter logistic regression, log s ~ N(0, PRIOR²).
+    """Return the s at which expit(s · logit(claimed)) is calibrated: MAP of a one-parameter logistic regression, log s ~ N(0, 0.5²).
 
-    Platt 1999, without the intercept: a claim of one half stays one half.
+    Platt 1999, without the intercept: a claim of one half stays one half. The prior's deviation is LOG_SCALE_PRIOR.
     """
     odds = logit(np.clip(claimed, 1e-6, 1 - 1e-6))
     sign = np.where(kept, 1.0, -1.0)
@@ -134,10 +131,10 @@ def recalibration_scale(claimed: FloatArray, kept: NDArray[np.bool_]) -> float:
 
 
 def audit_stop_rule(fit: ConsensusFitter, items: Collection[str], rule: StopRule) -> StopRuleAudit:
-    """Replay items that have full redundancy: when would `rule` have stopped, and was that the answer all of them came to?
+    """Replay items with full redundancy: when `rule` would have stopped, and whether that answer is the final one.
 
     fit(limits): the consensus when each item of `limits` has only so many of its judgments, the first that arrived.
-    It is fitted once for each number of judgments at which an item may stop, and never with what came later about it.
+    It is fitted once for each number of judgments at which an item may stop, and never with later judgments of it.
     """
     running, claims, kept = set(items), [], []
     if running:
@@ -159,10 +156,10 @@ def _items_and_answers(consensus: Consensus) -> tuple[tuple[str, ...], tuple[obj
 
 
 def is_gold_due(annotator: str, count: int | str, share: float, *, secret: str = "") -> bool:
-    """Whether somebody's turn number `count` is one for gold: a hash decides, for `share` of the turns in the long run.
+    """Return whether an annotator's turn number `count` is one for gold: a hash decides, for `share` of the turns in the long run.
 
-    The same turn decides the same way whenever it is looked at, so asking again isn't a way around it. Without a `secret`
-    of the project, who knows this line can foresee their turns.
+    The same turn is decided the same way every time, so asking again doesn't get around it. Without a `secret`
+    of the project, anyone who knows this code can foresee their turns.
     """
     turn = "\n".join(("gold", secret, annotator, str(count)))
     place = int.from_bytes(hashlib.sha256(turn.encode()).digest()[:8], "big")
@@ -170,10 +167,10 @@ def is_gold_due(annotator: str, count: int | str, share: float, *, secret: str =
 
 
 def has_required_skills(question_skills: Collection[str], person_skills: Collection[str]) -> bool:
-    """Whether a person has all the skills that a question needs; one that needs none is for everybody."""
+    """Return whether a person has all the skills that a question needs; a question that needs none is for everybody."""
     return set(question_skills) <= set(person_skills)
 
 
 def should_escalate(certainty: float, given: int, rule: StopRule) -> bool:
-    """Whether an item goes to the next tier: it has all the judgments it may get, and its answer still isn't certain enough."""
+    """Return whether an item is escalated: it has all the judgments it may get, and its answer still isn't certain enough."""
     return given >= rule.maximum and certainty < rule.certainty

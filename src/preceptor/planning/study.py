@@ -1,10 +1,7 @@
-"""Design of a study before its first judgment, on simulated crowds: judgments, people and cost for a wanted accuracy.
+"""Design of a study before its first judgment, on simulated crowds: judgments, annotators and cost for a target accuracy.
 
-A crowd that isn't there yet: how good its people are, from a guess or from a pilot, and what they would answer.
-
-A study before its first judgment: how many judgments and people a wanted accuracy takes, and what that costs.
-
-Every design is tried on the same simulated crowds, with people's accuracy learnt from their answers as it would be live.
+The crowd's accuracy is a guess or comes from a pilot. Every design is tried on the same simulated crowds, with annotators' accuracy
+learnt from their answers as it would be live.
 """
 
 from __future__ import annotations
@@ -21,9 +18,9 @@ from preceptor.types import Consensus, Estimate, FloatArray, IntArray
 
 @dataclass(frozen=True)
 class CrowdModel:
-    """What is believed of the people and the items.
+    """The assumptions about annotators and items.
 
-    accuracy: mean share of right answers. spread: its standard deviation across people. guessing: share of people who
+    accuracy: mean share of right answers. spread: its standard deviation across annotators. guessing: share of annotators who
     answer at random. hard: share of items on which everyone is half as far above chance.
     """
 
@@ -44,7 +41,10 @@ class CrowdModel:
 
     @classmethod
     def from_pilot(cls, pilot: Consensus, *, hard: float = 0.0) -> Self:
-        """As good as the people of a pilot; their spread is what chance alone doesn't explain (method of moments)."""
+        """Build the crowd from a pilot's annotators; their spread is what chance alone doesn't explain (method of moments).
+
+        Raises UserError for a pilot without accuracies.
+        """
         known = [(quality.judgments, quality.accuracy.value) for quality in pilot.annotators.values() if quality.accuracy]
         if not known:
             raise UserError("the pilot says nothing about its people's accuracy", 'fit it with method="auto" or "dawid_skene"')
@@ -57,7 +57,7 @@ class CrowdModel:
     def simulate(
         self, *, items: int, options: int, people: int, each: int, rng: np.random.Generator
     ) -> tuple[IntArray, IntArray, IntArray]:
-        """(truth (items,), who (items, each), said (items, each)): `each` different people about every item, in random order."""
+        """Simulate (truth (items,), who (items, each), said (items, each)): `each` different people about every item, in random order."""
         truth = rng.integers(options, size=items)
         able = self._draw_accuracies(people, options, rng)
         who = rng.random((items, people)).argsort(axis=1)[:, :each]
@@ -79,15 +79,15 @@ class CrowdModel:
 
 MAX_JUDGMENTS = 9  # judgments an item
 STOP_CERTAINTIES = (0.8, 0.9, 0.95, 0.98, 0.99)
-SIMULATED_ITEMS = 600  # items of one simulated study; a larger one is this many times as many, by the same people's effort
-FIRST_JUDGMENTS = 2  # judgments before an adaptive study looks
+SIMULATED_ITEMS = 600  # most items of one simulated study; the judgments per item of a larger one are taken to be the same
+FIRST_JUDGMENTS = 2  # judgments of each item before an adaptive study first checks its certainty
 
 
 @dataclass(frozen=True)
 class StudyDesign:
-    """One way to run the study: `each` judgments an item, or until an item's answer is `certainty` sure.
+    """One way to run the study: `each` judgments an item, or until an item's answer reaches `certainty`.
 
-    accuracy: share of right answers; claimed: mean certainty of the answers. Intervals hold 95 % of the simulated studies.
+    accuracy: share of right answers; claimed: mean certainty of the answers. Intervals cover 95 % of the simulated studies.
     """
 
     each: int | None
@@ -105,7 +105,7 @@ class StudyDesign:
         return f"{self.each} an item" if self.each else f"until {self.certainty:.0%} certain, at most {MAX_JUDGMENTS}"
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON document."""
+        """Return a JSON document."""
         return {"design": self.summary, **asdict(self)}
 
 
@@ -119,16 +119,16 @@ class StudyPlan:
 
     @property
     def fixed(self) -> StudyDesign | None:
-        """The fewest judgments an item, the same for each, that reach the target on average."""
+        """The design with the fewest judgments an item, the same for each, that reaches the target on average."""
         return self._cheapest(adaptive=False)
 
     @property
     def adaptive(self) -> StudyDesign | None:
-        """The loosest stop rule that reaches the target on average."""
+        """The design with the loosest stop rule that reaches the target on average."""
         return self._cheapest(adaptive=True)
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON document."""
+        """Return a JSON document."""
         best = {name: design.to_dict() if (design := getattr(self, name)) else None for name in ("fixed", "adaptive")}
         return {"target": self.target, "crowd": asdict(self.crowd), **best, "designs": [design.to_dict() for design in self.designs]}
 
@@ -148,10 +148,10 @@ def design_study(
     draws: int = 20,
     seed: int = 0,
 ) -> StudyPlan:
-    """What a study of `items` items with `options` answers takes for a share `target` of right answers.
+    """Design a study of `items` items with `options` answers for a share `target` of right answers.
 
     crowd: a guess, or a pilot's Consensus. price: of one judgment. per_person: judgments that one person will give.
-    draws: simulated studies; the same seed gives the same ones.
+    draws: simulated studies; the same seed gives the same ones. Raises UserError for sizes, target or price out of range.
     """
     _check_study(items, options, target, price, per_person, draws)
     believed = CrowdModel.from_pilot(crowd) if isinstance(crowd, Consensus) else crowd or CrowdModel()
@@ -181,7 +181,7 @@ DesignKey = tuple[int | None, float | None]
 def _simulate_designs(
     crowd: CrowdModel, items: int, options: int, per_person: int, rng: np.random.Generator
 ) -> dict[DesignKey, FloatArray]:
-    """(judgments an item, accuracy, claimed certainty) of every design on one simulated crowd."""
+    """Return (judgments an item, accuracy, claimed certainty) of every design on one simulated crowd."""
     people = max(MAX_JUDGMENTS, -(-5 * items // per_person))
     truth, who, said = crowd.simulate(items=items, options=options, people=people, each=MAX_JUDGMENTS, rng=rng)
     found: dict[DesignKey, FloatArray] = {}

@@ -1,6 +1,6 @@
-"""What spoils data before anyone trains on it: the same text twice, texts of one template, test texts that training has seen.
+"""Find what spoils a data set before training: duplicates, texts of one template, and test texts leaked into training.
 
-Personal data is in `curation.personal`.
+Personal data is in `preceptor.quality.pii`.
 """
 
 from __future__ import annotations

@@ -1,11 +1,9 @@
-"""Annotators who rate higher or lower than others, keep to the middle of a scale, or mark passages differently.
+"""Find annotators who rate higher or lower than others, keep to the middle of a scale, or mark passages differently.
 
-Who rates higher or lower than others, keeps to the middle of a scale, or marks longer passages: differences that have a size.
+A rating is modelled as the item's level plus the annotator's offset (two-way layout, fitted alternately); the median annotator's offset is
+0, so that one biased annotator accuses nobody else. Known answers take the place of the item's level.
 
-A rating is taken as what the item has plus what the person adds (two-way layout, fitted by turns); the person in the middle adds
-nothing, so that one biased person accuses nobody else. Where answers are known, they stand for what the item has.
-
-Who marks passages that others leave, leaves those that others mark, or sets their edges otherwise.
+For passages: who marks those that others leave, leaves those that others mark, or sets their edges otherwise.
 """
 
 from __future__ import annotations
@@ -36,16 +34,16 @@ from preceptor.types import Estimate, FloatArray, IntArray
 
 _MAX_ITERATIONS = 60
 _ROUNDING = 1e-6
-_MIN_JUDGMENTS = 5  # judgments of a person that are compared
+_MIN_JUDGMENTS = 5  # compared judgments of a person from which a bias is tested
 
 
 @dataclass(frozen=True, eq=False)
 class _BiasMeasure:
-    """One quantity of judgments: who, what it is about and the value, each (rows,); known: of each thing, NaN where it isn't.
+    """One quantity of judgments.
 
-    items: of each row, as they are called. kind: as of `SystematicDisagreement`. less, more: what somebody does who is below or above
-    others.
-    unit: of the size, in words.
+    kind: as of `SystematicDisagreement`. who, subject, value: the annotator's code, the code of what is judged and the value, each (rows,).
+    known: of each subject, NaN where it isn't known. items: each row's item by name. below_phrase, above_phrase: what somebody below or
+    above others does. unit: of the size, in words.
     """
 
     kind: str
@@ -61,7 +59,7 @@ class _BiasMeasure:
 
 @dataclass(frozen=True, eq=False)
 class _AnnotatorOffsets:
-    """Of each person: what they add, its standard error, judgments compared; and each row's difference, NaN where none."""
+    """Each annotator's offset (size), its standard error and number of compared judgments; each row's difference, NaN where none."""
 
     size: FloatArray
     error: FloatArray
@@ -70,7 +68,7 @@ class _AnnotatorOffsets:
 
     @property
     def p(self) -> FloatArray:
-        """Two-sided, of no difference: by t, or by signs where every difference is the same; 1 where too little is known."""
+        """Two-sided p-values of no offset: by t, or by signs where every difference is the same; 1 with too few judgments."""
         spread = self.error > _ROUNDING
         by_t = 2 * stdtr(np.maximum(self.count - 1, 1), -np.abs(self.size) / np.where(spread, self.error, 1))
         by_signs = np.where(np.abs(self.size) > _ROUNDING, 2.0 ** (1 - self.count), 1.0)
@@ -86,9 +84,10 @@ def find_rating_biases(
     groups: Mapping[Any, str] | None = None,
     level: float = 0.05,
 ) -> DisagreementSummary:
-    """Who rates higher or lower than others (bias), and who goes less or further from the middle of the scale than they (scale).
+    """Find who rates higher or lower than others (bias), and who stays nearer to or goes further from the middle of the scale (scale).
 
-    value: ratings, or the numbers of ordered answers. gold: known ratings by item. UserError for a value that isn't a number.
+    value: ratings, or the numbers of ordered answers. gold: known ratings by item. groups: each person's group, compared too. Raises
+    UserError for a value that isn't a number.
     """
     people, who_code = encode_column(annotator, "annotator")
     items, item_code = encode_column(item, "item")
@@ -110,7 +109,7 @@ def find_rating_biases(
 def _compare_annotators(
     measured: Sequence[_BiasMeasure], people: Sequence[Any], groups: Mapping[Any, str] | None, level: float
 ) -> DisagreementSummary:
-    """Every person's and group's size of each quantity against none, what stays at `level` over all."""
+    """Test every person's and group's size of each quantity; keep what is significant at `level` over all of them."""
     check_significance_level(level)
     found: list[tuple[float, SystematicDisagreement]] = []
     tests = 0
@@ -128,7 +127,7 @@ def _compare_annotators(
 
 
 def _fit_offsets(measured: _BiasMeasure, people: int) -> _AnnotatorOffsets:
-    """What each person adds, by turns with what each thing has, the median person adding nothing where nothing is known."""
+    """Fit each person's offset alternately with each subject's level; the median offset is 0 where no level is known."""
     who, thing, value = measured.who, measured.subject, measured.value
     answered = np.bincount(thing, minlength=len(measured.known))[thing]
     fixed = np.isfinite(measured.known)[thing]
@@ -147,7 +146,7 @@ def _fit_offsets(measured: _BiasMeasure, people: int) -> _AnnotatorOffsets:
         if moved < 1e-9:
             break
     left = value - level[thing] - size[who]
-    # what the others of a thing leave open counts as well: of m people, (1 − 1/m) of a person's noise is left, and 1/(1 − 1/m) is meant
+    # a level estimated from m people absorbs 1/m of each one's noise: residuals are (1 − 1/m) of it, and are scaled up by 1/(1 − 1/m)
     widened = left**2 * np.where(fixed, 1.0, (answered / np.maximum(answered - 1, 1)) ** 2)
     variance = np.bincount(who, widened, people) / np.maximum(count - 1, 1)
     difference = np.full(len(used), np.nan)
@@ -167,7 +166,7 @@ def _person_bias(measured: _BiasMeasure, own: _AnnotatorOffsets, code: int, name
 def _group_bias(
     measured: _BiasMeasure, own: _AnnotatorOffsets, name: str, members: IntArray
 ) -> tuple[float, SystematicDisagreement | None]:
-    """Welch's t of the members' sizes against other people's; nothing for fewer than two on a side."""
+    """Compare the members' offsets with other people's by Welch's t; None for fewer than two people on a side."""
     known = own.count >= _MIN_JUDGMENTS
     here, there = own.size[members[known[members]]], own.size[np.setdiff1d(np.flatnonzero(known), members)]
     if min(len(here), len(there)) < 2:
@@ -220,7 +219,7 @@ def _group_members(people: Sequence[Any], groups: Mapping[Any, str] | None) -> l
 
 
 LabelledSpan = tuple[int, int, Any]
-_MIN_SPAN_OVERLAP = 0.5  # of the united length, from which on two marks are about the same passage
+_MIN_SPAN_OVERLAP = 0.5  # of the union's length, from which on two marks are of the same passage
 
 
 def find_span_biases(
@@ -232,11 +231,11 @@ def find_span_biases(
     groups: Mapping[Any, str] | None = None,
     level: float = 0.05,
 ) -> DisagreementSummary:
-    """Per person: passages of each label that they add or leave out; where they begin and end those that others mark too, and how long
-    they are, in characters.
+    """Find per person which passages of each label they add or leave out, and where they set the edges of passages others mark too.
 
-    spans: of each judgment, as (start, end, label). Marks of one label in one item are about the same passage where they share half of
-    their united length with the passage's first mark. Half of `level` goes to what is marked, half to its edges.
+    spans: of each judgment, as (start, end, label). Edges are starts, ends and lengths, in characters. Marks of one label in one item are
+    of the same passage where they share half of their union's length with the passage's first mark. Half of `level` goes to what is marked,
+    half to its edges.
     """
     check_significance_level(level)
     people, who_code = encode_column(annotator, "annotator")
@@ -250,7 +249,7 @@ def find_span_biases(
 
 
 class _PassageTable:
-    """Marks joined into passages: of each passage its item, label and known edges; of each mark its judgment, passage and edges."""
+    """Marks joined into passages: the item, label and known edges of each passage; the judgment, passage and edges of each mark."""
 
     def __init__(self) -> None:
         self.item: list[int] = []
@@ -283,7 +282,7 @@ def _join_passages(
 
 
 def _add_passage(found: _PassageTable, item: int, label: Any, edges: tuple[int, int] | None, *, empty: bool = False) -> int:
-    """A further passage; empty: the item's passages are known, and this isn't one of them."""
+    """Add a passage and return its number. empty: the item's passages are known, and this isn't one of them."""
     found.item.append(item)
     found.label.append(label)
     found.known.append(edges if edges else (-np.inf, -np.inf) if empty else (np.nan, np.nan))
@@ -291,7 +290,7 @@ def _add_passage(found: _PassageTable, item: int, label: Any, edges: tuple[int, 
 
 
 def span_overlap(start: int, end: int, first: int, last: int) -> float:
-    """What two marks share, of their united length."""
+    """Return the intersection of two spans as a share of their union's length (from the first start to the last end)."""
     common = min(end, last) - max(start, first)
     return max(common, 0) / max(max(end, last) - min(start, first), 1)
 
@@ -305,7 +304,7 @@ def _marking_disagreements(
     groups: Mapping[Any, str] | None,
     level: float,
 ) -> DisagreementSummary:
-    """Who marks a passage or not, against the known ones or most of the others who judged its item."""
+    """Find who marks a passage or leaves it, compared with the known passages or with most of the others who judged its item."""
     labels, label = encode_column(passages.label, "label") if passages.label else ((), np.zeros(0, np.int32))
     of_item: defaultdict[int, list[int]] = defaultdict(list)
     for row, code in enumerate(what.tolist()):
@@ -329,7 +328,7 @@ def _reference_mark(known: float, given: int, others: int) -> int:
 
 
 def _edge_measures(passages: _PassageTable, who: IntArray, items: Sequence[Any], what: IntArray) -> list[_BiasMeasure]:
-    """Beginnings, ends and lengths of the passages that are marked, in characters."""
+    """Return the starts, ends and lengths of the marked passages, in characters."""
     marks = np.array(passages.marks, dtype=np.int64).reshape(-1, 4)
     row, passage, start, end = marks.T
     first, last = (np.array([pair[at] if np.isfinite(pair[at]) else np.nan for pair in passages.known]) for at in (0, 1))

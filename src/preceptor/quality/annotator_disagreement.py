@@ -1,7 +1,7 @@
-"""What somebody says again and again where others say something else: guidelines that are read in two ways.
+"""Find systematic disagreement: what somebody answers again and again where others answer differently, as with ambiguous guidelines.
 
-Each judgment is compared with the known answer of its item, or else with what most of the others say of it. Somebody's confusions are
-then held against other people's in the same place by the exact test of two shares (Fisher 1935), over all people and pairs at once
+Each judgment is compared with the known answer of its item, or else with the answer of most others. Each person's confusions are then
+compared with other people's in the same cell by the exact test of two shares (Fisher 1935), adjusted over all people and pairs at once
 (Benjamini–Hochberg). So an item that everybody finds hard accuses nobody.
 """
 
@@ -29,9 +29,10 @@ _BLOCK_ROWS = 50_000  # judgments compared with the others' at a time
 class SystematicDisagreement:
     """One thing that a person (or a group of people) does and others don't.
 
-    kind: "confusion" (says `said` where others say `others`), "adds" or "leaves out" (the label `said`), "bias" and "scale" (ratings),
-    "start", "end" and "length" (passages). count of `of`: the judgments that show it, share their part; usual: other people's part.
-    size: how much, where it is a quantity. p: adjusted for all that was compared. items: those that show it.
+    kind: "confusion" (gives `answer` where others give `others_answer`), "adds" or "leaves out" (the label `answer`), "bias" and "scale"
+    (ratings), "start", "end" and "length" (passages). count, total: judgments that show it, of those compared; share: their ratio.
+    others_share: other people's. p_value: adjusted for all comparisons. items: those that show it. summary: all this in words. size: how
+    much, where it is a quantity.
     """
 
     who: str
@@ -51,8 +52,11 @@ class SystematicDisagreement:
 
 @dataclass(frozen=True)
 class DisagreementSummary:
-    """found: what is more than chance, the clearest first. tested: how many comparisons were made. level: the share of `found` that may
-    be chance, in the mean."""
+    """The systematic disagreements of a set of judgments.
+
+    disagreements: what is significant, the clearest first. comparison_count: how many comparisons were made. level: the expected share of
+    false discoveries.
+    """
 
     disagreements: tuple[SystematicDisagreement, ...]
     comparison_count: int
@@ -60,7 +64,7 @@ class DisagreementSummary:
 
     @property
     def summary(self) -> str:
-        """The whole in one line."""
+        """The result in one line."""
         if not self.comparison_count:
             return "nobody's judgments can be compared: too few items have answers of several people, or known ones"
         told = f"{self.comparison_count:,} comparisons of people with others; of what is named, {format_percent(self.level)} may be chance"
@@ -73,7 +77,7 @@ class DisagreementSummary:
 
 
 class JudgmentCodes(NamedTuple):
-    """Judgments as codes, (rows,): who, item, what was said, and what it is compared with (−1: nothing)."""
+    """Judgments as codes, (rows,): annotator, item, answer, and the reference answer it is compared with (−1: none)."""
 
     who: IntArray
     item: IntArray
@@ -83,7 +87,7 @@ class JudgmentCodes(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _CellTests:
-    """Cells that are above the others' share: who, reference, said, count, of, the others' share, p; and how many cells there were."""
+    """Cells above the others' share: annotator, reference, answer, count, total, the others' share, p; and how many cells were tested."""
 
     who: IntArray
     reference: IntArray
@@ -98,10 +102,10 @@ class _CellTests:
 def find_confusions(
     judgments: Judgments, *, gold: Mapping[Any, Any] | None = None, groups: Mapping[Any, str] | None = None, level: float = 0.05
 ) -> DisagreementSummary:
-    """Who says one answer where others say another, more often than other people do: people, and groups of people where `groups` names
-    each person's.
+    """Find who gives one answer where others give another, more often than other people do: people, and groups where `groups` names them.
 
-    gold: known answers by item, which stand before what others say. UserError for a known answer that isn't among the judgments' answers.
+    gold: known answers by item, which take precedence over those of others. groups: each person's group. Raises UserError for a known
+    answer that isn't among the judgments' answers.
     """
     check_significance_level(level)
     known, answers = _known_answers(judgments, gold or {}), judgments.n_answers
@@ -131,7 +135,7 @@ def find_label_confusions(
     groups: Mapping[Any, str] | None = None,
     level: float = 0.05,
 ) -> DisagreementSummary:
-    """Who adds a label where others don't give it, or leaves it out where they do; `answer` holds the labels of each judgment."""
+    """Find who adds a label where others don't give it, or leaves it out where they do. answer: the labels of each judgment."""
     check_significance_level(level)
     people, who = encode_column(annotator, "annotator")
     items, what = encode_column(item, "item")
@@ -150,7 +154,7 @@ def find_label_confusions(
 def find_binary_disagreements(
     rows: JudgmentCodes, people: Sequence[Any], items: Sequence[Any], labels: Sequence[Any], groups: Mapping[Any, str] | None, level: float
 ) -> DisagreementSummary:
-    """Of rows whose codes are twice the label's number, and one more where it is given."""
+    """Find who adds or leaves out labels, of rows whose codes are 2 · label, plus 1 where the label is given."""
     found = [(run_cell_tests(rows, len(people), 2 * len(labels), 1), rows, people, False)]
     if groups:
         names, code = encode_column([str(groups.get(who, who)) for who in people], "groups")
@@ -159,11 +163,11 @@ def find_binary_disagreements(
 
 
 def run_cell_tests(rows: JudgmentCodes, people: int, answers: int, wrong: int) -> _CellTests:
-    """Each person's cells (compared with, said) against all others' together; those above the others' share, with exact p.
+    """Compare each person's cells (reference, answer) with all others' together; return those above the others' share, with exact p.
 
-    wrong: what can be said instead, in each place.
+    wrong: how many wrong answers each reference has.
     """
-    from scipy.stats import hypergeom  # slow to load
+    from scipy.stats import hypergeom  # slow to import
 
     used = rows.reference >= 0
     who, reference, said = rows.who[used], rows.reference[used], rows.answer[used]
@@ -187,7 +191,7 @@ def run_cell_tests(rows: JudgmentCodes, people: int, answers: int, wrong: int) -
 
 
 def run_group_cell_tests(rows: JudgmentCodes, group: IntArray, groups: int, answers: int, wrong: int) -> _CellTests:
-    """The same of groups. People of a group are not alike, so a group's share must also stand out between people: t over their shares."""
+    """Run the same tests on groups, whose share must also be above other people's by Welch's t, since people of a group differ."""
     pooled = run_cell_tests(_with_groups(rows, group), groups, answers, wrong)
     p = np.array([
         max(each, _between_people_p(rows, group, *cell))
@@ -199,7 +203,7 @@ def run_group_cell_tests(rows: JudgmentCodes, group: IntArray, groups: int, answ
 def collect_disagreements(
     found: Sequence[tuple[_CellTests, JudgmentCodes, Sequence[Any], bool]], items: Sequence[Any], naming: Any, level: float
 ) -> DisagreementSummary:
-    """What stays at `level` over all comparisons of all parts, the clearest first."""
+    """Return what is significant at `level` over all comparisons of all parts, the clearest first."""
     tests = sum(part.tests for part, *_ in found)
     adjusted = np.split(
         benjamini_hochberg(np.concatenate([part.p for part, *_ in found]), tests), np.cumsum([len(part.p) for part, *_ in found])[:-1]
@@ -235,12 +239,12 @@ def _make_disagreement(
 
 
 def describe_share(count: int, of: int, share: Estimate, usual: float) -> str:
-    """ "31 of 40 (78 %, 62 % to 88 %); other people do in 9 %" """
+    """Describe a share beside other people's, as in "31 of 40 (78 %, 62 % to 88 %); other people do in 9 %"."""
     return f"{count:,} of {of:,} ({format_estimate(share)}); other people do in {format_percent(usual)}"
 
 
 def _reference_answers(judgments: Judgments, known: IntArray, group: IntArray | None) -> IntArray:
-    """What each judgment is compared with, (rows,): the known answer, else what most others say (of other groups), −1 where they tie."""
+    """Return each judgment's reference, (rows,): the known answer, else that of most others (of other groups), −1 where they tie."""
     found = np.full(len(judgments), -1, dtype=np.int64)
     own = None if group is None else group[judgments.annotator_code]
     for start in range(0, len(judgments), _BLOCK_ROWS):
@@ -259,7 +263,7 @@ def _reference_answers(judgments: Judgments, known: IntArray, group: IntArray | 
 
 
 def _votes_of_group(judgments: Judgments, own: IntArray, part: slice) -> FloatArray:
-    """The votes on each row's item by people of the row's own group, (rows, answers)."""
+    """Return the votes on each row's item by people of the row's own group, (rows, answers)."""
     groups = int(own.max()) + 1
     key = judgments.item_code.astype(np.int64) * groups + own
     distinct, code = np.unique(key, return_inverse=True)
@@ -269,7 +273,7 @@ def _votes_of_group(judgments: Judgments, own: IntArray, part: slice) -> FloatAr
 
 
 def _binary_codes(who: IntArray, item: IntArray, has: IntArray, known: IntArray, label: int) -> JudgmentCodes:
-    """Rows of one label: given or not, compared with what is known or most others do."""
+    """Return the rows of one label: given or not, and the reference, known or that of most others."""
     given, people = np.bincount(item, has)[item] - has, np.bincount(item)[item] - 1
     most = np.where(2 * given == people, -1, (2 * given > people).astype(np.int64))
     reference = np.where(known[item] >= 0, known[item], most)
@@ -277,7 +281,7 @@ def _binary_codes(who: IntArray, item: IntArray, has: IntArray, known: IntArray,
 
 
 def _between_people_p(rows: JudgmentCodes, group: IntArray, who: int, reference: int, said: int) -> float:
-    """One-sided p that the members' share is above that of other people, each person a unit (Welch 1947); 1 for a lone person."""
+    """Return the one-sided p that the members' share is above other people's, each person a unit (Welch 1947); 1 for a lone person."""
     used = rows.reference == reference
     of = np.bincount(rows.who[used], minlength=len(group)).astype(np.float64)
     count = np.bincount(rows.who[used & (rows.answer == said)], minlength=len(group)).astype(np.float64)
@@ -293,7 +297,7 @@ def _between_people_p(rows: JudgmentCodes, group: IntArray, who: int, reference:
 
 
 def _min_variance(totals: FloatArray, sizes: FloatArray) -> float:
-    """The variance of a share of independent judgments, with one more of each kind: what people who are all alike leave."""
+    """Return the variance of a share of independent judgments, with one added of each kind: a floor for people who are all alike."""
     share = (totals.sum() + 1) / (sizes.sum() + 2)
     return float(share * (1 - share) / sizes.sum())
 

@@ -1,4 +1,4 @@
-"""What a set has too little or too much of: rare answers, one group above all others, slices that answer otherwise, empty cells."""
+"""Find what a set has too little or too much of: rare answers, dominant groups, slices with other answers, empty cells."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from preceptor.statistics import estimate_mean
 from preceptor.statistics.inputs import as_clusters
 from preceptor.types import Estimate, FloatArray, IntArray
 
-_MAX_SLICE_VALUES = 50  # values of a field from which on it is a name or number rather than a slice
-_MIN_EXPECTED = 5.0  # rows that a cell should have by its slice's and its answer's share, from which on an empty one is no chance
+_MAX_SLICE_VALUES = 50  # a field with more values is a name or number rather than a slice
+_MIN_EXPECTED = 5.0  # rows expected in a cell from its slice's and answer's shares, from which on an empty one isn't chance
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerCount:
-    """How often an answer is given: rows, groups, and its share of all rows, over groups."""
+    """How often an answer is given: rows, groups, and its share of all rows, with an interval over groups."""
 
     answer: str
     rows: int
@@ -32,7 +32,7 @@ class AnswerCount:
 
 @dataclass(frozen=True)
 class ImbalanceFinding:
-    """One thing that is out of balance. found: how many rows (or groups, or cells) it is about; rows: which, where there are any."""
+    """One imbalance. count: how many rows (or groups, or cells) it is about. rows: which, where there are any. share: of all rows."""
 
     kind: Literal["rare answer", "one group", "slice", "empty cell"]
     count: int
@@ -43,8 +43,11 @@ class ImbalanceFinding:
 
 @dataclass(frozen=True)
 class BalanceSummary:
-    """answers: each, the commonest first. effective_answers: as many equally frequent ones would be as evenly spread (exp of the entropy);
-    effective_groups: as many groups of one size would be as informative ((Σ n)² / Σ n²)."""
+    """The balance of a set.
+
+    answers: each, the most frequent first. groups: how many. effective_answers: how many equally frequent answers would be as evenly spread
+    (exp of the entropy). effective_groups: how many groups of one size would be as informative ((Σ n)² / Σ n²). findings: the imbalances.
+    """
 
     answers: tuple[AnswerCount, ...]
     groups: int
@@ -54,7 +57,7 @@ class BalanceSummary:
 
     @property
     def summary(self) -> str:
-        """The whole in one line."""
+        """The result in one line."""
         told = f"{len(self.answers)} answers, as evenly spread as {self.effective_answers:.1f} equal ones"
         return (
             f"{told}; {self.groups:,} groups, worth {self.effective_groups:,.1f} of one size; {_pluralize(len(self.findings), 'finding')}"
@@ -73,11 +76,11 @@ def check_balance(
     level: float = 0.05,
     seed: int = 0,
 ) -> BalanceSummary:
-    """What is out of balance among rows, one label each.
+    """Find imbalances among rows with one label each.
 
-    answers: all that there are, those that nobody gave too. slices: of each metadata field its value in each row; fields of more than 50
-    values are names, not slices. least_rows, least_groups: fewer of an answer are too few to learn it and to measure it. most_share: a
-    group with more of the rows outweighs the others. UserError where columns differ in length.
+    answers: all possible ones, including those that nobody gave. groups: each row's. slices: of each metadata field its value in each row;
+    fields of more than 50 values are names, not slices. least_rows, least_groups: fewer of an answer are too few to learn and to measure
+    it. most_share: a group with more of the rows is dominant. Raises UserError where columns differ in length.
     """
     check_significance_level(level)
     if not 0 < most_share <= 1:
@@ -140,7 +143,7 @@ def _rare_answers(
 
 
 def _dominant_groups(groups: Sequence[Any] | None, group: IntArray, sizes: FloatArray, most_share: float) -> list[ImbalanceFinding]:
-    """Groups that outweigh the others. That is a fact about this set, and no estimate."""
+    """Find groups that outweigh the others: a fact about this set, not an estimate."""
     found = []
     for code in np.flatnonzero(sizes > most_share * sizes.sum()) if groups is not None and len(sizes) > 1 else ():
         rows = np.flatnonzero(group == code)
@@ -156,7 +159,7 @@ def _dominant_groups(groups: Sequence[Any] | None, group: IntArray, sizes: Float
 def _slice_imbalances(
     field: str, values: Sequence[Any], answers: Sequence[Any], said: IntArray, groups: Sequence[Any] | None, level: float, seed: int
 ) -> list[ImbalanceFinding]:
-    """Slices whose answers differ from all others', and answers that no row of a slice has where some should."""
+    """Find slices whose answers differ from all others', and answers missing in a slice where some are expected."""
     if len(values) != len(said):
         raise UserError(f"{len(values):,} values of {field!r} for {len(said):,} rows", "give one a row", where="slices")
     named = np.array([str(value) for value in values])

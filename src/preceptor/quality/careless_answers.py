@@ -1,7 +1,7 @@
-"""What looks unlike honest work, with the evidence: answers too fast to have read, all alike, or copied. A person decides.
+"""Flag careless annotation with its evidence: answers too fast to have read, all alike, or copied. A person decides.
 
-Each flag compares somebody's last judgments with those of other people about the same question, and is raised only where chance
-doesn't explain it; in a pool where nearly everything has one answer, nobody's equal answers say anything. Flags block nothing.
+Each flag compares somebody's recent judgments with those of other people on the same question, and is raised only where chance doesn't
+explain it; in a pool where nearly everything has one answer, equal answers mean nothing. Flags block nothing.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from typing import Any, Literal
 import numpy as np
 from scipy.special import bdtrc, betaincinv
 
-RECENT = 50  # judgments that are looked at
+RECENT = 50  # judgments that are examined
 FEWEST = 20  # judgments by others to compare with
-MANY = 100  # judgments from which shares and the fastest twentieth are taken as they are; before, their limits are
-READING = 15.0  # words a second that nobody reads
-HASTY = 0.20  # share of hasty judgments that is too much, or twice the pool's
-COPIED = 0.05  # share of copied texts that is too much, or twice the pool's
-TEXT_WORDS = 5  # shorter texts may well be the same
-BEYOND = 0.002  # chance of so many by somebody whose share is still allowed
-RUN = 1e-6  # chance of so long a run of equal answers by somebody who answers like the pool
+MANY = 100  # judgments from which shares and the 5 % quantile of times are used as they are; below, their confidence limits
+READING = 15.0  # words per second; nobody reads faster
+HASTY = 0.20  # allowed share of hasty judgments, or twice the pool's
+COPIED = 0.05  # allowed share of copied texts, or twice the pool's
+TEXT_WORDS = 5  # shorter texts may be equal by chance
+BEYOND = 0.002  # probability of so many for somebody whose share is just allowed
+RUN = 1e-6  # probability of so long a run of equal answers for somebody who answers like the pool
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerBehavior:
-    """One judgment, as far as its manner goes.
+    """How one judgment was made.
 
-    words: of what was shown. answer: None where each is a text of its own. text: what was written, source: what was shown to be
-    corrected or cited. created: Unix time.
+    seconds: it took. words: of what was shown. answer: None where each is a text of its own. text: what was written. source: what was shown
+    to be corrected or cited. created: Unix time.
     """
 
     annotator: str
@@ -47,7 +47,7 @@ class AnswerBehavior:
 
 @dataclass(frozen=True, slots=True)
 class BehaviorFlag:
-    """A suspicion: `evidence` in words with its figures, `since` the Unix time of the first judgment that belongs to it."""
+    """A suspicion. evidence: in words, with its figures. since: the Unix time of the first judgment that belongs to it."""
 
     kind: Literal["speeding", "straight-lining", "copying"]
     evidence: str
@@ -58,9 +58,8 @@ class BehaviorFlag:
 class BehaviorPool:
     """How people work on one question.
 
-    size: judgments. fast: seconds that 95 % of them take at least. hasty, copied: shares of such judgments. shares: of each
-    answer; limits: what each share may be at most, which is the share itself in a large pool. unseen: the limit of an answer
-    that nobody gave.
+    size: judgments. fast: seconds that 95 % of them take at least. hasty, copied: shares of such judgments. shares: of each answer. limits:
+    the most that each share may be, which is the share itself in a large pool. unseen: the limit of an answer that nobody gave.
     """
 
     size: int
@@ -73,10 +72,10 @@ class BehaviorPool:
 
     @classmethod
     def from_behavior(cls, work: Iterable[AnswerBehavior]) -> BehaviorPool:
-        """From people's judgments about one question, best of people who are trusted; fewer than 20 of a sort say nothing.
+        """Summarise people's judgments on one question, preferably those of trusted people; fewer than 20 of a kind are ignored.
 
-        A pool of fewer than 100 is taken at its limits: half of its fastest time, and of each answer's share the upper end of the
-        95 % interval of Clopper and Pearson (1934). Leave out of so small a pool whoever is compared with it.
+        A pool of fewer than 100 is represented by its limits: half of its fastest time, and of each answer's share the upper end of the 95
+        % interval of Clopper and Pearson (1934). Leave whoever is compared with so small a pool out of it.
         """
         known = list(work)
         seconds = [each.seconds for each in known if each.seconds is not None]
@@ -93,17 +92,17 @@ class BehaviorPool:
 
     @property
     def is_large_enough(self) -> bool:
-        """Whether anything can be said by comparison with it."""
+        """Whether the pool has enough judgments to compare with."""
         return self.size >= FEWEST
 
     @property
     def entropy(self) -> float:
-        """Of the answers, in bits."""
+        """The entropy of the answers, in bits."""
         return _entropy(self.shares.values())
 
 
 def flag_careless_answers(work: Iterable[AnswerBehavior], pool: BehaviorPool) -> list[BehaviorFlag]:
-    """What one person's judgments about one question give rise to; the last 50 count. Nothing is blocked by it."""
+    """Flag careless work in one person's last 50 judgments on one question. Blocks nothing."""
     own = sorted(work, key=lambda each: each.created)
     found = (_speeding(own, pool), _straight_lining(own, pool), _copying(own, pool))
     return [flag for flag in found if flag]
@@ -123,7 +122,7 @@ def _speeding(own: Sequence[AnswerBehavior], pool: BehaviorPool) -> BehaviorFlag
 
 
 def _straight_lining(own: Sequence[AnswerBehavior], pool: BehaviorPool) -> BehaviorFlag | None:
-    """Both must hold: the longest run is improbable, and the answers have less than half of the pool's entropy."""
+    """Flag a run of equal answers that is improbable, in answers with less than half of the pool's entropy."""
     answered = [each for each in own if each.answer is not None][-RECENT:]
     if not answered or not pool.shares:
         return None
@@ -168,12 +167,12 @@ def _is_hasty(work: AnswerBehavior, fast: float) -> bool:
 
 
 def _is_too_much(count: int, total: int, allowed: float) -> bool:
-    """Whether a share is above what is allowed, and that isn't chance: binomial tail below BEYOND."""
+    """Return whether a share is above what is allowed by more than chance: binomial tail below BEYOND."""
     return count > allowed * total and float(bdtrc(count - 1, total, allowed)) < BEYOND
 
 
 def _copies(own: Iterable[AnswerBehavior]) -> Iterator[tuple[AnswerBehavior, Literal["", "source", "repeat"]]]:
-    """One person's longer texts in order of time, and what each is a copy of, but for case and white space."""
+    """Yield one person's longer texts in order of time, with what each is a copy of, ignoring case and white space."""
     seen: dict[str, str] = {}
     for each in own:
         text = _normalize_text(each.text)
@@ -183,7 +182,7 @@ def _copies(own: Iterable[AnswerBehavior]) -> Iterator[tuple[AnswerBehavior, Lit
 
 
 def _runs(keys: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """(where it starts, how long it is) of each run of equal answers."""
+    """Yield (start, length) of each run of equal answers."""
     start = 0
     for _, run in groupby(keys):
         length = len(list(run))
@@ -192,7 +191,7 @@ def _runs(keys: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 
 def _chance_of_run(length: int, answer: str, keys: Sequence[str], pool: BehaviorPool) -> float:
-    """At most the chance that any answer runs this improbably long in answers drawn from the pool's: the sum over where it begins."""
+    """Return an upper bound on the probability that any answer has so improbable a run in answers from the pool: the sum over starts."""
     share = pool.limits.get(answer, pool.unseen)
     return len(pool.shares) * share**length * (1 + (len(keys) - length) * (1 - share))
 

@@ -1,15 +1,9 @@
-"""Whether live inputs differ from a data set: a classifier two-sample test (Lopez-Paz & Oquab, 2017) and nearest neighbours.
+"""Test whether live inputs differ from a data set: a classifier two-sample test (Lopez-Paz & Oquab, 2017) and nearest neighbours.
 
-Two samples told apart by a straight cut (Fisher's linear discriminant), each row by a cut that hasn't seen its fold.
-
-Sums of squares add up over folds, so that all cuts together cost one pass over the rows.
-
-How well a score ranks one sample above another: the area under the ROC curve, with its interval over groups and folds.
-
-Whether a set is like what the model will meet: can live texts be told from the set's, and which are far from all of it?
-
-A classifier that tells two samples apart on texts that it hasn't seen shows that they differ (Lopez-Paz & Oquab 2017); that it can't says
-that they are alike as far as the vectors see. Which live texts lack a neighbour in the set says what to add.
+A classifier that separates two samples on texts it hasn't seen shows that they differ; one that can't shows that they are alike as far as
+the embeddings represent them. The classifier is Fisher's linear discriminant, trained out of fold; sums of squares add up over folds, so
+that all of them together cost one pass over the rows. Its AUROC has an interval over groups and folds. Live texts without a near neighbour
+in the set show what to add.
 """
 
 from __future__ import annotations
@@ -31,11 +25,14 @@ from preceptor.statistics.inputs import as_clusters, check_confidence
 from preceptor.statistics.intervals import t_quantile
 from preceptor.types import Estimate, FloatArray, IntArray
 
-_SHRINKAGE = 0.1  # of the mean variance, added in all directions: with few rows the directions of least variance are noise
+_SHRINKAGE = 0.1  # share of the mean variance added in all directions: with few rows those of least variance are noise
 
 
 def out_of_fold_lda_scores(points: FloatArray, second: NDArray[np.bool_], fold: IntArray) -> FloatArray:
-    """How far each row (n, d) lies to the side of the second sample, (n,); comparable within a fold only."""
+    """Return each row's linear discriminant score towards the second sample, (n,), for points (n, d); comparable within a fold only.
+
+    Each row's discriminant is fitted without the rows of its fold.
+    """
     count = int(fold.max()) + 1
     cells = [[points[(fold == number) & side] for side in (~second, second)] for number in range(count)]
     sizes = np.array([[len(part) for part in pair] for pair in cells], dtype=np.float64)
@@ -55,13 +52,13 @@ def out_of_fold_lda_scores(points: FloatArray, second: NDArray[np.bool_], fold: 
 
 
 def grouped_auroc(score: FloatArray, second: NDArray[np.bool_], fold: IntArray, group: IntArray, *, confidence: float = 0.95) -> Estimate:
-    """The chance that a row of the second sample scores above one of the first in its fold (ties half), with groups as units.
+    """Estimate the probability that a row of the second sample scores above one of the first in its fold (ties half), groups as units.
 
-    Within folds, since each fold's scores are on a scale of their own; folds count by their pairs. The variance is that of the placements
+    Within folds, since each fold's scores have their own scale; folds are weighted by their pairs. The variance is that of the placements
     of either sample (DeLong et al. 1988), summed by group (Obuchowski 1997); the interval is made on the logit scale.
     """
     check_confidence(confidence)
-    placed = np.zeros(len(score))  # each row's part in the area, less the area: 1/n of what its placement adds
+    placed = np.zeros(len(score))  # each row's contribution to the area, centred: 1/n of its placement less the area
     weights, areas, parts = [], [], []
     for number in range(int(fold.max()) + 1):
         rows = np.flatnonzero(fold == number)
@@ -84,7 +81,7 @@ def grouped_auroc(score: FloatArray, second: NDArray[np.bool_], fold: IntArray, 
 
 
 def _auroc_placements(there: FloatArray, here: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Of each of `there` the share of `here` below it, and of each of `here` the share of `there` above it."""
+    """Return for each of `there` the share of `here` below it, and for each of `here` the share of `there` above it."""
     ranks = rankdata(np.concatenate([there, here]))
     above = (ranks[: len(there)] - rankdata(there)) / len(here)
     below = 1 - (ranks[len(there) :] - rankdata(here)) / len(there)
@@ -95,23 +92,23 @@ def _logit_interval(area: float, error: float, units: int, confidence: float) ->
     method = "area under the curve, out of fold; over groups"
     half = t_quantile(max(units - 1, 1), confidence) * error
     if not 0 < area < 1 or error == 0:
-        bound = 1 - (1 - confidence) ** (1 / max(units, 1))  # nothing overlaps: as if none of so many units were misplaced
+        bound = 1 - (1 - confidence) ** (1 / max(units, 1))  # no overlap: as if none of so many units were misplaced
         return Estimate(area, max(area - bound, 0.0), min(area + bound, 1.0), units, method, confidence)
     centre, slope = float(logit(area)), area * (1 - area)
     return Estimate(area, float(expit(centre - half / slope)), float(expit(centre + half / slope)), units, method, confidence)
 
 
-_USUAL_QUANTILE = 0.95  # of the set's own texts have a neighbour nearer than that
-_REFERENCE_SAMPLE = 1_000  # of the set's texts that say how near neighbours usually are
+_USUAL_QUANTILE = 0.95  # the share of the set's own texts with a neighbour within the usual distance
+_REFERENCE_SAMPLE = 1_000  # texts of the set from which the usual distance is estimated
 _FOLD_COUNT = 5
-_SMALL_AUROC = 0.55  # a lower bound of the area below which two samples differ too little to matter
-_MIN_TEXTS = 20  # texts of either side
+_SMALL_AUROC = 0.55  # with a lower bound of the AUROC below this, two samples differ too little to matter
+_MIN_TEXTS = 20  # texts of either sample
 _BLOCK_ROWS = 512
 
 
 @dataclass(frozen=True, slots=True)
 class DistantInput:
-    """A live text with no like in the set: its number, its nearest in the set and how far that is (1 − cosine)."""
+    """A live text without a near neighbour in the set: its index, its nearest text in the set and the distance (1 − cosine)."""
 
     live_index: int
     nearest: int
@@ -121,10 +118,11 @@ class DistantInput:
 
 @dataclass(frozen=True)
 class CovariateShift:
-    """told_apart: how often an unseen live text is taken for one, beside a text of the set (area under the curve; 0.5: chance).
+    """The result of comparing live texts with a set.
 
-    beyond: the share of live texts that are farther from the set than 95 % of the set's own texts are from each other; more: how much
-    above the set's own share that is. usual: that distance. far: the live texts beyond it, the farthest first.
+    auroc: how well unseen live texts are separated from the set's (0.5: chance). distant_share: the share of live texts farther from the
+    set than 95 % of the set's own texts are from each other. excess_distant_share: how much above the set's own share that is.
+    usual_distance: that distance. distant_inputs: the live texts beyond it, the farthest first.
     """
 
     auroc: Estimate
@@ -135,17 +133,17 @@ class CovariateShift:
 
     @property
     def has_gaps(self) -> bool:
-        """Whether more live texts than usual have no like in the set."""
+        """Whether more live texts than usual have no near neighbour in the set."""
         return self.excess_distant_share.low > 0
 
     @property
     def representative(self) -> bool:
-        """Whether nothing shows that live texts are others, but for a difference too small to matter."""
+        """Whether there is no evidence that live texts differ, except for a difference too small to matter."""
         return self.auroc.low <= _SMALL_AUROC and not self.has_gaps
 
     @property
     def summary(self) -> str:
-        """The answer, and what it rests on."""
+        """The verdict and its evidence."""
         told = f"live texts are told from the set's in {format_percent(self.auroc.value)} of pairs"
         told += f" ({format_percent(self.auroc.low)} to {format_percent(self.auroc.high)}; chance is 50 %)"
         told += (
@@ -175,10 +173,10 @@ def detect_covariate_shift(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> CovariateShift:
-    """Vectors of the set (n, d) and of live texts (m, d), made by one encoder. groups: what belongs together, on either side.
+    """Compare embeddings of the set (n, d) and of live texts (m, d), made by one encoder.
 
-    The set's neighbours are sought in other groups. At most `most` far texts are named. UserError for fewer than 20 texts of either, or
-    vectors of two widths.
+    groups, live_groups: rows that belong together. Neighbours of the set's own texts are sought in other groups. At most `most` distant
+    texts are listed. Raises UserError for fewer than 20 texts of either, or embeddings of two widths.
     """
     mine, theirs = _unit_vectors(ours, "ours"), _unit_vectors(live, "live")
     if mine.shape[1] != theirs.shape[1]:
@@ -220,7 +218,7 @@ def _classifier_auroc(mine: FloatArray, theirs: FloatArray, own: IntArray, other
 def _nearest_neighbours(
     points: FloatArray, among: FloatArray, group: IntArray | None = None, groups: IntArray | None = None
 ) -> tuple[FloatArray, IntArray]:
-    """Distance (1 − cosine) to the nearest of `among` and its number, (points,); not of the same group where groups are given."""
+    """Return the distance (1 − cosine) to the nearest of `among` and its index, (points,); in another group where groups are given."""
     distance, nearest = np.empty(len(points)), np.empty(len(points), np.int64)
     narrow = among.astype(np.float32).T.copy()
     for part in _row_blocks(len(points)):

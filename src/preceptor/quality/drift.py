@@ -1,10 +1,7 @@
-"""Whether batches differ in their answers or lengths, by permutation tests over groups.
+"""Test whether batches differ in their answers or lengths, by permutation tests over groups.
 
-Differences between batches against what chance makes of them: whole groups are dealt to batches anew, many times.
-
-Whether batches of a set are alike: in how often each answer is given, and in how long the texts are.
-
-Each batch stands against all other rows. Groups of rows (a customer, a document) are the units: chance deals whole groups.
+Each batch is compared with all other rows: in how often each answer is given, and in how long the texts are. Groups of rows (a customer, a
+document) are the units: permutations assign whole groups to batches at random.
 """
 
 from __future__ import annotations
@@ -28,26 +25,26 @@ from preceptor.quality.significance import (
 from preceptor.statistics.inputs import as_clusters, as_values
 from preceptor.types import Estimate, FloatArray, IntArray
 
-_MAX_BINS = 512  # distinct values that are told apart; further ones share a slot with their neighbours
+_MAX_BINS = 512  # bins of values; with more distinct values, neighbours share a bin
 
 
 TestStatistic = Callable[[FloatArray], FloatArray]
 
 
 class PermutationTest(NamedTuple):
-    """Of each batch: the statistic seen, (batches,), and under each permutation, (permutations, batches)."""
+    """A statistic of each batch: as observed, (batches,), and under each permutation, (permutations, batches)."""
 
     observed: FloatArray
     null_samples: FloatArray
 
     @property
     def p_values(self) -> FloatArray:
-        """One-sided: how often chance makes as much or more, with the observed one counted among the draws (Phipson & Smyth 2010)."""
+        """One-sided p-values, with the observed statistic counted among the permutations (Phipson & Smyth 2010)."""
         return np.asarray((1 + (self.null_samples >= self.observed - 1e-12).sum(axis=0)) / (1 + len(self.null_samples)))
 
 
 def bin_values(values: FloatArray) -> tuple[IntArray, FloatArray]:
-    """The slot of each value, (n,), in rising order, and the mean value of each slot; every value its own slot where there are few."""
+    """Return the bin of each value, (n,), in rising order, and the mean value of each bin; one bin per distinct value if they are few."""
     distinct, code = np.unique(values, return_inverse=True)
     if len(distinct) > _MAX_BINS:
         edges = np.unique(np.quantile(values, np.linspace(0, 1, _MAX_BINS + 1)[1:-1]))
@@ -56,19 +53,22 @@ def bin_values(values: FloatArray) -> tuple[IntArray, FloatArray]:
 
 
 def total_variation(table: FloatArray) -> FloatArray:
-    """Half the summed difference of shares of each batch and all others; table (…, batches, slots) of weights, result (…, batches)."""
+    """Return half the summed absolute difference of shares of each batch and all others, (…, batches).
+
+    table: (…, batches, slots) of weights.
+    """
     here, there = _shares_and_rest(table)
     return np.asarray(np.abs(here - there).sum(axis=-1) / 2)
 
 
 def kolmogorov_smirnov(table: FloatArray) -> FloatArray:
-    """The greatest difference of the cumulative shares of each batch and all others, slots in rising order; (…, batches)."""
+    """Return the greatest difference of the cumulative shares of each batch and all others, (…, batches); slots in rising order."""
     here, there = _shares_and_rest(table)
     return np.asarray(np.abs(np.cumsum(here - there, axis=-1)).max(axis=-1))
 
 
 def wasserstein(table: FloatArray, values: FloatArray) -> FloatArray:
-    """How far values would have to move in the mean, in their unit, for each batch to be like all others; values of slots, rising."""
+    """Return the mean distance that values would have to move for each batch to be like all others. values: of slots, rising."""
     here, there = _shares_and_rest(table)
     return np.asarray(np.abs(np.cumsum(here - there, axis=-1))[..., :-1] @ np.diff(values))
 
@@ -76,16 +76,16 @@ def wasserstein(table: FloatArray, values: FloatArray) -> FloatArray:
 def permutation_test(
     batch: IntArray, group: IntArray, slot: IntArray, statistic: TestStatistic, *, permutations: int, seed: int
 ) -> PermutationTest:
-    """A statistic of tables (batches, slots) as it is, and with groups dealt to batches at random, each batch keeping its groups' number.
+    """Compute a statistic of tables (batches, slots) as observed, and with groups assigned to batches at random, each keeping its number.
 
-    batch, group, slot: of each row, codes from 0. A group that stands in several batches moves as so many groups.
+    batch, group, slot: of each row, codes from 0. A group that occurs in several batches moves as so many groups.
     """
     unit = np.unique(group * (int(batch.max()) + 1) + batch, return_inverse=True)[1]
     units, batches, width = int(unit.max()) + 1, int(batch.max()) + 1, int(slot.max()) + 1
     of_unit = np.empty(units, np.int64)
     of_unit[unit] = batch
     rng = np.random.default_rng(seed)
-    alone = units == len(batch)  # then a row's unit is its own, and which is which doesn't matter
+    alone = units == len(batch)  # each row is a unit of its own, and their order doesn't matter
     drawn = np.empty((permutations, batches))
     for number in range(permutations):
         dealt = rng.permutation(of_unit)
@@ -103,12 +103,12 @@ def _shares_and_rest(table: FloatArray) -> tuple[FloatArray, FloatArray]:
     return table / table.sum(axis=-1, keepdims=True), rest / rest.sum(axis=-1, keepdims=True).clip(min=1)
 
 
-_MAX_NAMED_ANSWERS = 5  # changed answers that are named
+_MAX_NAMED_ANSWERS = 5  # changed answers named in a summary
 
 
 @dataclass(frozen=True)
 class AnswerShift:
-    """An answer that is given more or less often in a batch than elsewhere."""
+    """An answer given more or less often in a batch (here) than elsewhere, as shares, and their difference."""
 
     answer: str
     here: float
@@ -119,11 +119,11 @@ class AnswerShift:
 
 @dataclass(frozen=True)
 class BatchDrift:
-    """A batch against all other rows.
+    """A batch compared with all other rows.
 
-    distance: of answers the total variation (the share of rows that would have to have another answer), of lengths the greatest difference
-    of cumulative shares (Kolmogorov–Smirnov). moved: of lengths, by how much they differ in the mean (Wasserstein). p: adjusted for all
-    that was compared. changes: the answers that differ, the greatest difference first.
+    distance: of answers the total variation (the share of rows that would need another answer), of lengths the greatest difference of
+    cumulative shares (Kolmogorov–Smirnov). p_value: adjusted for all comparisons. drifted: whether it is significant. changes: the answers
+    that differ, the greatest difference first. mean_shift: of lengths, how much they differ on average (Wasserstein).
     """
 
     batch: str
@@ -139,7 +139,7 @@ class BatchDrift:
 
 @dataclass(frozen=True)
 class DriftSummary:
-    """Every batch, in order, and what differs. level: the share of what is called drifted that may be chance, in the mean."""
+    """Every batch, in order, and what differs. level: the expected share of false discoveries among those called drifted."""
 
     batches: tuple[BatchDrift, ...]
     comparison_count: int
@@ -147,12 +147,12 @@ class DriftSummary:
 
     @property
     def drifted(self) -> tuple[BatchDrift, ...]:
-        """The batches that differ by more than chance, the farthest first."""
+        """The batches that differ significantly, the farthest first."""
         return tuple(sorted((each for each in self.batches if each.drifted), key=lambda each: -each.distance.value))
 
     @property
     def summary(self) -> str:
-        """The whole in one line."""
+        """The result in one line."""
         if not self.comparison_count:
             return "one batch only: nothing to compare"
         return f"{len(self.drifted)} of {self.comparison_count} comparisons of a batch with the other rows show more than chance"
@@ -168,9 +168,9 @@ def detect_drift(
     seed: int = 0,
     permutations: int = 999,
 ) -> DriftSummary:
-    """Which batches differ from all other rows in their answers (`labels`) or lengths, each a value a row, or None where not compared.
+    """Find batches that differ from all other rows in their answers (`labels`) or lengths, each one value per row, or None if not compared.
 
-    UserError where columns differ in length, or nothing is given to compare.
+    groups: each row's. Raises UserError where columns differ in length, or nothing is given to compare.
     """
     check_significance_level(level)
     if labels is None and lengths is None:
@@ -199,7 +199,7 @@ def detect_drift(
 
 
 def batches_by_time(times: Sequence[float], count: int = 5) -> list[str]:
-    """Rows in order of time (or import) cut into `count` batches of about one size, named "1 of 5" …; rows of one moment stay together."""
+    """Cut rows in order of time (or import) into `count` batches of about equal size, named "1 of 5" …; equal times stay together."""
     values = as_values(times, "times")
     edges = np.unique(np.quantile(values, np.linspace(0, 1, count + 1)[1:-1]))
     code = np.unique(np.searchsorted(edges, values, side="left"), return_inverse=True)[1]
@@ -218,7 +218,7 @@ def _answer_drift(names: Sequence[Any], batch: IntArray, group: IntArray, said: 
 
 
 def _add_answer_shifts(each: BatchDrift, here: Any, said: IntArray, group: IntArray, answers: Sequence[Any], level: float) -> BatchDrift:
-    """A batch whose answers have drifted, with those answers."""
+    """Add the answers that changed to a batch whose answers have drifted."""
     if not each.drifted or each.quantity != "answers":
         return each
     changes = _answer_shifts(here, said, group, [str(answer) for answer in answers], level)
@@ -248,12 +248,12 @@ def _length_drift(
 def _distance_estimate(
     here: Any, slot: IntArray, group: IntArray, statistic: Any, tested: PermutationTest, number: int, name: str, seed: int
 ) -> Estimate:
-    """The distance less what chance alone makes of it, with an interval from groups drawn anew."""
+    """Return the distance less what chance alone contributes, with an interval by resampling groups."""
     return estimate_distance(here, slot, group, statistic, null=tested.null_samples[:, number], name=name, seed=seed)
 
 
 def _answer_shifts(here: Any, said: IntArray, group: IntArray, answers: Sequence[str], level: float) -> tuple[AnswerShift, ...]:
-    """Answers whose difference of shares has an interval without 0, at a confidence shared among all answers."""
+    """Return answers whose difference of shares has an interval without 0, at a confidence adjusted for the number of answers."""
     found = []
     gaps = share_differences(said, here, group, range(len(answers)), confidence=1 - level / len(answers))
     for answer, (gap, ours, theirs) in zip(answers, gaps, strict=True):
@@ -264,7 +264,7 @@ def _answer_shifts(here: Any, said: IntArray, group: IntArray, answers: Sequence
 
 
 def _describe_without_drift(each: BatchDrift) -> BatchDrift:
-    """A batch that doesn't differ says so."""
+    """Word the summary of a batch that doesn't differ."""
     if each.drifted:
         return each
     return replace(each, summary=f"batch {each.batch!r} ({each.rows:,} rows): {each.quantity} as elsewhere, as far as chance lets see")

@@ -1,18 +1,10 @@
 """Find exact and near duplicates of texts by MinHash over hashed n-grams (Broder, 1997).
 
-Work in blocks on all cores: numpy lets go of Python's lock, so that threads share the arrays and need no copies.
-
-Texts as sets of hashed 5-grams, and how much two such sets overlap.
-
-Long texts are compared by word 5-grams, short ones by character 5-grams: of fewer than about fifty words, one changed
-word already pushes the word 5-grams of two texts below a Jaccard index of 0.8.
-
-Which sets may be alike, found without comparing all: MinHash signatures in bands (Broder 1997; Leskovec et al., MMDS, ch. 3).
-
-In numpy over all texts at once, so that no further dependency is needed: datasketch builds its signatures text by
-text in Python and leaves the check of the true Jaccard index to the caller.
-
-Texts that are the same, or nearly so: what must stay on one side of a split, and what inflates a count.
+A text is a set of hashed 5-grams: of words in long texts, of characters in short ones, where one changed word of fewer than about fifty
+already pushes the Jaccard index of word 5-grams below 0.8. Candidate pairs are found by MinHash signatures in bands (Broder 1997; Leskovec
+et al., MMDS, ch. 3) and verified on the 5-grams themselves. It runs in numpy over all texts at once: datasketch builds its signatures text
+by text in Python and leaves the check of the true Jaccard index to the caller. Blocks run in threads, since numpy releases Python's lock
+and threads share arrays without copies.
 """
 
 from __future__ import annotations
@@ -38,11 +30,11 @@ from preceptor.types import FloatArray, IntArray
 
 _Block = TypeVar("_Block")
 _Result = TypeVar("_Result")
-_MAX_THREADS = 8  # threads; more only hold more blocks in memory
+_MAX_THREADS = 8  # more would only hold more blocks in memory
 
 
 def parallel_map(work: Callable[[_Block], _Result], blocks: Iterable[_Block]) -> Iterator[_Result]:
-    """What `work` makes of each block, in the order of the blocks."""
+    """Apply `work` to each block in threads; yield the results in the order of the blocks."""
     with ThreadPoolExecutor(
         min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, _MAX_THREADS)
     ) as pool:
@@ -50,7 +42,7 @@ def parallel_map(work: Callable[[_Block], _Result], blocks: Iterable[_Block]) ->
 
 
 _SHINGLE_SIZE = 5
-_LONG_TEXT_WORDS = 50  # words
+_LONG_TEXT_WORDS = 50
 _CHARACTERS_AT_ONCE = 100_000
 _PAIRS_AT_ONCE = 2_000
 _WORD_PATTERN = re.compile(r"\w+")
@@ -61,10 +53,10 @@ HashArray = NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class ShingleSets:
-    """The shingles of many texts: those of text i are hashes[bounds[i] : bounds[i + 1]], rising, none twice.
+    """The shingles of many texts: those of text i are hashes[bounds[i] : bounds[i + 1]], rising, without repetition.
 
-    hashes: 32 bits each, half the memory of hashes that never meet; one set of 300 shingles gains one that isn't its
-    own in some 50,000 comparisons, which moves an overlap by 0.003.
+    hashes: 32 bits each, half the memory of hashes without collisions; a set of 300 shingles gains a false one in some 50,000 comparisons,
+    which moves an overlap by 0.003.
     """
 
     hashes: NDArray[np.uint32]
@@ -80,43 +72,43 @@ class ShingleSets:
 
 
 def exact_key(text: str) -> str:
-    """Hex sha256 of the text in NFKC, casefolded, with runs of white space as one space: equal for equal texts."""
+    """Return the hex sha256 of the text in NFKC, casefolded, with runs of white space as one space: equal for equal texts."""
     return hashlib.sha256(normalize_text(text).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def normalize_text(text: str) -> str:
-    """The text as duplicates are sought: NFKC, casefolded, white space collapsed."""
+    """Normalize a text for comparison: NFKC, casefolded, white space collapsed."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a normalised text, without punctuation."""
+    """Return the words of a normalised text, without punctuation."""
     return _WORD_PATTERN.findall(text)
 
 
 def _bag_of_words(text: str) -> str:
-    """Equal for normalised texts of the same words, whatever their order and punctuation; empty for a text without words.
+    """Return the same text for normalised texts of the same words in any order and punctuation; empty for a text without words.
 
-    Signs that mean something stay: C++ isn't C, and 3*4 isn't 3+4. The order counts in texts of three words or fewer.
+    Meaningful signs stay: C++ isn't C, and 3*4 isn't 3+4. The order counts in texts of three words or fewer.
     """
     parts = [part for part in (word.strip(_PUNCTUATION) for word in text.split(" ")) if part]
     return " ".join(parts if len(parts) < 4 else sorted(parts))
 
 
 def _group_by_length(texts: Sequence[str], threshold: float) -> Iterator[tuple[IntArray, bool]]:
-    """The normalised texts to compare with each other, as (indices, whether by words): short ones, then long ones.
+    """Yield the normalised texts to compare with each other, as (indices, whether by words): short ones, then long ones.
 
-    A text somewhat longer than the bound is in both, because its near duplicate may be shorter than that: two sets
-    with a Jaccard index of t can't differ in size by more than the factor t.
+    A text somewhat longer than the bound is in both, because its near duplicate may be shorter: two sets with a Jaccard index of t can't
+    differ in size by more than the factor t.
     """
-    least = 2 * _LONG_TEXT_WORDS - 1  # characters of fifty words; shorter texts needn't be taken apart to be counted
+    least = 2 * _LONG_TEXT_WORDS - 1  # fewest characters of fifty words; shorter texts needn't be split to be counted
     counts = np.array([len(split_words(text)) if len(text) >= least else 0 for text in texts], dtype=np.int64)
     yield np.flatnonzero(counts < _LONG_TEXT_WORDS / threshold), False
     yield np.flatnonzero(counts >= _LONG_TEXT_WORDS), True
 
 
 def build_shingle_sets(texts: Sequence[str], *, by_words: bool) -> ShingleSets:
-    """The set of hashed 5-grams of each normalised text; a text shorter than that is one shingle."""
+    """Build the set of hashed 5-grams of each normalised text; a text shorter than that is one shingle."""
 
     def of_block(block: Sequence[str]) -> tuple[NDArray[np.uint32], IntArray]:
         tokens, lengths = hash_words(map(split_words, block), _SHINGLE_SIZE) if by_words else _hash_characters(block)
@@ -130,7 +122,7 @@ def build_shingle_sets(texts: Sequence[str], *, by_words: bool) -> ShingleSets:
 
 
 def jaccard_index(sets: ShingleSets, left: IntArray, right: IntArray) -> FloatArray:
-    """Jaccard index of the sets of texts `left` and `right`, pair by pair; shape (pairs,)."""
+    """Return the Jaccard index of the sets of texts `left` and `right`, pair by pair; shape (pairs,)."""
 
     def of_block(start: int) -> FloatArray:
         block = slice(start, start + _PAIRS_AT_ONCE)
@@ -140,7 +132,7 @@ def jaccard_index(sets: ShingleSets, left: IntArray, right: IntArray) -> FloatAr
 
 
 def text_jaccard_index(texts: Sequence[str], left: IntArray, right: IntArray) -> FloatArray:
-    """Jaccard index of texts `left` and `right`, pair by pair: by word 5-grams where both are long; shape (pairs,)."""
+    """Return the Jaccard index of texts `left` and `right`, pair by pair, by word 5-grams where both are long; shape (pairs,)."""
     involved, place = np.unique([left, right], return_inverse=True)
     plain = [normalize_text(texts[index]) for index in involved]
     long = np.array([len(split_words(text)) >= _LONG_TEXT_WORDS for text in plain], bool)
@@ -154,7 +146,7 @@ def text_jaccard_index(texts: Sequence[str], left: IntArray, right: IntArray) ->
 
 
 def hash_words(texts: Iterable[list[str]], at_least: int) -> tuple[HashArray, IntArray]:
-    """All words of all texts as 64-bit hashes in one row, and each text's number, filled up to `at_least`."""
+    """Return all words of all texts as 64-bit hashes in one array, and each text's number of them, padded to `at_least`."""
     known: dict[str, int] = {}
     tokens: list[int] = []
     lengths: list[int] = []
@@ -170,7 +162,7 @@ def hash_words(texts: Iterable[list[str]], at_least: int) -> tuple[HashArray, In
 
 
 def hash_windows(tokens: HashArray, lengths: IntArray, size: int) -> tuple[HashArray, IntArray]:
-    """Hashes of all runs of `size` tokens that lie within one text, and how many each text has.
+    """Return the hashes of all runs of `size` tokens that lie within one text, and how many each text has.
 
     lengths: tokens of each text, `size` or more. The hash is a polynomial in the tokens modulo 2**64, mixed.
     """
@@ -189,14 +181,14 @@ def hash_windows(tokens: HashArray, lengths: IntArray, size: int) -> tuple[HashA
 
 
 def mix_hashes(value: HashArray) -> HashArray:
-    """The finaliser of splitmix64 (Steele, Lea & Flood 2014): every bit of the input moves every bit of the output."""
+    """Mix 64-bit hashes by the finaliser of splitmix64 (Steele, Lea & Flood 2014): each input bit affects every output bit."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return value ^ (value >> np.uint64(31))
 
 
 def _text_blocks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Texts in a row, of some 100,000 characters together."""
+    """Yield consecutive texts of some 100,000 characters together."""
     start, characters = 0, 0
     for index, text in enumerate(texts):
         characters += len(text)
@@ -214,7 +206,7 @@ def _hash_characters(texts: Iterable[str]) -> tuple[HashArray, IntArray]:
 
 
 def _unique_hashes(hashes: HashArray, counts: IntArray) -> tuple[NDArray[np.uint32], IntArray]:
-    """Each text's hashes cut to 32 bits, sorted, each once; and how many are left."""
+    """Return each text's hashes cut to 32 bits, sorted, without repetition; and how many are left."""
     owner = np.repeat(np.arange(len(counts), dtype=np.uint64) << np.uint64(32), counts)
     keyed = np.sort(owner | (hashes >> np.uint64(32)))
     keyed = keyed[np.concatenate([[True], keyed[1:] != keyed[:-1]])] if len(keyed) else keyed
@@ -222,7 +214,7 @@ def _unique_hashes(hashes: HashArray, counts: IntArray) -> tuple[NDArray[np.uint
 
 
 def _concatenate_blocks(blocks: list[NDArray[np.uint32]]) -> NDArray[np.uint32]:
-    """The blocks in one array; each is let go once it is copied, so that nothing is held twice."""
+    """Concatenate the blocks, releasing each once it is copied, so that nothing is held twice."""
     whole = np.empty(sum(map(len, blocks)), np.uint32)
     end = len(whole)
     while blocks:
@@ -233,7 +225,7 @@ def _concatenate_blocks(blocks: list[NDArray[np.uint32]]) -> NDArray[np.uint32]:
 
 
 def _jaccard_of_pairs(sets: ShingleSets, pairs: IntArray) -> FloatArray:
-    """The index of each pair, shape (pairs, 2): what both have stands twice in the sorted hashes of the two."""
+    """Return the index of each pair, shape (pairs, 2): common hashes occur twice in the sorted hashes of the two."""
     sizes = sets.sizes[pairs]
     counts = sizes.ravel()
     skipped = np.cumsum(counts) - counts
@@ -246,8 +238,8 @@ def _jaccard_of_pairs(sets: ShingleSets, pairs: IntArray) -> FloatArray:
 
 
 MINHASH_COUNT = 128
-_RECALL = 0.999  # of pairs exactly at the threshold
-_MAX_NEIGHBOURS = 64  # neighbours in a bucket that a text is compared with
+_RECALL = 0.999  # for pairs exactly at the threshold
+_MAX_NEIGHBOURS = 64  # following texts of a bucket that a text is compared with
 _SHINGLE_BLOCK = 4096  # shingles hashed at once: 128 × 4096 values of 4 bytes stay in the processor's cache
 _TEXTS_AT_ONCE = 4_000
 
@@ -255,7 +247,7 @@ _MinHashSignatures = NDArray[np.uint32]
 
 
 class _LSHBuckets(NamedTuple):
-    """Texts with the same key in one band, side by side; texts alone in theirs are left out."""
+    """Texts with the same key in one band, next to each other; texts alone in their bucket are left out."""
 
     texts: IntArray
     keys: NDArray[np.uint32]
@@ -271,7 +263,7 @@ class _LSHBuckets(NamedTuple):
 
 
 def minhash_signatures(sets: ShingleSets, seed: int, start: int = 0, stop: int | None = None) -> _MinHashSignatures:
-    """The smallest value of each set's shingles under 128 hash functions, of texts from start up to stop; shape (texts, 128).
+    """Return the smallest value of each set's shingles under 128 hash functions, of texts from start up to stop; shape (texts, 128).
 
     The functions are a·x + b modulo 2**32 with odd a, permutations of 32-bit numbers; x is well mixed already.
     """
@@ -291,15 +283,15 @@ def minhash_signatures(sets: ShingleSets, seed: int, start: int = 0, stop: int |
 
 
 def rows_per_band(threshold: float) -> int:
-    """The longest band that still finds 99.9 % of pairs at the threshold: P = 1 − (1 − tʳ)^(128 // r)."""
+    """Return the longest band that still finds 99.9 % of pairs at the threshold: P = 1 − (1 − tʳ)^(128 // r)."""
     fit = [rows for rows in range(1, MINHASH_COUNT + 1) if 1 - (1 - threshold**rows) ** (MINHASH_COUNT // rows) >= _RECALL]
     return max(fit, default=1)
 
 
 def band_keys(sets: ShingleSets, threshold: float, seed: int) -> NDArray[np.uint32]:
-    """A key of each band of each text's signature, shape (bands, texts): equal where the band is.
+    """Return a key of each band of each text's signature, shape (bands, texts): equal where the band is.
 
-    The signatures themselves, five times as large, are let go block by block.
+    The signatures themselves, five times as large, are discarded block by block.
     """
     rows = rows_per_band(threshold)
     bands = MINHASH_COUNT // rows
@@ -315,7 +307,7 @@ def band_keys(sets: ShingleSets, threshold: float, seed: int) -> NDArray[np.uint
 
 
 def lsh_buckets(keys: NDArray[np.uint32]) -> Iterator[_LSHBuckets]:
-    """The buckets of each band; keys: as `band_keys` has them. Within one, texts stand in the order given."""
+    """Yield the buckets of each band. keys: as from `band_keys`. Within a bucket, texts are in the order given."""
     for band in keys:
         order = np.argsort(band, kind="stable")
         again = band[order[1:]] == band[order[:-1]]
@@ -324,7 +316,7 @@ def lsh_buckets(keys: NDArray[np.uint32]) -> Iterator[_LSHBuckets]:
 
 
 def bucket_neighbours(bucket: _LSHBuckets, step: int) -> tuple[IntArray, IntArray]:
-    """Each text of the buckets with the one that stands `step` places on, where that is in the same bucket."""
+    """Return each text of the buckets with the one `step` places further on, where that is in the same bucket."""
     same = np.flatnonzero(bucket.keys[step:] == bucket.keys[:-step])
     return bucket.texts[same], bucket.texts[same + step]
 
@@ -334,7 +326,7 @@ NEIGHBOUR_STEPS = range(1, _MAX_NEIGHBOURS + 1)
 
 
 def _hash_bands(bands: NDArray[np.uint32]) -> HashArray:
-    """One number for each band of each signature, shape (texts, bands), from shape (texts, bands, rows)."""
+    """Return one number for each band of each signature, shape (texts, bands), from shape (texts, bands, rows)."""
     key: HashArray = np.zeros(bands.shape[:2], np.uint64)
     for row in range(bands.shape[2]):
         key = mix_hashes(key + bands[:, :, row] + np.uint64(1))
@@ -342,11 +334,11 @@ def _hash_bands(bands: NDArray[np.uint32]) -> HashArray:
 
 
 _MAX_EXAMPLES = 5
-_SMALL_CLUSTER = 8  # texts of a cluster up to which all are compared with all, for the nearest of each
+_SMALL_CLUSTER = 8  # in clusters of up to so many texts all are compared with all, for the nearest of each
 
 
 class DuplicatePair(NamedTuple):
-    """Two texts by their indices, first < second; overlap is their Jaccard index, 1.0 for the same text."""
+    """Two texts by their indices, first < second. overlap: their Jaccard index, 1.0 for the same text."""
 
     first: int
     second: int
@@ -356,17 +348,20 @@ class DuplicatePair(NamedTuple):
 
 @dataclass(frozen=True)
 class DuplicateClusters:
-    """Which texts belong together.
+    """Clusters of duplicates.
 
     cluster: number of each text's cluster, from 0 in order of appearance; shape (n,).
-    exact: texts that repeat another one. near: different texts that are joined to another one; so
-    n − exact − near clusters remain.
-    partner: the index of another text that shows why a text is in its cluster, −1 where it is alone; shape (n,). The
-    same text where there is one (the first of them, or for the first the second), else the nearest that is linked to it:
-    of all in a cluster of up to eight different texts, in a larger one of those that MinHash put before us.
-    overlap: the Jaccard index with the partner, 1.0 for the same text, 0.0 without one; below the threshold only where
-    the two are of the same words; shape (n,).
-    same: whether the partner is the same text; shape (n,).
+
+    exact: how many texts repeat another one. near: how many different texts are joined to another one; so n − exact − near clusters remain.
+
+    partner: the index of another text that shows why a text is in its cluster, −1 where it is alone; shape (n,). The same text where there
+    is one (the first of them, or for the first the second), else the nearest that is linked to it: of all in a cluster of up to eight
+    different texts, in a larger one of the candidates that MinHash found.
+
+    overlap: the Jaccard index with the partner, 1.0 for the same text, 0.0 without one; below the threshold only where the two have the
+    same words; shape (n,).
+
+    is_exact: whether the partner is the same text; shape (n,).
     """
 
     cluster: IntArray
@@ -377,13 +372,13 @@ class DuplicateClusters:
     is_exact: NDArray[np.bool_]
 
     def members(self) -> list[tuple[int, ...]]:
-        """The clusters of two texts or more, in order of appearance; each its texts' indices, rising."""
+        """Return the clusters of two texts or more, in order of appearance, each as its texts' indices, rising."""
         order = np.argsort(self.cluster, kind="stable")
         groups = np.split(order, np.flatnonzero(np.diff(self.cluster[order])) + 1)
         return [tuple(group.tolist()) for group in groups if len(group) > 1]
 
     def pairs(self) -> Iterator[DuplicatePair]:
-        """Each text with its partner, by the text that comes first; two that are each other's partner once."""
+        """Yield each text with its partner, by the text that comes first; two that are each other's partner once."""
         one = np.flatnonzero(self.partner >= 0)
         other = self.partner[one]
         told = (other < one) & (self.partner[other] == one)
@@ -395,19 +390,18 @@ class DuplicateClusters:
 
     @property
     def examples(self) -> tuple[DuplicatePair, ...]:
-        """Up to five pairs of either kind, those that come first."""
+        """Up to five pairs of either kind, the first ones."""
         kinds = ("exact", "near")
         return tuple(chain.from_iterable(islice((pair for pair in self.pairs() if pair.kind == kind), _MAX_EXAMPLES) for kind in kinds))
 
 
 def find_near_duplicates(texts: Sequence[str], *, threshold: float = 0.8, seed: int = 0) -> DuplicateClusters:
-    """Clusters of texts linked by equality (`exact_key`), by the same words in whatever order and punctuation (`_bag_of_words`),
-    or by a Jaccard index of `threshold` or more.
+    """Cluster texts that are equal (`exact_key`), have the same words in any order, or a Jaccard index of `threshold` or more.
 
-    Links add up: two texts in a cluster may be less alike than that when others lie between them. Pairs are found by
-    MinHash, seeded, 99.9 % of those at the threshold and more above, and each is verified on the 5-grams themselves.
-    At a threshold of 1 the order of words counts. Which texts fall together doesn't depend on their order. UserError
-    unless 0 < threshold <= 1.
+    Links are transitive: two texts of a cluster may be less alike than that when others lie between them. Order and punctuation are ignored
+    by `_bag_of_words`; at a threshold of 1 the order of words counts. Pairs are found by MinHash, seeded: 99.9 % of those at the threshold
+    and more above; each is verified on the 5-grams themselves. The clusters don't depend on the order of the texts. Raises UserError unless
+    0 < threshold <= 1.
     """
     if not 0 < threshold <= 1:
         raise UserError(f"threshold is {threshold}; it must lie above 0 and not above 1", "0.8 is usual")
@@ -425,7 +419,7 @@ def find_near_duplicates(texts: Sequence[str], *, threshold: float = 0.8, seed: 
 
 
 class _TextLinks:
-    """Texts as they are joined: a label of each, equal where they are linked; the nearest of those each was compared with."""
+    """Links between texts: a label of each text, equal where they are linked, and the nearest of those each was compared with."""
 
     def __init__(self, count: int) -> None:
         self.labels: IntArray = np.arange(count)
@@ -447,7 +441,7 @@ class _TextLinks:
             self.note_nearest(one, other, overlap)
 
     def note_nearest(self, one: IntArray, other: IntArray, overlap: FloatArray) -> None:
-        """Note pairs of linked texts where they are nearer than what is known."""
+        """Record pairs of linked texts that are nearer than those known."""
         text, partner, both = np.concatenate([one, other]), np.concatenate([other, one]), np.concatenate([overlap, overlap])
         order = np.lexsort((partner, -both, text))
         best = order[np.unique(text[order], return_index=True)[1]]
@@ -455,12 +449,12 @@ class _TextLinks:
         self.nearest[text[best]], self.overlap[text[best]] = partner[best], both[best]
 
     def unlinked(self, one: IntArray, other: IntArray) -> NDArray[np.bool_]:
-        """Which pairs aren't linked yet."""
+        """Return which pairs aren't linked yet."""
         return np.asarray(self.labels[one] != self.labels[other], dtype=np.bool_)
 
 
 def _unique_texts(texts: Sequence[str]) -> tuple[list[str], IntArray]:
-    """The different normalised texts, sorted: an order that they alone decide; where each text stands among them."""
+    """Return the different normalised texts, sorted so that their order depends on them alone, and the index of each text among them."""
     seen: dict[str, int] = {}
     number = np.fromiter((seen.setdefault(normalize_text(text), len(seen)) for text in texts), np.int64, len(texts))
     found = list(seen)
@@ -471,7 +465,7 @@ def _unique_texts(texts: Sequence[str]) -> tuple[list[str], IntArray]:
 
 
 def _link_texts(texts: list[str], threshold: float, seed: int) -> _TextLinks:
-    """Links among different normalised texts."""
+    """Link different normalised texts."""
     links = _TextLinks(len(texts))
     if threshold < 1:
         links.link(*_same_words_pairs(texts))
@@ -485,7 +479,7 @@ def _link_texts(texts: list[str], threshold: float, seed: int) -> _TextLinks:
 
 
 def _same_words_pairs(texts: list[str]) -> tuple[IntArray, IntArray, FloatArray]:
-    """Pairs of texts with the same `_bag_of_words`, each with the first that has it, and their Jaccard index."""
+    """Return pairs of texts with the same `_bag_of_words`, each with the first that has it, and their Jaccard index."""
     keys = np.fromiter(
         (int.from_bytes(blake2b(_bag_of_words(text).encode("utf-8", "surrogatepass"), digest_size=8).digest()) for text in texts),
         np.uint64,
@@ -520,7 +514,7 @@ def _link_bucket(links: _TextLinks, bucket: _LSHBuckets, chosen: IntArray, sets:
 
 
 def _unlinked_entries(bucket: _LSHBuckets, labels: IntArray) -> NDArray[np.bool_]:
-    """The entries of buckets whose texts aren't all linked already."""
+    """Return the entries of buckets whose texts aren't all linked already."""
     starts = bucket.starts
     if not len(starts):
         return np.empty(0, bool)
@@ -543,7 +537,7 @@ def _compare_small_clusters(links: _TextLinks, chosen: IntArray, sets: ShingleSe
 
 
 def _find_partners(place: IntArray, links: _TextLinks) -> tuple[IntArray, FloatArray, NDArray[np.bool_]]:
-    """Each text's partner, overlap and whether it is the same; place: the different text that each one is."""
+    """Return each text's partner, overlap and whether it is the same. place: which different text each one is."""
     order = np.argsort(place, kind="stable")
     starts = np.searchsorted(place[order], np.arange(len(links.labels)))
     copies = np.diff(starts, append=len(place))

@@ -1,12 +1,8 @@
-"""Find likely label errors by confident learning (Northcutt, Jiang & Chuang, 2021), with stratified group folds.
+"""Find likely label errors by confident learning (Northcutt, Jiang & Chuang 2021, JAIR 70), with stratified group folds.
 
-Rows in folds, so that each is looked at by a model that has seen nothing of its group.
-
-Labels that are likely wrong, by confident learning (Northcutt, Jiang & Chuang 2021, JAIR 70): a queue for people, never a repair.
-
-A model that has not seen a row's group says how probable each answer is. It is counted as really another answer where the model is
-at least as sure of that one as it is on average of the rows that bear it (section 3.1). Where texts truly allow two answers, such
-doubt counts as well: what is told is what people should look at, and how much of it there is.
+A model that has not seen a row's group predicts the probability of each answer. A row is counted as really another answer where the model
+is at least as confident of that one as it is on average of the rows labelled so (section 3.1). Where texts truly allow two answers, such
+doubt counts as well. The result is a queue for people to review and an estimate of how many labels are wrong, never a correction.
 """
 
 from __future__ import annotations
@@ -28,11 +24,11 @@ from preceptor.types import Estimate, FloatArray, IntArray
 
 
 def stratified_group_folds(groups: Sequence[str] | None, labels: IntArray, *, count: int = 5, seed: int = 0) -> IntArray:
-    """The fold of each row, 0 … count−1, shape (n,): a group is in one fold, and each label is spread over all as its groups allow.
+    """Return the fold of each row, 0 … count−1, (n,): a group is in one fold, and each label is spread over all as its groups allow.
 
-    Groups of a label are dealt out from the largest to the smallest, there and back like cards, so that folds are of about one
-    size; a group of several labels counts as one of its commonest. The same seed gives the same folds. UserError for fewer groups
-    than folds.
+    Groups of a label are assigned from the largest to the smallest, back and forth over the folds, so that folds are of about one size; a
+    group of several labels counts as one of its most frequent. The same seed gives the same folds. Raises UserError for fewer groups than
+    folds.
     """
     code = as_clusters(groups, len(labels))
     group_count = int(code.max()) + 1 if len(code) else 0
@@ -52,7 +48,7 @@ def stratified_group_folds(groups: Sequence[str] | None, labels: IntArray, *, co
 
 
 def _most_common_labels(code: IntArray, labels: IntArray) -> IntArray:
-    """The commonest label of each group; of equals the first."""
+    """Return the most frequent label of each group, the first of equals."""
     width = int(labels.max()) + 1
     cells, counts = np.unique(code * width + labels, return_counts=True)
     group, label = np.divmod(cells, width)
@@ -62,15 +58,16 @@ def _most_common_labels(code: IntArray, labels: IntArray) -> IntArray:
 
 
 _UNINFORMATIVE = "the model tells these answers no better than always saying the commonest one: which labels are wrong, it can't say"
-_EASIEST_SHARE = 0.2  # of the rows that the model takes for an answer: with more, its own mistakes count; with fewer, few rows are left
+_EASIEST_SHARE = 0.2  # of the rows predicted as an answer: with more, the model's own mistakes count; with fewer, few rows are left
 RankMethod = Literal["margin", "self_confidence"]
 
 
 @dataclass(frozen=True, slots=True)
 class SuspectLabel:
-    """A row whose label is doubted: what people say and how sure they are (their posterior), what the model thinks and how sure it is.
+    """A row whose label is doubtful.
 
-    score: 0 to 1, from agreement to a sure contradiction.
+    score: 0 to 1, from agreement to a confident contradiction. given_label, given_probability: people's answer and their posterior.
+    predicted_label, predicted_probability: the model's. reason: this in words.
     """
 
     row: int
@@ -84,7 +81,7 @@ class SuspectLabel:
 
 @dataclass(frozen=True, slots=True)
 class LabelConfusion:
-    """Rows that are said to be one answer and are, as it seems, another. share: of the rows that are said to be `said`."""
+    """Rows labelled `given_label` that are likely `likely_label`. share: of the rows labelled so."""
 
     given_label: str
     likely_label: str
@@ -95,14 +92,13 @@ class LabelConfusion:
 
 @dataclass(frozen=True)
 class LabelErrors:
-    """What confident learning says of a set.
+    """The result of confident learning on a set.
 
-    score: of each row, 0 to 1, (n,); see `suspicion_scores`. order: all rows, the most suspicious first, (n,). wrong: the share of rows
-    whose most
-    probable answer is wrong, see `estimate_error_rate`. joint: share of rows, (k, k), by what is said (rows) and what it really seems
-    (columns);
-    its rows sum to the shares of answers. pairs: which answers are mistaken for which, the most frequent first. better: how much more
-    often the model is with people than the commonest answer would be; where that isn't shown to be above 0, its doubts mean nothing.
+    score: of each row, 0 to 1, (n,); see `suspicion_scores`. order: all rows, the most suspicious first, (n,). error_rate: the share of
+    rows whose most probable answer is wrong, see `estimate_error_rate`. joint: share of rows, (k, k), by given label (rows) and likely
+    label (columns); its rows sum to the shares of answers. confusions: which answers are mistaken for which, the most frequent first.
+    confident_labels: the likely label of each row, −1 for none. accuracy_gain: how much more often the model agrees with people than the
+    most frequent answer would; unless that is shown to be above 0, its doubts mean nothing.
     """
 
     answers: tuple[str, ...]
@@ -119,12 +115,12 @@ class LabelErrors:
 
     @property
     def informative(self) -> bool:
-        """Whether the model knows enough of these answers for its doubts to mean something."""
+        """Whether the model predicts these answers well enough for its doubts to mean something."""
         return self.accuracy_gain.low > 0
 
     @cached_property
     def suspects(self) -> tuple[SuspectLabel, ...]:
-        """The rows that are counted as wrong, the most suspicious first; none where the model knows too little."""
+        """The rows counted as wrong, the most suspicious first; none where the model is uninformative."""
         if not self.informative:
             return ()
         said = self._people.argmax(axis=1)
@@ -132,7 +128,7 @@ class LabelErrors:
         return tuple(self.suspect_at(int(row)) for row in self.order[wrong[self.order]])
 
     def suspect_at(self, row: int) -> SuspectLabel:
-        """Any row, and why it stands where it does in `order`."""
+        """Return any row with the reason for its place in `order`."""
         people, model = self._people[row], self._model[row]
         said, thought = int(people.argmax()), int(model.argmax())
         told = f"people say {self.answers[said]!r} ({format_percent(people[said])})"
@@ -159,11 +155,12 @@ def find_label_errors(
     rank: RankMethod = "margin",
     confidence: float = 0.95,
 ) -> LabelErrors:
-    """Which labels are likely wrong, how many, and which answers are mistaken for which.
+    """Estimate which labels are likely wrong, how many, and which answers are mistaken for which.
 
-    targets: the people's posterior (n, k), or the answers' numbers (n,). probabilities: a model's for the same rows, (n, k), each made
-    without the row's group. known: where the model had seen the row's answer at all, (n,) bool; other rows are left alone.
-    UserError where shapes don't fit or a row isn't a distribution.
+    targets: the people's posterior (n, k), or the answers' numbers (n,). probabilities: a model's for the same rows, (n, k), each predicted
+    without the row's group. groups: each row's, for intervals. known: whether the model had seen the row's answer at all, (n,) bool; other
+    rows are ignored. folds: of the model that predicted each row. rank: see `suspicion_scores`. Raises UserError where shapes don't fit or
+    a row isn't a distribution.
     """
     model = as_probabilities(probabilities)
     people = as_targets(targets, len(model), model.shape[1])
@@ -188,11 +185,11 @@ def find_label_errors(
 
 
 def suspicion_scores(people: FloatArray, model: FloatArray, rank: RankMethod = "margin") -> FloatArray:
-    """How far the model is from what people say, weighed by how sure they are; both (n, k), result (n,) in 0 … 1.
+    """Return how far the model is from people's answer, weighted by their certainty; both (n, k), result (n,) in 0 … 1.
 
-    "margin": of what the model gives the label and its strongest rival, the rival's part; where people are in two minds, an answer that
-    they lean to is no full rival, and the label's part is the model's for all that they say. "self_confidence": max q − Σ q p, with q the
-    people's posterior, which is 1 − p of the label where they are sure of it.
+    "margin": of what the model gives the label and its strongest rival, the rival's share; where people are undecided, an answer that they
+    lean to is no full rival, and the label's share is the model's for all their answers. "self_confidence": max q − Σ q p, with q the
+    people's posterior, which is 1 − p of the label where they are certain. Raises UserError for another rank.
     """
     most = people.max(axis=1)
     own = (people * model).sum(axis=1)
@@ -205,36 +202,37 @@ def suspicion_scores(people: FloatArray, model: FloatArray, rank: RankMethod = "
 
 
 def class_thresholds(people: FloatArray, model: FloatArray) -> FloatArray:
-    """How sure the model is on average of the rows that bear each answer, (k,) (eq. 2); above 1 for an answer that none bears."""
+    """Return the model's average confidence in the rows of each answer, (k,) (eq. 2); above 1 for an answer without rows."""
     borne = people.sum(axis=0)
     return np.where(borne > 0, (people * model).sum(axis=0) / np.maximum(borne, 1e-12), 2.0)
 
 
 def assign_confident_labels(people: FloatArray, model: FloatArray) -> IntArray:
-    """What each row really seems, (n,): of the answers that reach their threshold the most probable, −1 where none does (eq. 1)."""
+    """Return each row's likely label, (n,): the most probable of the answers that reach their threshold, −1 where none does (eq. 1)."""
     reach = model >= class_thresholds(people, model) - 1e-12
     best = np.where(reach, model, -1.0).argmax(axis=1)
     return np.where(reach.any(axis=1), best, -1).astype(np.int64)
 
 
 def confident_joint(said: IntArray, counted: IntArray, answers: int) -> FloatArray:
-    """Share of all rows, (k, k), by what is said and what it really seems, each row scaled to how often the answer is said (eq. 3)."""
+    """Return the share of all rows, (k, k), by given and likely label, each row scaled to how often the label is given (eq. 3)."""
     table = np.zeros((answers, answers))
     sure = counted >= 0
     np.add.at(table, (said[sure], counted[sure]), 1.0)
     unseen = table.sum(axis=1) == 0
-    table[unseen, unseen] = 1.0  # no row of it says anything: taken as right
+    table[unseen, unseen] = 1.0  # none of its rows has a likely label: taken as right
     share = np.bincount(said, minlength=answers) / len(said)
     return np.asarray(table / table.sum(axis=1, keepdims=True) * share[:, None])
 
 
 def estimate_error_rate(said: IntArray, model: FloatArray, groups: IntArray, fold: IntArray, *, confidence: float = 0.95) -> Estimate:
-    """The share of labels that are wrong, from the rows whose texts are the easiest: of each answer the fifth of which the model is surest.
+    """Estimate the share of wrong labels from the easiest texts: of each answer the fifth in which the model is most confident.
 
-    There a label that contradicts the model is at fault and not the model (anchor points: Liu & Tao 2016; Patrini et al. 2017), while the
-    confident joint counts a weak model's own mistakes. Labels of hard texts are taken to be wrong as often as those of easy ones; where
-    they are more often, this is too low. said (n,), model (n, k), groups and fold (n,) of rows that the model made without their fold: the
-    fifth is one of each fold, for where a fold holds more wrong labels than the others, the model that they taught is the surer.
+    There a label that contradicts the model is wrong rather than the model (anchor points: Liu & Tao 2016; Patrini et al. 2017), while the
+    confident joint counts a weak model's own mistakes. Labels of hard texts are assumed to be wrong as often as those of easy ones; where
+    they are wrong more often, this is too low. said (n,), model (n, k), groups and fold (n,) of rows predicted without their fold: the
+    fifth is taken within each fold, since where a fold holds more wrong labels than the others, the model trained on those is more
+    confident.
     """
     thought, sure = model.argmax(axis=1), model.max(axis=1)
     cell = fold * model.shape[1] + thought
@@ -251,7 +249,7 @@ def estimate_error_rate(said: IntArray, model: FloatArray, groups: IntArray, fol
 def _label_confusions(
     said: IntArray, counted: IntArray, answers: Sequence[str], groups: IntArray, confidence: float
 ) -> tuple[LabelConfusion, ...]:
-    """The answers that are mistaken for each other at least twice; intervals for the share of the rows of which something is known."""
+    """Return the answers mistaken for each other at least twice, with intervals for the share of the rows that have a likely label."""
     found: list[LabelConfusion] = []
     for one in np.unique(said[(counted >= 0) & (counted != said)]).tolist():
         rows = np.flatnonzero((counted >= 0) & (said == one))
@@ -269,7 +267,7 @@ def _label_confusion(said: str, really: str, count: int, share: Estimate) -> Lab
 
 
 def _accuracy_gain(said: IntArray, thought: IntArray, groups: IntArray, confidence: float) -> Estimate:
-    """How much more often the model gives the people's answer than saying the commonest one always would."""
+    """Estimate how much more often the model gives people's answer than the most frequent answer would."""
     right, common = said == thought, said == np.bincount(said).argmax()
     return compare_paired(right.astype(np.float64), common.astype(np.float64), clusters=groups, confidence=confidence)
 

@@ -1,13 +1,8 @@
-"""Test texts that training has seen: exact and near duplicates, long quotes, shared groups, and shared templates.
+"""Find test texts leaked into training: exact and near duplicates, long quotes, shared groups, and shared templates.
 
-What spoils training and evaluation: duplicates, leaks, empty and undecided rows.
-
-Test texts that training has seen: the same, nearly the same, or quoting it at length; and groups on both sides.
-
-Texts made from one template: the same words but for numbers, dates, names, or one place that is filled differently.
-
-Such texts may overlap far less than near duplicates do, and still a model that has seen one knows the other: a test set drawn from the
-same templates as training measures how well templates are remembered.
+Texts made from one template have the same words but for numbers, dates, names, or one place that is filled differently. They may overlap
+far less than near duplicates do, and still a model that has seen one knows the other: a test set from the same templates as training
+measures how well templates are remembered.
 """
 
 from __future__ import annotations
@@ -35,14 +30,14 @@ from preceptor.quality.duplicates import (
 from preceptor.types import IntArray
 
 _QUOTE_WORDS = 13  # words in a row: the contamination check of Brown et al. 2020 (GPT-3), appendix C
-_MAX_COMPARED = 64  # training texts of one cluster
+_MAX_COMPARED = 64  # training texts of one cluster that a test text is compared with
 
 
 class TextLeak(NamedTuple):
-    """A test text and the training text that gives it away.
+    """A test text and the training text that leaks it.
 
-    overlap: 1.0 for "exact"; the Jaccard index for "near" (it may lie below the threshold where further texts link the
-    two); for "quote" the share of the test text's runs of 13 words that stand in any training text.
+    overlap: 1.0 for "exact"; the Jaccard index for "near" (it may lie below the threshold where further texts link the two); for "quote"
+    the share of the test text's runs of 13 words that occur in any training text.
     """
 
     train_index: int
@@ -60,7 +55,7 @@ class GroupLeak(NamedTuple):
 
 
 def find_group_leaks(train_groups: Sequence[str | None], test_groups: Sequence[str | None]) -> list[GroupLeak]:
-    """Each test row whose group stands in training, in order; rows without a group (None or "") belong to nobody."""
+    """Return each test row whose group occurs in training, in order; rows without a group (None or "") are ignored."""
     first: dict[str, int] = {}
     for index, group in enumerate(train_groups):
         if group:
@@ -71,11 +66,11 @@ def find_group_leaks(train_groups: Sequence[str | None], test_groups: Sequence[s
 def find_leaks(
     train_texts: Sequence[str], test_texts: Sequence[str], *, threshold: float = 0.8, seed: int = 0, clusters: Sequence[int] | None = None
 ) -> list[TextLeak]:
-    """At most one leak for each test text, its gravest, in order of the test texts.
+    """Return at most one leak for each test text, the most serious, in order of the test texts.
 
-    Exact: the same `exact_key`. Near: in one cluster of `find_near_duplicates` over both sets. Quote: at least one run of
-    13 words in common, for texts that have as many; texts in scripts without spaces between words have none.
-    clusters: those of the training texts, then of the test texts, where they are known.
+    Exact: the same `exact_key`. Near: in one cluster of `find_near_duplicates` over both sets. Quote: at least one run of 13 words in
+    common, for texts that have as many; texts in scripts without spaces between words have none. clusters: those of the training texts,
+    then of the test texts, where they are known.
     """
     gravest = {leak.test_index: leak for leak in _exact_leaks(train_texts, test_texts)}
     rest = [index for index in range(len(test_texts)) if index not in gravest]
@@ -95,7 +90,7 @@ def _exact_leaks(train: Sequence[str], test: Sequence[str]) -> list[TextLeak]:
 
 
 def _near_leaks(train: Sequence[str], test: Sequence[str], rest: Sequence[int], cluster: Sequence[int]) -> Iterator[TextLeak]:
-    """Test texts of `rest` with training texts of their cluster, the nearest pairs first."""
+    """Yield test texts of `rest` with training texts of their cluster, the nearest pairs first."""
     texts = [*train, *test]
     members: defaultdict[int, list[int]] = defaultdict(list)
     for index, label in enumerate(cluster[: len(train)]):
@@ -123,7 +118,7 @@ def _quote_leaks(train: Sequence[str], test: Sequence[str]) -> list[TextLeak]:
 
 
 def _hash_runs(texts: Sequence[str]) -> tuple[HashArray, IntArray]:
-    """Every run of 13 words of every text, hashed, and the index of the text that it is from."""
+    """Return the hash of every run of 13 words of every text, and the index of its text."""
     split = [split_words(normalize_text(text)) for text in texts]
     long = np.array([index for index, text in enumerate(split) if len(text) >= _QUOTE_WORDS], np.int64)
     hashes, counts = hash_windows(*hash_words((split[index] for index in long), _QUOTE_WORDS), _QUOTE_WORDS)
@@ -134,27 +129,31 @@ TEMPLATE_SHARE = 0.2  # a cluster above this share of the rows is a template, no
 
 
 def cluster_duplicates(texts: Sequence[str]) -> tuple[list[int], int]:
-    """Duplicate cluster of each text; how many rows stand in a template, which is not tied together."""
+    """Return the duplicate cluster of each text, and how many rows belong to a template, which isn't kept together."""
     return separate_templates(texts, find_near_duplicates(texts).cluster.tolist())
 
 
 def separate_templates(texts: Sequence[str], near: Sequence[int]) -> tuple[list[int], int]:
+    """Split clusters that are templates into clusters of equal texts; return all clusters and how many rows belong to a template.
+
+    near: the cluster of each text. A template is a cluster above TEMPLATE_SHARE of the rows and of three rows or more.
+    """
     found = list(near)
     sizes = Counter(found)
     templates = {cluster for cluster, size in sizes.items() if size > max(TEMPLATE_SHARE * len(texts), 2)}
     in_template = [row for row, cluster in enumerate(found) if cluster in templates]
     for row, same in zip(in_template, find_near_duplicates([texts[row] for row in in_template], threshold=1.0).cluster, strict=True):
-        found[row] = len(texts) + int(same)  # rows of one template may part, but not two of the very same text
+        found[row] = len(texts) + int(same)  # rows of one template may be separated, but not two of the same text
     return found, len(in_template)
 
 
-_MAX_SLOT_WORDS = 3  # words that fill a free place
-_MIN_FRAME_WORDS = 7  # words of a frame with a free place: with fewer, people who never saw a template fill one too
-_MIN_FRAME_WORDS_WITH_VALUES = 4  # words of a frame whose places are only numbers, dates, names
-_MIN_FRAME_SHARE = 0.6  # of a text's words that its frame must hold
+_MAX_SLOT_WORDS = 3  # most words that fill a free slot
+_MIN_FRAME_WORDS = 7  # words of a frame with a free slot: shorter ones also arise without a template
+_MIN_FRAME_WORDS_WITH_VALUES = 4  # words of a frame whose slots are only numbers, dates, names
+_MIN_FRAME_SHARE = 0.6  # the least share of a text's words in its frame
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _DIGIT = re.compile(r"\d")
-_VALUE_SLOTS = {  # a sign that costs little, then the form; in this order: what one has taken the next doesn't see
+_VALUE_SLOTS = {  # a cheap pre-check, then the pattern; in this order: what one has replaced the next doesn't see
     "url": (re.compile(r"://|www\."), re.compile(r"\b(?:https?://|www\.)\S+")),
     "email": (re.compile("@"), re.compile(r"(?<![\w.+-])[\w.+-]++@[\w-]+(?:\.[\w-]+)+")),
     "date": (
@@ -179,8 +178,8 @@ _TOKEN_PATTERN = re.compile(r"\{\w+\}|\w+(?:['’]\w+)*")
 class TextTemplate:
     """Texts of one frame.
 
-    frame: its words, with {number}, {date}, {name} … where such values stand and {…} where up to three words vary.
-    rows: indices of the texts made from it, rising; at least as many different ones as was asked for.
+    frame: its words, with {number}, {date}, {name} … for such values and {…} where up to three words vary. rows: indices of the texts made
+    from it, rising; at least `at_least` of them differ.
     """
 
     frame: str
@@ -196,7 +195,7 @@ class TemplateLeak(NamedTuple):
 
 
 class _TemplateGroup(NamedTuple):
-    """Texts with one frame: that of the text `shown`, without the `length` words from `start` on; fixed: its words."""
+    """Texts with one frame: that of the text `shown`, without the `length` words from `start` on. fixed: how many words the frame has."""
 
     rows: IntArray
     fixed: int
@@ -206,9 +205,9 @@ class _TemplateGroup(NamedTuple):
 
 
 def delexicalize(text: str) -> str:
-    """The text's words in lower case, with `{number}`, `{date}`, `{time}`, `{name}`, `{email}` or `{url}` for such values.
+    """Return the text's words in lower case, with `{number}`, `{date}`, `{time}`, `{name}`, `{email}` or `{url}` for such values.
 
-    A name is a run of words in capitals that doesn't begin a sentence.
+    A name is a run of capitalised words that doesn't begin a sentence.
     """
     for slot, (sign, form) in _VALUE_SLOTS.items():
         if sign.search(text):
@@ -217,12 +216,12 @@ def delexicalize(text: str) -> str:
 
 
 def find_templates(texts: Sequence[str], *, at_least: int = 4) -> tuple[TextTemplate, ...]:
-    """Templates from which at least so many different texts were made, the largest first; a text is in one at most.
+    """Find templates from which at least `at_least` different texts were made, the largest first; a text is in at most one.
 
-    Either the same words, four or more, around differing values; or the same words, seven or more and three fifths of
-    the text, around one place of up to three words. What differs only in marks and case isn't different. People repeat
-    each other too: of the questions that customers of a bank wrote themselves (banking77), one in a hundred is taken
-    for one of a template ("how long does it take for a {…} to arrive"). UserError where `at_least` is below 2.
+    Either the same words, four or more, around differing values; or the same words, seven or more and three fifths of the text, around one
+    slot of up to three words. Differences in punctuation and case don't count. People repeat each other too: of the questions that
+    customers of a bank wrote themselves (banking77), one in a hundred is taken for one of a template ("how long does it take for a {…} to
+    arrive"). Raises UserError where `at_least` is below 2.
     """
     if at_least < 2:
         raise UserError(f"at_least is {at_least}; one text is no template", "4 is usual")
@@ -247,9 +246,9 @@ def find_templates(texts: Sequence[str], *, at_least: int = 4) -> tuple[TextTemp
 
 
 def find_template_leaks(train_texts: Sequence[str], test_texts: Sequence[str], *, at_least: int = 4) -> list[TemplateLeak]:
-    """Each test text from a template of `find_templates` over both sets that training has too, in order of the test texts.
+    """Return each test text from a template of `find_templates` over both sets that training has too, in order of the test texts.
 
-    Those that training has word for word are left to `leaks`.
+    Texts that training has word for word are left to `find_leaks`.
     """
     train = len(train_texts)
     known = {normalize_text(text) for text in train_texts}
@@ -262,14 +261,14 @@ def find_template_leaks(train_texts: Sequence[str], test_texts: Sequence[str], *
 
 
 def _first_of_each(texts: Sequence[str]) -> tuple[IntArray, IntArray]:
-    """The index of the first of each different text; which of these each text is."""
+    """Return the index of the first of each different text, and which of these each text is."""
     numbers: dict[str, int] = {}
     which = np.fromiter((numbers.setdefault(text, len(numbers)) for text in texts), np.int64, len(texts))
     return np.unique(which, return_index=True)[1], which
 
 
 def _groups_by_values(words: Sequence[list[str]], frame_of: IntArray, at_least: int) -> Iterator[_TemplateGroup]:
-    """Texts that are the same but for their values."""
+    """Yield groups of texts that differ only in their values."""
     order = np.argsort(frame_of, kind="stable")
     ends = np.cumsum(np.bincount(frame_of, minlength=len(words)))
     for frame, rows in enumerate(np.split(order, ends[:-1])):
@@ -279,7 +278,7 @@ def _groups_by_values(words: Sequence[list[str]], frame_of: IntArray, at_least: 
 
 
 def _groups_by_free_slot(words: Sequence[list[str]], frame_of: IntArray, at_least: int) -> Iterator[_TemplateGroup]:
-    """Texts that are the same but for their values and a run of words in one place."""
+    """Yield groups of texts that differ only in their values and a run of words in one place."""
     keys, owner, start, length, fixed = _candidate_slots(words)
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
@@ -297,10 +296,10 @@ def _groups_by_free_slot(words: Sequence[list[str]], frame_of: IntArray, at_leas
 
 
 def _candidate_slots(words: Sequence[list[str]]) -> tuple[HashArray, IntArray, IntArray, IntArray, IntArray]:
-    """Every run of up to three words that may be a place: (key of all around it, text, start, length, words around it).
+    """Return every run of up to three words that may be a slot: (key of all around it, text, start, length, words around it).
 
-    The key is made of two polynomials modulo 2**64, over the words before and over those after, so that a place filled
-    with fewer words has the same.
+    The key is made of two polynomials modulo 2**64, over the words before and over those after, so that it is the same for a slot filled
+    with fewer words.
     """
     tokens, lengths = hash_words(words, 1)
     counts = np.concatenate([[0], np.cumsum(np.fromiter((word[:1] == "{" for text in words for word in text), np.int64, len(tokens)))])

@@ -1,11 +1,4 @@
-"""Adjusted p-values, differences of shares and distances with their intervals, and figures as text.
-
-Which of many differences are more than chance: one level over all that was compared.
-
-Differences between two parts of a set, with intervals over groups of rows.
-
-Figures in words for people.
-"""
+"""Compute adjusted p-values, differences of shares and distances with their intervals, and format shares as text."""
 
 from __future__ import annotations
 
@@ -22,9 +15,10 @@ from preceptor.types import Estimate, FloatArray, IntArray
 
 
 def benjamini_hochberg(p_values: ArrayLike, tests: int | None = None) -> FloatArray:
-    """Adjusted p-values in the order given (Benjamini & Hochberg 1995): of those below q, a share of at most q is chance, in the mean.
+    """Return adjusted p-values in the order given (Benjamini & Hochberg 1995).
 
-    tests: how many were made, where those left out of `p_values` had a p of 1.
+    Selecting those below q, the expected false discovery rate is at most q. tests: how many were made, where those left out of `p_values`
+    had a p of 1.
     """
     p = np.asarray(p_values, dtype=np.float64)
     if not p.size:
@@ -37,7 +31,7 @@ def benjamini_hochberg(p_values: ArrayLike, tests: int | None = None) -> FloatAr
 
 
 def check_significance_level(level: float) -> float:
-    """`level` itself; UserError unless strictly between 0 and 1."""
+    """Return `level`. Raises UserError unless it is strictly between 0 and 1."""
     if not 0 < level < 1:
         raise UserError(f"level {level!r} is not between 0 and 1", "5 % is 0.05", where="level")
     return float(level)
@@ -48,14 +42,14 @@ _RESAMPLED_BLOCKS = 100
 
 
 def share_difference(is_so: FloatArray, here: Any, group: IntArray, *, confidence: float = 0.95) -> tuple[Estimate, float, float]:
-    """The difference of two shares, of rows `here` and of all others, and the two shares; is_so 0 or 1, (n,)."""
+    """Return the difference of two shares, of rows `here` and of all others, and the two shares. is_so: 0 or 1, (n,)."""
     return next(share_differences(is_so.astype(np.int64), here, group, [1], confidence=confidence))
 
 
 def share_differences(
     slot: IntArray, here: Any, group: IntArray, wanted: Iterable[int], *, confidence: float = 0.95
 ) -> Iterator[tuple[Estimate, float, float]]:
-    """For each slot of `wanted` the difference of its shares of the rows `here` and of all others, and the two shares.
+    """Yield for each slot of `wanted` the difference of its shares in the rows `here` and in all others, and the two shares.
 
     The interval is made of the two shares' own (Newcombe 1998, method 10), each over groups.
     """
@@ -74,19 +68,19 @@ def share_differences(
 def estimate_distance(
     here: Any, slot: IntArray, group: IntArray, distance: Callable[[FloatArray], FloatArray], *, null: FloatArray, name: str, seed: int = 0
 ) -> Estimate:
-    """A distance between rows `here` and all others, from tables (…, 2, slots), with an interval.
+    """Estimate a distance between rows `here` and all others, from tables (…, 2, slots), with an interval.
 
-    A distance is never below 0 and grows by noise alone; what it is under chance (`null`, draws) says by how much: in the mean of squares,
-    d² = true² + noise². Drawn anew, groups add as much noise again, which is taken off as well.
+    A distance is never below 0 and grows by noise alone; its values under chance (`null`) show by how much: in mean square, d² = true² +
+    noise². Resampling groups adds as much noise again, which is subtracted as well.
     """
     table, draws, units = _bootstrap_tables(here, slot, group, seed)
     seen, drawn = float(distance(table)[0]), distance(draws)[:, 0]
     noise = float((null**2).mean())
     value = _subtract_noise(seen, noise)
     half = 1.96 * float(drawn.std(ddof=1))
-    steeper = seen / max(value, np.sqrt(noise), 1e-12)  # by the delta method, as noise is taken off
+    steeper = seen / max(value, np.sqrt(noise), 1e-12)  # by the delta method, since noise is subtracted
     low = 0.0 if seen <= float(np.quantile(null, 0.95)) else min(max(value - half * steeper, 0.0), value)
-    high = min(seen + half, 1.0)  # noise may also have cancelled some of it: nothing is taken off here
+    high = min(seen + half, 1.0)  # noise may also have cancelled some of it: nothing is subtracted here
     return Estimate(value, low, high, units, f"{name}; groups drawn anew, noise taken off")
 
 
@@ -95,9 +89,9 @@ def _subtract_noise(seen: float, noise: float) -> float:
 
 
 def _bootstrap_tables(here: Any, slot: IntArray, group: IntArray, seed: int) -> tuple[FloatArray, FloatArray, int]:
-    """The table of both sides (2, slots); tables (replicates, 2, slots) with units drawn anew from each side; how many units there are.
+    """Return the table of both sides (2, slots); resampled tables (replicates, 2, slots); and the number of units.
 
-    Where there are many, units are thrown into 100 blocks a side at random, and blocks are drawn: as much spread, in a table that is small.
+    Where there are many units, they are put into 100 random blocks a side, and blocks are resampled: the same spread from a small table.
     """
     width, rng = int(slot.max()) + 1, np.random.default_rng(seed)
     unit, code = np.unique(group * 2 + here, return_inverse=True)
@@ -124,7 +118,7 @@ def _share_estimate(is_so: FloatArray, codes: IntArray, confidence: float) -> Es
 
 
 def format_percent(share: float) -> str:
-    """A share as percent, without a false 0 or 100."""
+    """Format a share as percent, never rounding to 0 or 100."""
     if 0 < share < 0.005:
         return "under 1 %"
     if 0.995 <= share < 1:
@@ -133,5 +127,5 @@ def format_percent(share: float) -> str:
 
 
 def format_estimate(share: Estimate) -> str:
-    """A share with its interval: "78 %, 62 % to 88 %"."""
+    """Format a share with its interval: "78 %, 62 % to 88 %"."""
     return f"{format_percent(share.value)}, {format_percent(share.low)} to {format_percent(share.high)}"

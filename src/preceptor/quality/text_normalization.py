@@ -1,6 +1,6 @@
-"""Texts as rules see them: what only looks different is made alike, and each place is still known in the text as it was written.
+"""Normalize texts for rules: what only looks different becomes equal, and each place is still known in the original text.
 
-plain    all kinds of space are one space, words broken at a line's end are whole, quotes and dashes are ASCII, letters in their
+plain    all kinds of space are one space, words broken at a line's end are joined, quotes and dashes are ASCII, letters in their
          usual width, nothing invisible, no Markdown emphasis
 folded   plain, in lower case, without accents, letters of other scripts that look Latin made Latin
 """
@@ -29,19 +29,19 @@ _SPACES_PATTERN = re.compile(r" {2,}")
 
 @dataclass(frozen=True)
 class NormalizedText:
-    """A text made alike, and where each of its characters stood: character k came from starts[k] up to ends[k]."""
+    """A normalized text with the original place of each of its characters: character k came from starts[k] up to ends[k]."""
 
     text: str
     starts: Sequence[int]
     ends: Sequence[int]
 
     def original_span(self, start: int, end: int) -> tuple[int, int]:
-        """A place in this text as a place in the text as it was written."""
+        """Return the place in the original text of a place in this one."""
         return (self.starts[start], self.ends[end - 1]) if end > start else (self.starts[start], self.starts[start])
 
 
 def normalize_characters(text: str) -> NormalizedText:
-    """A text without what only looks different; capitals and accents stay."""
+    """Return a text as plain: without differences that aren't visible; capitals and accents stay."""
     pieces, starts, ends = list[str](), list[int](), list[int]()
     at = 0
     for found in _SPECIAL_PATTERN.finditer(text):
@@ -49,7 +49,7 @@ def normalize_characters(text: str) -> NormalizedText:
         at = found.end()
         replaced = _replacement(found)
         if replaced == " " and pieces and pieces[-1].endswith(" "):
-            continue  # a space made of something odd, beside another
+            continue  # another space follows one already there
         pieces.append(replaced)
         starts += [found.start()] * len(replaced)
         ends += [at] * len(replaced)
@@ -58,19 +58,19 @@ def normalize_characters(text: str) -> NormalizedText:
 
 
 def fold_characters(seen: NormalizedText) -> NormalizedText:
-    """A plain text in lower case, without accents and look-alikes."""
+    """Return a plain text as folded: in lower case, without accents and look-alikes."""
     if seen.text.isascii():
         return NormalizedText(seen.text.lower(), seen.starts, seen.ends)
     return _collapse_spaces(_map_letters(seen, fold_letter))  # an accent on its own leaves nothing between two spaces
 
 
 def fold_term(text: str) -> str:
-    """A term as `fold_characters` shows it."""
+    """Return a term as `fold_characters` gives it."""
     return fold_characters(normalize_characters(text)).text
 
 
 def fold_letter(letter: str) -> str:
-    """One letter in lower case, without accents, and Latin if it looks so."""
+    """Return a letter in lower case, without accents, and as Latin if it looks so."""
     if letter.isascii():
         return letter.lower()
     bare = "".join(part for part in unicodedata.normalize("NFD", letter.casefold()) if not unicodedata.combining(part))
@@ -95,7 +95,7 @@ def _copy_characters(text: str, start: int, end: int, pieces: list[str], starts:
 
 
 def _collapse_spaces(seen: NormalizedText) -> NormalizedText:
-    """Runs of spaces that came together only now, as when something invisible stood between them."""
+    """Collapse runs of spaces that normalization created, as when something invisible stood between them."""
     if "  " not in seen.text:
         return seen
     keep = [k for k, letter in enumerate(seen.text) if letter != " " or k == 0 or seen.text[k - 1] != " "]

@@ -1,6 +1,6 @@
-"""Kinds of questions, one a file: what may be answered, and how an answer is checked.
+"""Define the kinds of questions, one per module: what may be answered, and how an answer is checked.
 
-A kind names its agreement level and default aggregator as strings, so that this room needs neither.
+A kind names its agreement level and default aggregator as strings, so that this package imports neither.
 """
 
 from __future__ import annotations

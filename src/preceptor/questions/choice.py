@@ -1,4 +1,4 @@
-"""`choice`: exactly one of the options."""
+"""Define the kind `choice`: exactly one of the options."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 from preceptor.errors import UserError
 from preceptor.questions.field_validation import check_distinct_texts, check_setting_names, single_value
-from preceptor.questions.kind import kinds
+from preceptor.questions.kind import QuestionKind, kinds
 from preceptor.registry import suggest_name
 from preceptor.types import Question
 
 
-class ChoiceKind:
-    """One of the options, named by its text. Settings: none."""
+class ChoiceKind(QuestionKind):
+    """A question whose answer is one of the options, given by its text. Settings: none."""
 
     level = "nominal"
     aggregator = "auto"

@@ -1,4 +1,4 @@
-"""`claims`: what a response claims, each claim supported, contradicted or not found against the sources shown."""
+"""Define the kind `claims`: a response's claims, each supported, contradicted or not found in the sources shown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from preceptor.questions.field_validation import (
     parse_text,
     parse_whole_number,
 )
-from preceptor.questions.kind import kinds
+from preceptor.questions.kind import QuestionKind, kinds
 from preceptor.questions.spans import parse_span_bounds
 from preceptor.types import ComposedConsensus, Question
 
@@ -23,11 +23,12 @@ VERDICTS = ("supported", "contradicted", "not_found")
 MAX_CLAIMS = 1_000  # claims in one answer
 
 
-class ClaimsKind:
-    """A list of claims, each with "verdict" (supported, contradicted, not_found) and "source" (an index into the sources, or null).
+class ClaimsKind(QuestionKind):
+    """A question whose answer is a list of claims, each with a verdict on it.
 
-    A claim is {"claim": its number from 0} where the item names its claims, each of which needs a verdict. Else people split
-    the response: {"start", "end"} (code points of it, the end exclusive), or {"claim": a text}. Settings: none.
+    A claim has "verdict" (supported, contradicted or not_found), "source" (an index into the sources, or null), and either {"claim": its
+    number from 0}, where the item names its claims, each of which needs a verdict; or, where the annotators split the response into claims,
+    {"start", "end"} (code points of the response, the end exclusive) or {"claim": a text}. Settings: none.
     """
 
     level = "claims"
@@ -90,7 +91,7 @@ class ClaimsKind:
 
 
 def response_text(content: Mapping[str, Any]) -> str:
-    """The text whose claims are looked at: the completion, else the text."""
+    """Return the text whose claims are checked: the completion, else the text."""
     return str(content.get("completion", content.get("text", "")))
 
 
@@ -115,7 +116,7 @@ def _parse_claim(given: Any, what: str) -> dict[str, Any]:
 
 
 def _claim_key(claim: Mapping[str, Any]) -> Any:
-    """What tells a claim from the answer's others: its number, its text, or (start, end)."""
+    """Return what identifies a claim among the others of an answer: its number, its text, or (start, end)."""
     return claim["claim"] if "claim" in claim else (claim["start"], claim["end"])
 
 

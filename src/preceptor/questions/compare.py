@@ -1,4 +1,4 @@
-"""`compare`: which of two or more responses is best, shown blind and in an order that is recorded."""
+"""Define the kind `compare`: which of two or more responses is best, shown blind and in an order that is recorded."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from preceptor.questions.field_validation import (
     parse_text,
     single_value,
 )
-from preceptor.questions.kind import kinds
+from preceptor.questions.kind import QuestionKind, kinds
 from preceptor.types import Question
 
 TIE = "tie"
 
 
-class CompareKind:
-    """{"winner": index into the item's responses or "tie", "order": the indices as shown or null, "reasons": text}.
+class CompareKind(QuestionKind):
+    """A question whose answer is the best of the item's responses.
 
-    The winner is the response's own index, wherever it was shown. Settings: `responses` (2), `ties` (true), and `reasons`
-    (false: whether the page asks for them). Options may name the places of the page, for example ["left", "right"].
+    The answer is {"winner": index into the item's responses or "tie", "order": the indices as shown or null, "reasons": text}. The winner
+    is the response's own index, wherever it was shown. Settings: `responses` (2), `ties` (true), and `reasons` (false: whether the page
+    asks for them). Options may name the places of the page, for example ["left", "right"].
     """
 
     level = "nominal"
@@ -51,7 +52,7 @@ class CompareKind:
 
     def parse(self, question: Question, answer: Any) -> dict[str, Any]:
         if not isinstance(answer, Mapping):
-            answer = {"winner": answer}  # a lone winner stands for itself
+            answer = {"winner": answer}  # a winner alone is accepted too
         given = parse_table(answer, f"an answer to {question.name!r}", "winner", "order", "reasons")
         winner = self._winner(question, given.get("winner"))
         order = parse_order(given.get("order"), question.settings["responses"], "order")

@@ -1,8 +1,7 @@
-"""Validate what kinds of questions have in common: form fields, texts, numbers, orders, settings and options.
+"""Validate what several kinds of questions have in common, in answers and in definitions.
 
-What the answers of several kinds have in common: fields of a form, texts that can be stored, whole numbers, orders.
-
-What the definitions of several kinds have in common: checked settings, and options that are distinct texts.
+Answers: fields of a form, texts that can be stored, whole numbers, orders. Definitions: settings, and options that are distinct texts.
+Every function raises UserError for what it refuses.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ FormFields = Mapping[str, Sequence[str]]
 
 
 def single_value(fields: FormFields, name: str) -> str | None:
-    """The one value of a field; None where it wasn't posted. Lines end as they do everywhere but in forms."""
+    r"""Return the one value of a form field; None where it wasn't posted. A form's line ends \r\n become \n."""
     values = fields.get(name) or ()
     if len(values) > 1:
         raise UserError(f"{name!r} was posted {len(values)} times", "choose one")
@@ -32,7 +31,7 @@ def single_value(fields: FormFields, name: str) -> str | None:
 
 
 def numbered_values(fields: FormFields, name: str) -> dict[int, str]:
-    """The values of name.0, name.1, … by their numbers."""
+    """Return the values of name.0, name.1, … by their numbers, in order."""
     found = {}
     for field in fields:
         _, dot, number = field.partition(".")
@@ -44,7 +43,7 @@ def numbered_values(fields: FormFields, name: str) -> dict[int, str]:
 
 
 def parse_json_field(fields: FormFields, name: str) -> Any:
-    """A field that holds JSON; None where it wasn't posted or is empty."""
+    """Return the value of a form field that holds JSON; None where it wasn't posted or is empty."""
     text = single_value(fields, name)
     if text is None or not text.strip():
         return None
@@ -55,7 +54,7 @@ def parse_json_field(fields: FormFields, name: str) -> Any:
 
 
 def parse_text(value: Any, what: str) -> str:
-    """A text that can be stored and shown; UserError names what it is."""
+    """Return a text that can be stored and shown; raises UserError that names it by `what`."""
     if not isinstance(value, str):
         raise UserError(f"{what} must be a text, not {type(value).__name__} ({value!r:.60})")
     if len(value) > MAX_TEXT_LENGTH:
@@ -70,7 +69,7 @@ def parse_text(value: Any, what: str) -> str:
 
 
 def parse_whole_number(value: Any, what: str) -> int:
-    """A whole number from 0 up, also as text; UserError names what it is."""
+    """Return a whole number from 0 up, also given as text; raises UserError that names it by `what`."""
     if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit() and len(value.strip()) < 10:
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < MAX_WHOLE_NUMBER:
@@ -79,7 +78,7 @@ def parse_whole_number(value: Any, what: str) -> int:
 
 
 def parse_order(value: Any, count: int, what: str) -> list[int] | None:
-    """A permutation of 0 … count − 1 as a list, or as the text "1,0"; None where there is none."""
+    """Return a permutation of 0 … count − 1 as a list, also given as the text "1,0"; None where there is none."""
     if value is None or value == "":
         return None
     parts = value.split(",") if isinstance(value, str) else value
@@ -92,7 +91,7 @@ def parse_order(value: Any, count: int, what: str) -> list[int] | None:
 
 
 def parse_table(value: Any, what: str, *names: str) -> Mapping[str, Any]:
-    """A table (dict) with no other names than these."""
+    """Return a table (dict); raises UserError where it is none or has other names than these."""
     if not isinstance(value, Mapping):
         raise UserError(f"{what} must be a table, not {value!r:.60}", f"with {', '.join(names)}")
     if unknown := sorted(map(str, set(value) - set(names))):
@@ -101,7 +100,7 @@ def parse_table(value: Any, what: str, *names: str) -> Mapping[str, Any]:
 
 
 def item_responses(content: Mapping[str, Any], count: int) -> Sequence[str]:
-    """The item's responses; UserError unless there are just so many."""
+    """Return the item's responses; raises UserError unless there are exactly `count`."""
     responses: Sequence[str] = content.get("responses") or ()
     if len(responses) != count:
         has = f"{len(responses)} responses" if responses else "no responses"
@@ -110,14 +109,14 @@ def item_responses(content: Mapping[str, Any], count: int) -> Sequence[str]:
 
 
 def check_setting_names(question: Question, *names: str) -> None:
-    """UserError for a setting that this kind doesn't have."""
+    """Raise UserError for a setting that this kind doesn't have."""
     if unknown := sorted(map(str, set(question.settings) - set(names))):
         hint = f"settings: {', '.join(names)}" if names else f"a {question.kind} has no settings"
         raise UserError(f"a {question.kind} has no setting {unknown[0]!r}{suggest_name(unknown[0], names)}", hint)
 
 
 def boolean_setting(question: Question, name: str, default: bool) -> bool:
-    """A setting that is true or false."""
+    """Return a setting that is true or false; `default` where it isn't given."""
     value = question.settings.get(name, default)
     if not isinstance(value, bool):
         raise UserError(f"{name} is true or false, not {value!r}")
@@ -125,7 +124,7 @@ def boolean_setting(question: Question, name: str, default: bool) -> bool:
 
 
 def integer_setting(question: Question, name: str, default: Any, *, least: int, most: int) -> Any:
-    """A setting that is a whole number from `least` to `most`; `default` where it isn't given."""
+    """Return a setting that is a whole number from `least` to `most`; `default` where it isn't given."""
     value = question.settings.get(name)
     if value is None:
         return default
@@ -135,7 +134,7 @@ def integer_setting(question: Question, name: str, default: Any, *, least: int, 
 
 
 def check_distinct_texts(options: Sequence[Any], whose: str, *, least: int) -> None:
-    """UserError unless there are at least `least` options, each a text that isn't empty, and none of them twice."""
+    """Raise UserError unless there are at least `least` options, each a text that isn't empty, and no two alike."""
     if len(options) < least:
         number = "one option" if least == 1 else "two options" if least == 2 else f"{least} options"
         raise UserError(f"{whose} needs at least {number}", 'options = ["yes", "no"]')
@@ -146,6 +145,6 @@ def check_distinct_texts(options: Sequence[Any], whose: str, *, least: int) -> N
 
 
 def check_no_options(question: Question) -> None:
-    """UserError where a kind that has no options is given some."""
+    """Raise UserError where a kind that has no options is given some."""
     if question.options:
         raise UserError(f"a {question.kind} has no options, not {list(question.options)!r:.60}", "leave them out")

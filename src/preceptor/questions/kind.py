@@ -1,4 +1,4 @@
-"""The contract of a question kind, and the registry of kinds."""
+"""Define the contract of a question kind, the registry of kinds, and how a question is defined from a question file."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ MAX_QUESTION_NAME_LENGTH = 200
 
 
 class QuestionKind(Protocol):
-    """What one kind of question knows about its answers.
+    """The contract of a question kind: what it knows about its answers.
 
-    level: how its agreement is measured (see `preceptor.consensus.agreement`).
-    aggregator: the name of its default aggregator.
-    needs_item: whether an answer can be wrong for one item and right for another, so that `check` must see the content.
+    level: how its agreement is measured (see `preceptor.consensus.agreement`). aggregator: the name of its default aggregator. needs_item:
+    whether an answer can be wrong for one item and right for another, so that `check` must see the content.
     """
 
     level: str
@@ -25,43 +24,43 @@ class QuestionKind(Protocol):
     needs_item: bool
 
     def define(self, question: Question) -> Question:
-        """The question with its options and settings checked and completed; UserError says what is wrong."""
+        """Return the question with its options and settings checked and completed; raises UserError that says what is wrong."""
         ...
 
     def parse(self, question: Question, answer: Any) -> Any:
-        """The answer in its one stored form (a JSON value); UserError says why it isn't one."""
+        """Return the answer in its one stored form (a JSON value); raises UserError that says why it isn't one."""
         ...
 
     def read_form(self, question: Question, fields: Mapping[str, Sequence[str]]) -> Any:
-        """What a form posted, as `parse` takes it: names of fields -> their values. UserError where a field can't be read."""
+        """Return what a form posted (field name -> values) as `parse` takes it; raises UserError where a field can't be read."""
         ...
 
     def check(self, question: Question, answer: Any, content: Mapping[str, Any]) -> None:
-        """UserError where a parsed answer speaks of what isn't in the item: text past its end, a response that isn't there."""
+        """Raise UserError where a parsed answer refers to what isn't in the item: text past its end, a response that doesn't exist."""
         ...
 
     def vote(self, question: Question, answer: Any) -> Hashable:
-        """A parsed answer, or a known one from `parse_consensus`, as the aggregator takes it."""
+        """Return a parsed answer, or a known one from `parse_consensus`, as the aggregator takes it."""
         ...
 
     def to_consensus_answer(self, question: Question, answer: Any) -> Any:
-        """What a consensus that rests on this answer alone comes to: the answer itself, or the class of a scale that it falls in."""
+        """Return the consensus that this answer alone gives: the answer itself, or the class of a scale that it falls into."""
         ...
 
     def possible_votes(self, question: Question) -> tuple[Any, ...] | None:
-        """All votes that there can be, in order; None where they are too many to name."""
+        """Return all possible votes, in order; None where they can't be listed."""
         ...
 
     def answers(self, question: Question) -> tuple[Any, ...]:
-        """What a consensus may come to: the columns of its posterior."""
+        """Return what a consensus may be: the columns of its posterior."""
         ...
 
     def parse_consensus(self, question: Question, answer: Any) -> Any:
-        """A known answer (gold), checked against `answers`; UserError says why it isn't one."""
+        """Return a known answer (gold), checked against `answers`; raises UserError that says why it isn't one."""
         ...
 
     def aggregator_options(self, question: Question) -> dict[str, Any]:
-        """What the default aggregator must know of the question."""
+        """Return what the default aggregator must know of the question, as its keyword arguments."""
         ...
 
 
@@ -75,7 +74,11 @@ kinds: Registry[QuestionKind] = Registry(
 
 
 def define_question(values: Mapping[str, Any], *, where: str = "") -> Question:
-    """A checked Question from the fields of a question file: name, kind, options, instructions, settings."""
+    """Return a checked Question from the fields of a question file.
+
+    values: name, kind, options, instructions, settings, follows, skills. Raises UserError, at `where`, for what is missing, unknown or
+    wrong.
+    """
     known = {"name", "kind", "options", "instructions", "settings", "follows", "skills"}
     if unknown := sorted(set(values) - known):
         raise UserError(f"a question has no field {unknown[0]!r}", f"fields: {', '.join(sorted(known))}", where=where)
@@ -106,14 +109,14 @@ def define_question(values: Mapping[str, Any], *, where: str = "") -> Question:
 
 
 def is_follow_up_asked(question: Question, after: Any) -> bool:
-    """Whether a question that follows another is asked after this answer to it: one of its answers, or holding one."""
+    """Return whether a question that follows another is asked after this answer to it: one of its answers, or a list holding one."""
     if question.follows is None or not (answers := question.follows.get("answers")):
         return True
     return any(part in answers for part in (after if isinstance(after, list) else [after]))
 
 
 def check_follow_up(question: Question, others: Mapping[str, Question]) -> None:
-    """UserError unless `question` can follow the one that it names: it is there, is asked by itself, and has those answers."""
+    """Raise UserError unless `question` can follow the one that it names: it exists, follows none itself, and has those answers."""
     wanted = question.follows or {}
     first = others.get(wanted["question"])
     if first is None:

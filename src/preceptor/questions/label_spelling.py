@@ -1,4 +1,4 @@
-"""Labels that differ only in capitals or spaces: which spellings a file holds of one label, and answers taken for the option they spell."""
+"""Find labels that differ only in capitals or spaces: group their spellings, merge them, and match answers to options."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ LABEL_KINDS = ("choice", "multilabel")  # whose answers are options, by their te
 
 
 def normalize_label(label: str) -> str:
-    """Return what a label's spellings have in common: NFKC, casefolded, its runs of white space one space, none at its ends."""
+    """Return the common form of a label's spellings: NFKC, casefolded, runs of white space as one space, none at the ends."""
     return " ".join(unicodedata.normalize("NFKC", label).casefold().split())
 
 
 def group_spellings(labels: Mapping[str, int]) -> dict[str, dict[str, int]]:
-    """Find labels that are written in several ways, from how often each spelling occurs.
+    """Group labels that are written in several ways, from how often each spelling occurs.
 
-    The most frequent spelling (of equals the first) of each, without outer spaces -> all its spellings with their counts.
+    Returns the most frequent spelling of each (of equally frequent ones the first), without outer spaces -> all its spellings with their
+    counts.
     """
     groups: dict[str, dict[str, int]] = {}
     for label, count in labels.items():
@@ -29,18 +30,18 @@ def group_spellings(labels: Mapping[str, int]) -> dict[str, dict[str, int]]:
 
 
 def describe_spellings(groups: Mapping[str, Mapping[str, int]]) -> str:
-    """Describe groups in one line: `bearish (bearish 120, Bearish 80), …`."""
+    """Describe groups of spellings in one line: `bearish ('bearish' 120, 'Bearish' 80); …`."""
     return "; ".join(f"{label} ({', '.join(f'{each!r} {count:,}' for each, count in group.items())})" for label, group in groups.items())
 
 
 def merge_spellings(labels: Mapping[str, int]) -> list[str]:
-    """List each label once, in the order of their first spelling, by its most frequent spelling without outer spaces."""
+    """Return each label once, in the order of its first spelling, by its most frequent spelling without outer spaces."""
     chosen = {normalize_label(label): label for label in group_spellings(labels)}
     return list(dict.fromkeys(chosen.get(normalize_label(label), " ".join(label.split())) for label in labels))
 
 
 def match_answer_to_options(question: Question, answer: Any) -> Any:
-    """Replace labels by the options that they spell in other capitals or spaces; what spells none, or several, stays as it is."""
+    """Replace labels by the option that each spells in other capitals or spaces; one that matches none or several stays as it is."""
     if question.kind not in LABEL_KINDS:
         return answer
     if isinstance(answer, str):

@@ -1,4 +1,4 @@
-"""`multilabel`: any of the options, none of them too."""
+"""Define the kind `multilabel`: any number of the options, including none."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from typing import Any
 
 from preceptor.errors import UserError
 from preceptor.questions.field_validation import check_distinct_texts, check_setting_names, integer_setting
-from preceptor.questions.kind import kinds
+from preceptor.questions.kind import QuestionKind, kinds
 from preceptor.registry import suggest_name
 from preceptor.types import Question
 
 
-class MultilabelKind:
-    """A list of options, in the question's order. Settings: `minimum` and `maximum`, how many may be chosen (any number)."""
+class MultilabelKind(QuestionKind):
+    """A question whose answer is a list of options, in the question's order.
+
+    Settings: `minimum` and `maximum`, how many may be chosen (any number).
+    """
 
     level = "sets"
     aggregator = "multilabel"
@@ -30,7 +33,7 @@ class MultilabelKind:
 
     def parse(self, question: Question, answer: Any) -> list[str]:
         if isinstance(answer, str):
-            answer = [answer]  # a lone label stands for itself
+            answer = [answer]  # a label alone is accepted too
         if not isinstance(answer, list | tuple | set | frozenset):
             raise UserError(f"an answer to {question.name!r} is a list of labels, not {answer!r:.60}", _labels(question))
         for label in answer:

@@ -1,4 +1,4 @@
-"""`rank`: all responses from best to worst."""
+"""Define the kind `rank`: all responses from best to worst."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from preceptor.questions.field_validation import (
     parse_whole_number,
     single_value,
 )
-from preceptor.questions.kind import kinds
+from preceptor.questions.kind import QuestionKind, kinds
 from preceptor.types import ComposedConsensus, Question
 
 
-class RankKind:
-    """{"order": indices into the item's responses, best first, "shown": the indices as shown or null}.
+class RankKind(QuestionKind):
+    """A question whose answer is an order of the item's responses.
 
-    Also taken: the order alone, and {"places": the place from 1 of each response}. Settings: `responses` (3).
+    The answer is {"order": indices into the item's responses, best first, "shown": the indices as shown or null}. Also accepted: the order
+    alone, and {"places": the place from 1 of each response}. Settings: `responses` (3).
     """
 
     level = "ranks"
@@ -78,7 +79,7 @@ class RankKind:
 
 
 def _order_from_places(places: Any, count: int) -> list[int]:
-    """The order that places (of each response, from 1) stand for; UserError names a place that is missing or given twice."""
+    """Return the order that the places (of each response, from 1) give; raises UserError for a place that is missing or given twice."""
     if not isinstance(places, list | tuple) or len(places) != count:
         raise UserError(f"places must be a list of {count} places, one a response, not {places!r:.60}")
     holders: dict[int, int] = {}

@@ -1,7 +1,7 @@
-"""`rating`: a point on a scale of equally spaced numbers.
+"""Define the kind `rating`: a point on a scale of equally spaced numbers.
 
-What people mean by a rating is often a class of it (negative, neutral, positive). `cuts` divide the
-scale into such classes and `labels` name them; without cuts each point of the scale is its own class.
+A rating often matters only by its class (negative, neutral, positive). `cuts` divide the scale into such classes and `labels` name them;
+without cuts each point of the scale is its own class.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Any
 
 from preceptor.errors import UserError
 from preceptor.questions.field_validation import check_setting_names, single_value
-from preceptor.questions.kind import kinds
+from preceptor.questions.kind import QuestionKind, kinds
 from preceptor.types import Question
 
 
-class RatingKind:
-    """A point of the scale in `options`, for example [1, 2, 3, 4, 5].
+class RatingKind(QuestionKind):
+    """A question whose answer is a point of the scale in `options`, for example [1, 2, 3, 4, 5].
 
-    Settings: `cuts` (rising numbers inside the scale) and `labels` (one more than cuts) make classes of the
-    mean rating; a mean exactly on a cut belongs to the class nearer the middle of the scale. `panel` is the
-    number of people whose mean counts as the truth; without it, it is the mean of everybody.
+    Settings: `cuts` (rising numbers inside the scale) and `labels` (one more than cuts) make classes of the mean rating; a mean exactly on
+    a cut belongs to the class nearer the middle of the scale. `panel` is the number of annotators whose mean counts as the truth; without
+    it, it is the mean of everybody.
     """
 
     level = "interval"

@@ -1,4 +1,4 @@
-"""`spans`: passages of the text, each with a label."""
+"""Define the kind `spans`: passages of the text, each with a label."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from preceptor.questions.field_validation import (
     parse_table,
     parse_whole_number,
 )
-from preceptor.questions.kind import kinds
+from preceptor.questions.kind import QuestionKind, kinds
 from preceptor.registry import suggest_name
 from preceptor.types import ComposedConsensus, Question, render_content
 
 MAX_SPANS = 10_000  # spans in one answer
 
 
-class SpansKind:
-    """A list of {"start", "end", "label"}, sorted: Unicode code points of the item's text, the end exclusive; labels are the options.
+class SpansKind(QuestionKind):
+    """A question whose answer is a list of labelled passages of the item's text.
 
+    The answer is a sorted list of {"start", "end", "label"}: Unicode code points of the text, the end exclusive; labels are the options.
     Settings: `overlap` (false: no two spans may overlap).
     """
 
@@ -90,7 +91,7 @@ class SpansKind:
 
 
 def parse_span_bounds(table: Mapping[str, Any], what: str) -> tuple[int, int]:
-    """The start and end of a passage; UserError unless it holds a character at least."""
+    """Return the start and end of a passage; raises UserError, naming it by `what`, unless it holds at least one character."""
     start, end = (parse_whole_number(table.get(edge), f"the {edge} of {what}") for edge in ("start", "end"))
     if start >= end:
         raise UserError(f"{what} ends at {end}, before it has begun at {start}", "the end is the place after the last character")

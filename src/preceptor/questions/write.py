@@ -1,4 +1,4 @@
-"""`write`: an ideal answer in one's own words, or a model's answer corrected; the edit is kept."""
+"""Define the kind `write`: an ideal answer in the annotator's own words, or a corrected answer of a model; the edit is kept."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from preceptor.questions.field_validation import (
     parse_text,
     single_value,
 )
-from preceptor.questions.kind import kinds
+from preceptor.questions.kind import QuestionKind, kinds
 from preceptor.types import ComposedConsensus, Question
 
-LONG_TEXT_WORDS = 5_000  # words from which on the frequent ones no longer anchor a difference: it would take minutes
+LONG_TEXT_WORDS = 5_000  # beyond this many words, frequent ones no longer anchor a difference: it would take minutes
 
 
-class WriteKind:
-    """{"text": what they wrote, "from": the model's answer that they corrected, or null}; the text alone is taken too.
+class WriteKind(QuestionKind):
+    """A question whose answer is a text that the annotator writes or corrects.
 
-    Settings: `correct` (false: written from nothing; true: begins with the item's completion).
+    The answer is {"text": what they wrote, "from": the model's answer that they corrected, or null}; the text alone is accepted too.
+    Settings: `correct` (false: written from scratch; true: begins with the item's completion).
     """
 
     level = "texts"
@@ -52,7 +53,7 @@ class WriteKind:
         return {"text": single_value(fields, "text") or "", "from": single_value(fields, "from")}
 
     def check(self, question: Question, answer: Any, content: Mapping[str, Any]) -> None:
-        """The text before correction, where it is given, must be the item's completion."""
+        """Raise UserError unless the text before correction, where it is given, is the item's completion."""
         completion = content.get("completion")
         if question.settings["correct"] and completion is None:
             raise UserError("the item has no completion to correct", 'give items {"prompt", "completion"}, or set correct = false')
@@ -79,7 +80,7 @@ class WriteKind:
 
 
 def word_diff(before: str, after: str) -> list[tuple[str, str]]:
-    """What was kept, taken out and put in, word by word: ("same" | "out" | "in", text), in reading order.
+    """Return what was kept, taken out and put in, word by word: ("same" | "out" | "in", text), in reading order.
 
     The pieces that aren't "in" make up `before`, those that aren't "out" make up `after`.
     """

@@ -1,1 +1,1 @@
-"""Release models, trace what they were made from, and take back what they must forget."""
+"""Release models, trace what they were made from, and remove what they must forget."""

@@ -1,10 +1,7 @@
 """Export items, judgments, a consensus or a snapshot as rows, or to a file of any format with its tool's settings beside it.
 
-Items with all that people said of them and models guessed, one row each (`formats.interchange`): what came in goes out again.
-
-What a project holds, as rows for other tools; who judged, when, and how sure the consensus is stay with them.
-
-What a project holds, written to a file of any format, with what the format's tool needs beside it.
+An item is exported with all judgments and predictions about it as one row (`preceptor.formats.interchange`), so that an import can be
+exported again unchanged. Who judged, when, and how certain the consensus is are kept.
 """
 
 from __future__ import annotations
@@ -43,9 +40,9 @@ _PAGE_SIZE = 500
 
 
 def _judgment_only_rows(project: Project, question: str | None) -> Iterator[dict[str, Any]]:
-    """The items that were judged, with judgments alone, for formats that hold nothing else: each has somebody's name.
+    """Yield the judged items with their judgments alone, for formats that hold nothing else: each judgment has an annotator.
 
-    Known answers of nobody's are left out with drafts and skips, unless there is nothing else.
+    Gold answers without an author are left out with drafts and skips, unless there is nothing else.
     """
     with project.database.reading() as connection:
         judged = any(question in (None, name) for name, _, count, _ in judgment_log.count_by_annotator(connection) if count)
@@ -58,10 +55,10 @@ def _judgment_only_rows(project: Project, question: str | None) -> Iterator[dict
 def _item_rows_with_judgments(
     project: Project, question: str | None, *, pseudonyms: bool = False, marked: bool = False
 ) -> Iterator[dict[str, Any]]:
-    """Every ordinary item, in order of arrival, with what was said about it: all, or about one question.
+    """Yield every ordinary item in order of arrival with its judgments, about all questions or one.
 
-    pseudonyms: people of whom a file said nothing are named by what they are called here. marked: each row has an id and judgments,
-    if none, by which it can't be taken for a record of another tool, whatever comes first.
+    pseudonyms: annotators that an imported file didn't name get their names in this project. marked: each row has an id and a list of
+    judgments, possibly empty, so that no reader mistakes it for a record of another tool.
     """
     with project.database.reading() as connection:
         told = any(is_implicit(each) for _, each in questions.list_active(connection))
@@ -140,7 +137,7 @@ def _judgment_entry(row: Mapping[Any, Any], known: _GoldAnswers, pseudonyms: boo
 
 
 def _external_annotation_entry(row: Mapping[Any, Any], known: _GoldAnswers) -> dict[str, Any]:
-    """A draft, a skip, or a known answer of nobody's."""
+    """Return the entry of a draft, a skip, or a gold answer without an author."""
     kept = row["document"]
     is_gold = row["kind"] == "gold"
     return make_judgment(
@@ -163,9 +160,9 @@ def _prediction_entry(row: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _is_still_gold(question: str, kind: str, answer: Any, known: _GoldAnswers) -> bool:
-    """Whether a known answer is still known: somebody may have decided otherwise since."""
+    """Return whether a gold answer is still valid: somebody may have decided otherwise since."""
     if question not in known or kind not in ("choice", "multilabel"):
-        return question in known  # others are kept as a class of a scale or in parts, which can be written otherwise
+        return question in known  # answers of other kinds are stored in a form that can be written in several ways
     one, other = (sorted(each) if isinstance(each, list) else [each] for each in (answer, known[question][1]))
     return one == other
 
@@ -184,10 +181,11 @@ _ALL_SPLITS = "all"
 
 
 def export_rows(project: Project, what: str, question: str | None, format: str = "", split: str = "") -> Iterator[dict[str, Any]]:
-    """Rows of "items", "judgments", "consensus", "everything", or else of the snapshot of that name, as a format wants them.
+    """Yield the rows of "items", "judgments", "consensus", "everything", or else of the snapshot of that name, as a format needs them.
 
-    format: its name. One whose rows are items with all their judgments gets such; one for training gets the train rows of a
-    snapshot, unless another split (or "all") is named.
+    format: its name. A format whose rows are items with all their judgments gets those; one for training gets the train rows of a snapshot,
+    unless another split (or "all") is named. Raises UserError where a format can't hold what is asked for, NotFoundError for an unknown
+    name.
     """
     chosen = formats.get(format) if format else None
     if split and what in _EXPORTABLE:
@@ -265,7 +263,7 @@ _LLAMA_FACTORY_FORMATS = ("alpaca", "sharegpt", "kto")
 
 @dataclass(frozen=True)
 class ExportedFile:
-    """How many rows were written, the files that were written beside them, what there is to say about these, and rows left out."""
+    """The result of an export: the number of rows, the files written beside it, notes about these, and the rows left out."""
 
     rows: int
     extra_files: tuple[str, ...] = ()
@@ -283,10 +281,11 @@ def export_file(
     split: str = "",
     excel_safe: bool = False,
 ) -> ExportedFile:
-    """Write items, judgments, a consensus or a snapshot to a file; it appears whole or not at all.
+    """Write items, judgments, a consensus or a snapshot to a file, atomically.
 
-    Beside it: for Label Studio the labelling config, for Argilla the settings, for LLaMA-Factory's formats the file's entry in
-    dataset_info.json. What a training format can't hold, such as a tie, is left out and told; any other format is refused for it.
+    Beside it are written: for Label Studio the labelling config, for Argilla the settings, for LLaMA-Factory's formats the file's entry in
+    dataset_info.json. Rows that a training format can't hold, such as ties, are left out and reported; for any other format they are an
+    error.
     """
     file, skipped = Path(path), list[UserError]()
     source = project.export(what, question=question, format="" if format == "auto" else format, split=split)
@@ -305,7 +304,7 @@ def export_file(
 
 
 def _write_tool_settings(project: Project, file: Path, question: str | None, format: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Write what the tool must know of the questions: its own settings where the project has them, else such as fit the first item."""
+    """Write the tool's settings for the questions: its own where the project has them, else settings that fit the first item."""
     place = file.with_suffix(".xml") if format == "label_studio" else file.with_name(f"{file.stem}-settings.json")
     kept = project.folder / TOOL_SETTINGS_FILES[format]
     text = kept.read_text(encoding="utf-8") if kept.exists() else _build_tool_settings(project, question, format)
@@ -317,7 +316,7 @@ def _write_tool_settings(project: Project, file: Path, question: str | None, for
 
 
 def _build_tool_settings(project: Project, question: str | None, format: str) -> str:
-    """Settings for the project's questions; empty where its items came from the tool itself, in whose files they are called otherwise."""
+    """Build settings for the project's questions; empty where its items came from the tool itself, which names their fields differently."""
     with project.database.reading() as connection:
         first = next(iter(items.page(connection, limit=1)), None)
     if first is None or format in first[1].metadata:
@@ -329,7 +328,7 @@ def _build_tool_settings(project: Project, question: str | None, format: str) ->
 
 
 def _write_dataset_entry(file: Path) -> str:
-    """Add the file's entry to the dataset_info.json of its folder; what else stands there stays."""
+    """Add the file's entry to the dataset_info.json of its folder; other entries stay."""
     place = file.with_name(_DATASET_INFO_FILE)
     known = _read_dataset_entries(place)
     entry = dataset_info(file)
@@ -351,7 +350,7 @@ def _read_dataset_entries(place: Path) -> Mapping[str, Any]:
 
 
 def _question_fields(question: Question) -> dict[str, Any]:
-    """A question as the fields of a question file."""
+    """Return a question as the fields of a question file."""
     return {
         "name": question.name,
         "kind": question.kind,

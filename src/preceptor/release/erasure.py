@@ -1,19 +1,12 @@
 """Erase items or a document from tables, snapshots and every file, and search for copies that are left; resumes after a kill.
 
-Where copies lie among a project's files, and what is left of each kind of file.
+Files that can be made again (caches, checks, unfinished runs) are deleted; the others are rewritten without the text. Files that somebody
+else put into the folder are named and left alone.
 
-What can be made again (caches, checks, unfinished runs) is thrown away; what can't is written without the text. Files that somebody
-laid there themselves are theirs: they are named, and left.
-
-What is left to do once an erasing is in the tables: remove files, search, and note what was found.
-
-What that takes is kept until it is done, so that a kill leaves nothing unsearched: digests in a setting, and the texts in a file of the
-project's folder, since a database that is searched for them can't hold them.
-
-Erasing items or a document: out of the tables, out of snapshots, out of every file, with a search that shows it.
-
-A kill leaves either everything as it was but for caches, or everything erased but for files that nothing names any more, and the
-search not done; the same command, or the next erasing, ends it. What is erased can't come back: its id is taken.
+A kill leaves either everything as it was except for caches, or everything erased except for files that nothing refers to any more and a
+search that is still to be done; the same command, or the next erasure, completes it. What that takes is stored until then: digests in a
+setting, and the texts in a file of the project's folder, since a database that is searched for them can't hold them. Nothing erased can
+come back: its id stays taken.
 """
 
 from __future__ import annotations
@@ -65,19 +58,19 @@ _CACHE_FOLDERS = (
     "judges",
     "hosted",
     "lineage",
-)  # folders whose files are made again when they are needed
+)  # folders of caches, made again when needed
 _REWRITTEN_FOLDERS = ("side-by-side", "migration")  # folders of records, as JSON
 
 
 def _find_files_containing(folder: Path, texts: Sequence[bytes]) -> Iterator[Path]:
-    """The files in a folder, the database's own too, in which any of these texts stands."""
+    """Yield the files in a folder, including the database's own, that contain any of these texts."""
     for path in sorted(folder.rglob("*")):
         if path.is_file() and _file_contains(path, texts):
             yield path
 
 
 def _file_contains(path: Path, texts: Sequence[bytes]) -> bool:
-    """Whether any of these texts stands in a file."""
+    """Return whether a file contains any of these texts."""
     if not texts or path.stat().st_size == 0:
         return False
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -85,7 +78,7 @@ def _file_contains(path: Path, texts: Sequence[bytes]) -> bool:
 
 
 def _discard_objects(project: Project, digests: Collection[str]) -> None:
-    """Remove objects, files or folders, that nothing names any more."""
+    """Remove objects, files or folders, that nothing refers to any more."""
     for root in (project.objects, ObjectStore(project.folder / "objects" / "files")):
         for digest in digests:
             path = root.path(digest)
@@ -94,7 +87,10 @@ def _discard_objects(project: Project, digests: Collection[str]) -> None:
 
 @dataclass
 class _FileCopies:
-    """What was done about copies. new: object -> what it became. left: files that stay as they are, with the reason."""
+    """The copies in files, and what was done about them.
+
+    replaced: object -> its replacement. unchanged: files that stay, with the reason.
+    """
 
     project: Project
     texts: tuple[str, ...]
@@ -104,7 +100,7 @@ class _FileCopies:
     unchanged: dict[str, str] = field(default_factory=dict)
 
     def replace_objects(self, digests: Mapping[str, Sequence[str]], models: Sequence[str]) -> None:
-        """Put anew what of consensus, reports and uploads holds any of it; the old ones are still there. models: that learnt from it."""
+        """Store consensus, reports and uploads without the texts; the old objects still exist. models: those that were trained on them."""
         for digest in digests["consensus"]:
             self._replace_consensus(digest)
         for digest in digests["report"]:
@@ -126,7 +122,7 @@ class _FileCopies:
                 self._record_replacement(digest, uploads.put(b"".join(kept)))
 
     def clear_caches(self) -> None:
-        """Throw away what can be made again, and write records anew without it."""
+        """Delete what can be made again, and rewrite records without the texts."""
         for name in _CACHE_FOLDERS:
             root = self.project.folder / name
             for top in sorted(root.iterdir()) if root.is_dir() else ():
@@ -139,12 +135,12 @@ class _FileCopies:
                 self._rewrite_file(path)
 
     def remove_runs(self, runs: Collection[str], snapshots: Collection[str]) -> None:
-        """Throw away unfinished runs and checks of snapshots that held it: what they keep isn't all text that can be searched."""
+        """Delete unfinished runs and checks of snapshots that held the rows: not all that they store is searchable text."""
         for path in [*(self.project.folder / "runs" / run for run in runs), *(self.project.folder / "checks" / each for each in snapshots)]:
             shutil.rmtree(path, ignore_errors=True)
 
     def redact_models(self, models: Sequence[str]) -> None:
-        """Take it out of what lies beside a model's weights: what it said of probes, and texts that were shown."""
+        """Remove the texts from the files beside a model's weights: parity probes, and rendered training rows."""
         for model in models:
             folder = self.project.objects.path(json_digest(model))
             probes = folder / "parity.json"
@@ -177,7 +173,7 @@ class _FileCopies:
             self.replaced[before] = after
 
     def _rewrite_file(self, path: Path) -> None:
-        """A JSON file, or lines of JSON, without it; what is neither is named and left."""
+        """Rewrite a JSON or JSON-lines file without the texts; any other file is named and left."""
         try:
             _rewrite_text(path, _redact_file_text(path.read_text(encoding="utf-8"), path.suffix, self.texts))
         except (UnicodeDecodeError, ValueError):
@@ -207,14 +203,14 @@ _OUT_OF_REACH = (
 )
 _POSTGRES_LOG_NOTE = "PostgreSQL's own log keeps what was written as long as it keeps the log"
 """What no command here can take back."""
-_SEARCH_TEXTS_FILE = "erasing.json"  # in the project's folder, with the texts that are looked for: only while an erasing isn't ended
+_SEARCH_TEXTS_FILE = "erasing.json"  # in the project's folder, with the texts to search for: only while an erasure is pending
 _ERASURE_LOCK = "erasing.lock"
 _PENDING_SETTING = ("erasing", "pending")
 
 
 @contextmanager
 def _erasure_lock(project: Project) -> Iterator[None]:
-    """Hold the project's erasing; Conflict where another process does."""
+    """Hold the project's erasure lock. Raises ConflictError where another process holds it."""
     with exclusive_lock(
         project.folder / _ERASURE_LOCK, ConflictError("another process erases in this project", "wait for it to end, and call this again")
     ):
@@ -222,26 +218,28 @@ def _erasure_lock(project: Project) -> Iterator[None]:
 
 
 def _store_search_texts(project: Project, texts: tuple[str, ...]) -> None:
-    """Note what will be looked for, before anything is erased."""
+    """Store the texts to search for, before anything is erased."""
     with atomic_write(project.folder / _SEARCH_TEXTS_FILE, private=True) as file:
         file.write(json.dumps(texts).encode())
 
 
 def _record_pending(connection: Connection, pending: Mapping[str, Any]) -> None:
-    """Note what is left to do, within the transaction that erases. pending: kind, named, by, reason, and digests of objects, keys of
-    documents, and files that stay (left, with the reason)."""
+    """Record what is left to do, within the transaction that erases.
+
+    pending: kind, named, by, reason, digests of objects, keys of documents, and files that stay (`left`, with the reason).
+    """
     model_settings.put_setting(connection, *_PENDING_SETTING, pending)
 
 
 def _finish_pending(project: Project) -> None:
-    """Do what is left to do of an erasing, this one or one that was killed; nothing where there is none.
+    """Complete an erasure, this one or one that was killed; do nothing where there is none.
 
-    It stays to be done where others read the database just then, whose file keeps what was freed.
+    It stays pending while others read the database, whose file then keeps the freed pages.
     """
     with project.database.reading() as connection:
         pending = model_settings.get_setting(connection, *_PENDING_SETTING)
     if pending is not None:
-        with project.database.writing() as connection:  # which a document waits for that comes with the very same text
+        with project.database.writing() as connection:  # a document that is added with the same text waits for this transaction
             _discard_objects(project, documents.filter_unreferenced(connection, pending["objects"]))
         for digest in pending["objects"]:
             forget_row_index(project, digest)
@@ -260,7 +258,7 @@ def _finish_pending(project: Project) -> None:
 
 
 def _search_remaining(project: Project) -> dict[str, Any]:
-    """Where the texts still stand: in values of the tables, and in files of the project. whole: nothing kept it from looking everywhere."""
+    """Search for the texts in the values of the tables and in the project's files. whole: whether everything could be searched."""
     compact = project.database.compact()
     path = project.folder / _SEARCH_TEXTS_FILE
     texts = json.loads(path.read_bytes()) if path.is_file() else None
@@ -297,10 +295,10 @@ def erase_items(
     dry_run: bool = False,
     progress: training.TrainingListener | None = None,
 ) -> dict[str, Any]:
-    """Erase items, by id, and all that was made of them; what was affected, removed and searched, as a JSON document.
+    """Erase items by id, and all that was derived from them; return what was affected, removed and searched, as a JSON object.
 
-    again: consensus, snapshots and models are made again from what is left. dry_run: only what would be. NotFound for an id that isn't
-    there; one that was erased before gives what is kept of that, and ends what a kill has stopped.
+    again: rebuild consensus, snapshots and models from what is left. dry_run: only return what would be erased. Raises NotFoundError for an
+    unknown id; for items that were erased before, returns the record of that erasure, after completing it where it was killed.
     """  # fmt: skip
     _check_reason(by, reason)
     with _erasure_lock(project):
@@ -319,7 +317,7 @@ def erase_document(
     again: bool = False,
     progress: training.TrainingListener | None = None,
 ) -> dict[str, Any]:
-    """The same of all versions of a document, and of the answers that cite it."""
+    """Erase all versions of a document, and the answers that cite it; return and options as of `erase_items`."""
     _check_reason(by, reason)
     with _erasure_lock(project):
         if (before := _resume_earlier(project, erasures.DOCUMENT, [name], by, reason, again, progress)) is not None:
@@ -334,7 +332,7 @@ def _carry_out(
     document = {**wanted.to_dict(), "affected": rested.to_dict()}
     if dry_run:
         return {**document, "dry_run": True}
-    _finish_pending(project)  # what a kill has left of another one
+    _finish_pending(project)  # an earlier erasure that was killed
     runs = _find_affected_runs(project, wanted)
     copies = _FileCopies(project, wanted.search_texts, encode_variants(wanted.search_texts), wanted.item_ids)
     copies.remove_runs(runs, list(wanted.snapshot_rows))
@@ -364,7 +362,7 @@ def _rebuild(
     reason: str,
     progress: training.TrainingListener | None,
 ) -> dict[str, Any]:
-    """What rested on it, made again of what is left."""
+    """Rebuild the dependent artifacts from what is left."""
     after = {each["before"]: each["after"] for each in left}
     now = [{**each, "digest": after.get(each["digest"], each["digest"])} for each in rested.snapshots]
     rested = replace(rested, snapshots=[each for each in now if each["digest"]])
@@ -372,7 +370,7 @@ def _rebuild(
 
 
 def _reduce_snapshots(project: Project, wanted: ErasurePlan, by: str, reason: str) -> list[dict[str, Any]]:
-    """Each snapshot that held any of it, written without those rows; it isn't noted yet."""
+    """Write each snapshot that holds any of the rows without them; it isn't recorded in the tables yet."""
     found = []
     for digest, ids in wanted.snapshot_rows.items():
         before = project.load_snapshot(digest)
@@ -386,7 +384,7 @@ def _reduce_snapshots(project: Project, wanted: ErasurePlan, by: str, reason: st
 
 
 def _commit_erasure(project: Project, wanted: ErasurePlan, copies: _FileCopies, document: dict[str, Any], by: str, reason: str) -> None:
-    """Everything in the tables, in one transaction; from here on it is erased."""
+    """Erase from the tables, in one transaction; from here on it is erased."""
     texts, change = spell_variants(wanted.search_texts), partial(redact_texts, texts=wanted.search_texts)
     gone = [*copies.replaced, *wanted.snapshot_rows]
     with project.database.writing() as connection:
@@ -413,7 +411,7 @@ def _commit_erasure(project: Project, wanted: ErasurePlan, copies: _FileCopies, 
 def _resume_earlier(
     project: Project, kind: str, names: Sequence[str], by: str, reason: str, again: bool, progress: training.TrainingListener | None
 ) -> dict[str, Any] | None:
-    """What is kept of names that were all erased before, after ending what a kill has stopped; None where one wasn't."""
+    """Return the record of names that were all erased before, after completing that erasure; None where one of them wasn't."""
     with project.database.reading() as connection:
         known = erasures.filter_erased(connection, kind, names)
         here = [
@@ -436,7 +434,7 @@ def _resume_earlier(
 
 
 def _find_affected_runs(project: Project, wanted: ErasurePlan) -> list[str]:
-    """The runs on snapshots that hold any of it; UserError while one of them goes on."""
+    """List the runs on the affected snapshots. Raises UserError while one of them is running."""
     with project.database.reading() as connection:
         runs = [run for digest in wanted.snapshot_rows for run in artifacts.list_run_ids(connection, digest)]
     for run in runs:

@@ -1,8 +1,7 @@
 """Find all that an erasure request covers: items, what was derived from them, served answers, and the texts to search for.
 
-The texts by which something is found wherever it was copied to, and JSON without them.
-
-What is to be erased, with all that was made of it: rewritings, what runs and comparisons showed people, answers that were served.
+Derived from an item are rewritten items, what runs and comparisons showed to people, and answers that were served. The texts identify
+copies wherever they were made, and can be removed from any JSON value.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ if TYPE_CHECKING:
     from preceptor.storage import Connection
 
 
-_MIN_SEARCHED_LENGTH = 12  # characters: shorter texts ("yes", a label) stand everywhere, and are found by where they belong
-_SEARCHED_PREFIX_LENGTH = 64  # characters of a longer text that are looked for
+_MIN_SEARCHED_LENGTH = 12  # characters: shorter texts ("yes", a label) occur everywhere, and are found by their records
+_SEARCHED_PREFIX_LENGTH = 64  # characters of a longer text that are searched for
 _ERASED_TEXT = "(erased)"
-RENDERED_FIELD = "rendered"  # the field of such rows
+RENDERED_FIELD = "rendered"  # the manifest field of rendered training rows
 _SHARED_FIELDS = ("sources", "role", "format", "tools", "finish", "document", "heading", "model", "id", "name")
 
 
 def _iterate_strings(value: Any) -> Iterator[str]:
-    """Every text in a JSON value, but for names of fields."""
+    """Yield every text in a JSON value, except for names of fields."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
@@ -46,7 +45,7 @@ def _iterate_strings(value: Any) -> Iterator[str]:
 
 
 def _iterate_own_strings(value: Any) -> Iterator[str]:
-    """The same without what many items share: instructions to a model, sources beside a prompt, ids and formats."""
+    """Yield every text in a JSON value except those that many items share: system prompts, sources, ids and formats."""
     if isinstance(value, Mapping):
         parts = {} if value.get("role") == "system" else {name: part for name, part in value.items() if name not in _SHARED_FIELDS}
         for part in parts.values():
@@ -59,7 +58,7 @@ def _iterate_own_strings(value: Any) -> Iterator[str]:
 
 
 def _select_search_texts(texts: Iterable[str]) -> tuple[str, ...]:
-    """What is looked for of these texts, each once: those that are long enough, of longer ones the beginning, as they may have been cut."""
+    """Select the texts to search for, each once: those that are long enough; of longer ones a prefix, as copies may have been truncated."""
     whole = (text for text in map(str.strip, texts) if len(text) >= _MIN_SEARCHED_LENGTH)
     return tuple(
         dict.fromkeys(
@@ -69,18 +68,18 @@ def _select_search_texts(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def spell_variants(texts: Iterable[str]) -> tuple[str, ...]:
-    """The ways in which files and tables spell texts: as they are, and as JSON writes them with or without escapes."""
+    """Return the spellings of texts in files and tables: as they are, and as JSON with or without escapes."""
     ways = (text for each in texts for text in (json.dumps(each, ensure_ascii=False)[1:-1], each, json.dumps(each)[1:-1]))
     return tuple(dict.fromkeys(ways))
 
 
 def encode_variants(texts: Iterable[str]) -> tuple[bytes, ...]:
-    """The same, as bytes of a file."""
+    """Return the spellings of texts as bytes of a file."""
     return tuple(text.encode("utf-8", "surrogatepass") for text in spell_variants(texts))
 
 
 def redact_texts(value: Any, texts: tuple[str, ...]) -> Any:
-    """A JSON value in which each text that holds one of these is only said to be erased; names of fields too."""
+    """Replace each string of a JSON value that contains one of these texts, names of fields included."""
     if isinstance(value, str):
         return _ERASED_TEXT if any(text in value for text in texts) else value
     if isinstance(value, Mapping):
@@ -91,7 +90,7 @@ def redact_texts(value: Any, texts: tuple[str, ...]) -> Any:
 
 
 def drop_rows(value: Any, ids: frozenset[str]) -> Any:
-    """A JSON value without the objects in lists that are about one of these items, by `id` or `item`."""
+    """Remove from the lists of a JSON value the objects about one of these items, by `id` or `item`."""
     if isinstance(value, Mapping):
         return {name: drop_rows(part, ids) for name, part in value.items()}
     if not isinstance(value, list):
@@ -100,7 +99,7 @@ def drop_rows(value: Any, ids: frozenset[str]) -> Any:
 
 
 def drop_rendered_rows(value: Any) -> Any:
-    """A JSON value without the rows that a model's manifest shows token by token: cut like that, no text is found in them."""
+    """Remove from a JSON value the rows that a model's manifest shows token by token, in which no text can be found."""
     if isinstance(value, Mapping):
         return {name: drop_rendered_rows(part) for name, part in value.items() if name != RENDERED_FIELD}
     return [drop_rendered_rows(part) for part in value] if isinstance(value, list | tuple) else value
@@ -111,19 +110,19 @@ def _is_about_items(value: Any, ids: frozenset[str]) -> bool:
     return any(isinstance(name, str) and name in ids for name in named)
 
 
-_MIN_PASSAGE_LENGTH = 40  # characters that a sentence of a document has at least, to be looked for
-_MAX_PASSAGES = 2000  # that are looked for, at most
-_MIN_ANSWER_LENGTH = 16  # characters of an answer from which it is somebody's own text, and looked for
+_MIN_PASSAGE_LENGTH = 40  # characters of a document's sentence from which on it is searched for
+_MAX_PASSAGES = 2000  # sentences that are searched for, at most
+_MIN_ANSWER_LENGTH = 16  # characters of an answer from which on it counts as somebody's own text, and is searched for
 _ItemRows = Mapping[int, Mapping[Any, Any]]  # of items, by key
 
 
 @dataclass(frozen=True)
 class ErasurePlan:
-    """What goes. named: as asked for. items: ids, by key, with what was made of them. judgments: numbers about them, by person.
+    """What an erasure removes.
 
-    served: ids of answers. documents: keys and digests of a document's versions. texts: what is looked for, see `_select_search_texts`.
-    alike: ids
-    of ordinary items that hold the same texts and stay. resting: digest of a snapshot -> ids of its rows that go.
+    kind, requested: as requested. items: ids by key, with derived items. judgments: about them, number -> annotator. served_answers: ids of
+    answers. documents: key -> digest of a document's versions. search_texts: see `_select_search_texts`. kept_duplicates: ids of ordinary
+    items that hold the same texts and stay. snapshot_rows: digest of a snapshot -> ids of its rows that are removed.
     """
 
     kind: str
@@ -138,11 +137,11 @@ class ErasurePlan:
 
     @property
     def item_ids(self) -> frozenset[str]:
-        """Ids of the items."""
+        """The ids of the items."""
         return frozenset(self.items.values())
 
     def to_dict(self) -> dict[str, Any]:
-        """What is told of it, and kept: names and counts, no content."""
+        """Return what is reported and recorded: names and counts, no content."""
         return {
             "kind": self.kind,
             "named": list(self.requested),
@@ -154,7 +153,7 @@ class ErasurePlan:
 
 
 def plan_item_erasure(project: Project, ids: Sequence[str]) -> ErasurePlan:
-    """Items by id, with all that was made of them; NotFound for an id that isn't there, or was erased before."""
+    """Plan the erasure of items by id, with all that was derived from them. Raises NotFoundError for an unknown or erased id."""
     with project.database.reading() as connection:
         asked = {row["pk"]: row for row in erasures.list_items(connection, ids)}
         missing = [id_ for id_ in dict.fromkeys(ids) if id_ not in {row["id"] for row in asked.values()}]
@@ -169,8 +168,10 @@ def plan_item_erasure(project: Project, ids: Sequence[str]) -> ErasurePlan:
 
 
 def plan_document_erasure(project: Project, name: str) -> ErasurePlan:
-    """All versions of a document, what people were asked about its passages, and the answers that it was shown to, or that quote it;
-    NotFound when there is none."""
+    """Plan the erasure of all versions of a document, items about its passages, and answers that were shown it or quote it.
+
+    Raises NotFoundError where there is no such document.
+    """
     with project.database.reading() as connection:
         versions = [row for row in documents.list_versions(connection, name) if row["erased"] is None]
         if not versions:
@@ -194,7 +195,10 @@ def _build_plan(
     texts: tuple[str, ...],
     versions: Mapping[int, str] = {},
 ) -> ErasurePlan:
-    """With what else holds the texts: what was made to ask people about goes too, an ordinary item stays, and is told of."""
+    """Complete the plan with other items that hold the texts.
+
+    Items made for questions about them are removed; ordinary items stay and are named.
+    """
     holding = {
         row["pk"]: row for row in erasures.list_items_containing(connection, spell_variants(texts)) if row["purpose"] != items.ERASED
     }
@@ -208,9 +212,9 @@ def _build_plan(
 
 
 def _document_passages(project: Project, digests: Iterable[str]) -> list[str]:
-    """The sentences of a document's versions by which copies are known, each once; of very many, so many in even steps.
+    """Return the sentences by which copies of a document's versions are recognized, each once; an even sample where there are very many.
 
-    A line none of whose sentences is long enough is looked for as a whole.
+    A line without any sentence that is long enough is searched for as a whole.
     """
     found: dict[str, None] = {}
     for digest in sorted(digests):
@@ -222,13 +226,13 @@ def _document_passages(project: Project, digests: Iterable[str]) -> list[str]:
 
 
 def _relevance_items(connection: Connection, name: str) -> _ItemRows:
-    """The items that ask people how relevant a document's passages are."""
+    """Return the items that ask about the relevance of a document's passages."""
     likely = erasures.list_items_containing(connection, [f'"document": {json.dumps(name, ensure_ascii=False)}'])
     return {row["pk"]: row for row in likely if row["purpose"] == RELEVANCE and json.loads(row["metadata"]).get("document") == name}
 
 
 def _expand_derived(connection: Connection, rows: _ItemRows, served: set[str]) -> tuple[_ItemRows, set[str]]:
-    """Items, and ids of answers that were served, with all that was made of either."""
+    """Return items, and ids of served answers, with all that was derived from either."""
     found, answers = dict(rows), served | _served_answer_ids(rows.values())
     while new := _derived_items(connection, found, answers):
         found |= new
@@ -237,7 +241,7 @@ def _expand_derived(connection: Connection, rows: _ItemRows, served: set[str]) -
 
 
 def _derived_items(connection: Connection, rows: _ItemRows, served: Iterable[str]) -> dict[int, Mapping[Any, Any]]:
-    """Rows of the items that were made of these: rewritings, what a run asked people about, others made of the same answers."""
+    """Return the rows of items derived from these: rewritten items, what a run asked people about, others made of the same answers."""
     ids = erasures.rewritten_item_ids(connection, list(rows))
     found = {row["pk"]: row for row in erasures.list_items(connection, ids)}
     marks = [*(("asked", str(row["id"])) for row in rows.values()), *(("answer", id_) for id_ in served)]
@@ -250,13 +254,13 @@ def _derived_items(connection: Connection, rows: _ItemRows, served: Iterable[str
 
 
 def _served_answer_ids(rows: Iterable[Mapping[Any, Any]]) -> set[str]:
-    """Ids of the answers that items were made of."""
+    """Return the ids of the answers that items were made of."""
     found = (json.loads(row["metadata"]).get("answer") for row in rows)
     return {id_ for id_ in found if isinstance(id_, str)}
 
 
 def _collect_search_texts(connection: Connection, rows: _ItemRows, served: Iterable[str]) -> tuple[str, ...]:
-    """What is looked for: texts of the contents, of what people wrote about them, and of the answers that were served."""
+    """Collect the texts to search for: of contents, of what people wrote about them, and of the answers that were served."""
     found = [text for row in rows.values() for text in _iterate_own_strings(json.loads(row["content"]))]
     for row in erasures.list_judgments(connection, list(rows)):
         options = set(map(str, json.loads(row["spec"])["options"]))
@@ -279,5 +283,5 @@ def _snapshot_rows_to_erase(project: Project, snapshots: Iterable[str], ids: fro
 
 
 def _candidate_row_ids(data: bytes, ids: frozenset[str]) -> frozenset[str]:
-    """Ids that a file of rows may hold; told by its bytes, so that files without them are passed over fast."""
+    """Return the ids that a file of rows may contain, judged by its bytes, so that files without them are skipped fast."""
     return frozenset(id_ for id_ in ids if f'"id": {json.dumps(id_, ensure_ascii=False)}'.encode("utf-8", "surrogatepass") in data)

@@ -1,9 +1,4 @@
-"""Check the newest report of a model against the project's bounds, and record a named person's release decision.
-
-The model of a question that was let out last.
-
-The release gate: the figures of the latest report against the project's bounds, and a named person's decision.
-"""
+"""Check the newest report of a model against the project's bounds, and record a named person's release decision."""
 
 from __future__ import annotations
 
@@ -29,13 +24,13 @@ if TYPE_CHECKING:
     from preceptor.storage.snapshots import Snapshot
 
 
-RELEASED_DECISION = "released"  # how the decisions begin that let a model out
+RELEASED_DECISION = "released"  # the beginning of decisions that release a model
 RELEASED_WITHOUT_BOUNDS = f"{RELEASED_DECISION} without bounds"
-OVERRIDDEN_DECISION = "overridden"  # how a decision begins that lets a model out although its gate refuses
+OVERRIDDEN_DECISION = "overridden"  # the beginning of decisions that release a model although the gate refuses
 
 
 def find_last_release(project: Project, question: str, *, besides: str = "") -> Release | None:
-    """The newest decision that let a model out which answers a question; `besides`: a model to leave out."""
+    """Return the newest release of a model for a question, or None. besides: a model to leave out."""
     with project.database.reading() as connection:
         about = {row["digest"]: row["question"] for row in artifacts.list_snapshots(connection)}
         answers = {row["id"]: about.get(row["snapshot"]) for row in artifacts.list_models(connection)}
@@ -50,7 +45,7 @@ RECORDED_SPLIT = "recorded"  # the split of reports on recorded answers
 
 @dataclass(frozen=True)
 class GateCheck:
-    """What the gate says of a model's newest report on test rows, and what would settle each open bound."""
+    """The gate's decision on a model's newest report on test rows, and the evidence that would settle each open bound."""
 
     model: str
     report: str
@@ -62,13 +57,13 @@ class GateCheck:
         return self.decision.state == "met"
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON document."""
+        """Return the check as a JSON object."""
         needs = [need.to_dict() for need in self.needs]
         return {"model": self.model, "report": self.report, "passed": self.passed, **self.decision.to_dict(), "needs": needs}
 
 
 def decide_on_report(project: Project, report: Report, snapshot: Snapshot | None) -> GateDecision:
-    """What the gate says of a report: parity, which each must show, the bounds of preceptor.toml and those of the model's own.
+    """Check a report against the gate: parity, which each model must show, the bounds of preceptor.toml and those of the report's own.
 
     snapshot: whose test rows it was measured on; None for recorded answers, which have neither rows nor parity.
     """
@@ -94,15 +89,15 @@ def decide_on_report(project: Project, report: Report, snapshot: Snapshot | None
 
 
 def release_section(project: Project, model: Model, report: Report) -> dict[str, Any]:
-    """A report's section about its release: what the gate says of each bound, and what would settle the open ones."""
+    """Return a report's section about its release: the decision on each bound, and the evidence that would settle the open ones."""
     decision = decide_on_report(project, report, project.load_snapshot(model.manifest["snapshot"]))
     return decision.to_dict() | {"needs": [need.to_dict() for need in find_evidence_needs(project, model, report, decision)]}
 
 
 def check_release(project: Project, model: Model, *, files: bool = True) -> GateCheck:
-    """What a release would meet; nothing is decided, and nothing kept. UserError as for `release_model`, but for the name.
+    """Check a model against the gate without deciding or storing anything. Raises UserError as `release_model` does, except about the name.
 
-    files: whether the model's files are held against those that were measured, for which all of them are read.
+    files: whether the model's files are compared with those that were measured, for which all of them are read.
     """
     digest = find_latest_report(project, model)
     report = load_report(project, digest)
@@ -113,7 +108,7 @@ def check_release(project: Project, model: Model, *, files: bool = True) -> Gate
 
 
 def recorded_answers_name(file: str | Path) -> str:
-    """What the recorded answers in a file are called among the reports: by what they say, so that others are others."""
+    """Return the name of a file of recorded answers among the reports: a digest of its content, so that other answers have another name."""
     try:
         return f"{RECORDED_SPLIT} {hashlib.sha256(Path(file).read_bytes()).hexdigest()[:24]}"
     except OSError as error:
@@ -121,10 +116,10 @@ def recorded_answers_name(file: str | Path) -> str:
 
 
 def check_recorded(project: Project, file: str) -> GateCheck:
-    """What the bounds say of the answers in a file, by the newest report on them; UserError where nobody has evaluated these answers.
+    """Check the answers in a file against the bounds, by the newest report on them.
 
-    Every bound counts, so that one on a model's own figures, which no file of answers has, stays open. Recorded answers are never
-    released: nothing here would serve them, and no alias can stand for them.
+    Every bound counts, so that one on a model's own figures, which a file of answers lacks, stays open. Recorded answers are never
+    released: nothing here could serve them, and no alias can name them. Raises UserError where these answers were never evaluated.
     """
     with project.database.reading() as connection:
         digest = artifacts.latest_report(connection, recorded_answers_name(file), RECORDED_SPLIT)
@@ -136,9 +131,9 @@ def check_recorded(project: Project, file: str) -> GateCheck:
 
 
 def release_model(project: Project, model: Model, *, by: str, note: str, override: str, without_bounds: str) -> Release:
-    """Decide about a model on its newest report on test rows, and keep the decision whatever it is.
+    """Decide on the release of a model by its newest report on test rows, and record the decision, whatever it is.
 
-    UserError when its files have changed since. GateRefused when parity isn't shown, or a bound is missed or can't be decided yet,
+    Raises UserError where its files have changed since. Raises GateRefused where parity isn't shown, or a bound is missed or undecided,
     unless `override` gives a reason; and where no bound is set, unless `without_bounds` does. Either reason stays visible.
     """
     if not by.strip():
@@ -170,16 +165,16 @@ def release_model(project: Project, model: Model, *, by: str, note: str, overrid
 
 
 def list_decisions(project: Project, model: str) -> list[dict[str, Any]]:
-    """All that was decided about a model, in order: who, when (Unix time), what, with which note, on which report."""
+    """List the decisions about a model, in order: by, created (Unix time), decision, note, and the report's digest."""
     with project.database.reading() as connection:
         found = artifacts.list_dated_releases(connection, model)
     return [{"by": made.by, "created": at, "decision": made.decision, "note": made.note, "report": made.report} for at, made in found]
 
 
 def find_latest_report(project: Project, model: Model) -> str:
-    """The digest of the newest report about a model on test rows; UserError when it was never evaluated on them.
+    """Return the digest of a model's newest report on test rows. Raises UserError where it was never evaluated on them.
 
-    Training chose its weights by the validation rows, so a report on those flatters it and can't let it out.
+    Training chose the weights by the validation rows, so that a report on those is biased upwards and can't release the model.
     """
     with project.database.reading() as connection:
         digest = artifacts.latest_report(connection, model.id, "test")
@@ -189,31 +184,31 @@ def find_latest_report(project: Project, model: Model) -> str:
 
 
 def load_report(project: Project, digest: str) -> Report:
-    """A report by its digest, as it was kept."""
+    """Load a report by its digest, as it was stored."""
     document: dict[str, Any] = json.loads(project.objects.get(digest))
     return Report.from_document(document)
 
 
 def load_report_with_decisions(project: Project, model: Model) -> Report:
-    """A model's newest report on test rows with all that was decided about the model since, to be shown."""
+    """Load a model's newest report on test rows with all later decisions about the model, for display."""
     return add_decisions(project, load_report(project, find_latest_report(project, model)), model.id)
 
 
 def add_decisions(project: Project, report: Report, model: str) -> Report:
-    """A report with all that was decided about its model so far; as it is where that is nothing."""
+    """Return a report with all decisions about its model so far, unchanged where there are none."""
     decided = list_decisions(project, model)
     return Report.from_document({**report.document, "decisions": decided}) if decided else report
 
 
 def check_measured_files(model: Model, report: Report) -> None:
-    """UserError unless the model's files are those that the report measured."""
+    """Raise UserError unless the model's files are those that the report measured."""
     proved = (report.document.get("parity") or {}).get("files")
     if proved is not None and proved != digest_model_files(model.path):
-        raise UserError(f"the files of {model.id} aren't those that were measured", f"preceptor parity {model.id}, or train it anew")
+        raise UserError(f"the files of {model.id} aren't those that were measured", f"preceptor verify {model.id}, or train it anew")
 
 
 def _current_release_comparison(project: Project, document: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The report's comparison with the last release, if that still is the last one."""
+    """Return the report's comparison with the last release, if that is still the last one."""
     section, question = document.get("previous"), (document.get("question") or {}).get("name")
     about = (document.get("lineage") or {}).get("model", "")
     newest = find_last_release(project, question, besides=about) if question else None

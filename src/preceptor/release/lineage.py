@@ -1,16 +1,7 @@
 """Trace a model, snapshot or answer upstream to judgments, people and documents, and those downstream to what depends on them.
 
-Which judgments each row of a snapshot rests on, kept small beside the snapshots: looking forward reads no row.
-
-A file of two whole numbers a judgment, made when it is first asked for, and thrown away with the snapshot.
-
-What judgments, documents and items went on into: snapshots, models, and what these have answered and are called by.
-
-Back from what was made or served to all that it rests on: snapshots, judgments, people, documents.
-
-Forward from a judgment, a person, an item, a document or feedback to what they went into.
-
-Finding what a name stands for, and tracing it: back from what was made, forward from what people gave.
+For each snapshot an index of (row, judgment) pairs is stored when it is first needed, so that tracing downstream reads no rows; it is
+deleted with the snapshot.
 """
 
 from __future__ import annotations
@@ -41,24 +32,24 @@ _LINEAGE_FOLDER = "lineage"
 
 
 def count_dependent_rows(project: Project, digest: str, numbers: Collection[int]) -> int:
-    """How many rows of a snapshot, by its digest, rest on any of these judgments."""
+    """Count the rows of a snapshot, by its digest, that rest on any of these judgments."""
     rows, judgments = _load_row_index(project, digest)
     return len(np.unique(rows[np.isin(judgments, np.fromiter(numbers, dtype=np.int64, count=len(numbers)))]))
 
 
 def list_snapshot_judgments(project: Project, digest: str) -> list[int]:
-    """The numbers of the judgments that a snapshot rests on, ascending."""
+    """List the numbers of the judgments that a snapshot rests on, ascending."""
     found: list[int] = np.unique(_load_row_index(project, digest)[1]).tolist()
     return found
 
 
 def forget_row_index(project: Project, digest: str) -> None:
-    """Throw the file away: the snapshot is gone, or its rows rest on other judgments now."""
+    """Delete the row index of a snapshot that is deleted, or whose rows rest on other judgments now."""
     _row_index_path(project, digest).unlink(missing_ok=True)
 
 
 def _load_row_index(project: Project, digest: str) -> tuple[IntArray, IntArray]:
-    """(row, judgment) of each pair, as two arrays of the same length."""
+    """Load the (row, judgment) pairs of a snapshot as two arrays of the same length, building them where needed."""
     path = _row_index_path(project, digest)
     with suppress(FileNotFoundError, ValueError):  # never made, or altered on disk since
         pairs = load_sealed_json(path.read_bytes())
@@ -73,7 +64,7 @@ def _load_row_index(project: Project, digest: str) -> tuple[IntArray, IntArray]:
 def _row_judgment_pairs(folder: Path) -> IntArray:
     pairs, rows = [], folder / "rows.jsonl"
     verify_checksums(folder, rows.name)
-    if rows.is_file():  # it isn't where objects/ was restored in part
+    if rows.is_file():  # it is missing where objects/ was restored in part
         with rows.open(encoding="utf-8", newline="\n") as file:
             pairs = [(place, number) for place, line in enumerate(file) for number in json.loads(line)["lineage"]]
     return np.array(pairs, dtype=np.int64).reshape(-1, 2).T
@@ -88,10 +79,10 @@ _MODEL_ID = re.compile(r"m-[0-9a-zA-Z]+")
 
 @dataclass(frozen=True)
 class DependentArtifacts:
-    """What rests on something. snapshots: name, digest, and how many rows do. models: ids, in order of creation, the earlier ones first.
+    """The artifacts that depend on something.
 
-    aliases: name -> model, of those that name one of the models now. answers: how many kept answers the models gave.
-    decided: models about whose release somebody decided.
+    snapshots: name, digest, and how many rows depend. models: ids, in order of creation. aliases: name -> model, for aliases that name one
+    of the models now. answers: how many logged answers the models gave. decided_about: models with a release decision.
     """
 
     snapshots: Sequence[Mapping[str, Any]]
@@ -101,7 +92,7 @@ class DependentArtifacts:
     decided_about: Sequence[str]
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON document."""
+        """Return the artifacts as a JSON object."""
         return {
             "snapshots": [dict(each) for each in self.snapshots],
             "models": list(self.models),
@@ -114,7 +105,7 @@ class DependentArtifacts:
 def find_dependents(
     project: Project, numbers: Collection[int], *, snapshots: Collection[str] = (), documents: Collection[str] = ()
 ) -> DependentArtifacts:
-    """Where judgments (by number) went; or what was made of these snapshots, or learnt from documents, all by digests."""
+    """Find what depends on judgments (by number), on snapshots, or on documents that models were trained with (both by digest)."""
     with project.database.reading() as connection:
         rows, models, left = (
             artifacts.list_snapshots(connection),
@@ -141,18 +132,18 @@ def find_dependents(
 
 
 def list_parents(model: Mapping[Any, Any]) -> tuple[str, ...]:
-    """The models that a model was made with: its base, and those that its options name (a teacher, a reward, an encoder)."""
+    """List the models that a model was made with: its base, and those in its options (a teacher, a reward model, an encoder)."""
     manifest = json.loads(model["manifest"])
     return tuple(dict.fromkeys([manifest["base"], *find_model_ids(manifest.get("options", {}))]))
 
 
 def find_model_ids(options: Mapping[str, Any]) -> list[str]:
-    """What looks like the id of a model trained here among options: a teacher, a reward, an encoder."""
+    """List the ids of models of the project that options contain: a teacher, a reward model, an encoder."""
     return _MODEL_ID.findall(json.dumps(options))
 
 
 def iterate_ancestor_ids(parents: Mapping[str, Sequence[str]], model: str) -> Iterator[str]:
-    """All models of the project that a model was made with, and those that these were made with."""
+    """Yield all models of the project that a model was made with, directly or indirectly."""
     seen, left = {model}, list(parents[model])
     while left:
         if (parent := left.pop(0)) in parents and parent not in seen:
@@ -162,7 +153,7 @@ def iterate_ancestor_ids(parents: Mapping[str, Sequence[str]], model: str) -> It
 
 
 def _bases_by_model(connection: Connection) -> dict[str, str]:
-    """What each model was trained from, by its id."""
+    """Return the base of each model, by its id."""
     return {row["id"]: json.loads(row["manifest"])["base"] for row in artifacts.list_models(connection)}
 
 
@@ -170,14 +161,14 @@ _PASSAGE_KEYS = ("document", "version", "chunk")
 
 
 def _trace_model(project: Project, name: str) -> dict[str, Any]:
-    """From a model, by its id or the beginning of it, to all that it rests on."""
+    """Trace a model, by its id or a prefix of it, upstream."""
     with project.database.reading() as connection:
         row = artifacts.model_row(connection, name)
     return {"model": row["id"], **_trace_snapshot(project, row["snapshot"]), **_describe_model_run(project, row["id"])}
 
 
 def _trace_snapshot(project: Project, snapshot: str) -> dict[str, Any]:
-    """From a snapshot to its judgments and the people who gave them."""
+    """Trace a snapshot to its judgments and the people who gave them."""
     loaded = project.load_snapshot(snapshot)
     rows = list(loaded.rows())
     numbers = sorted({number for row in rows for number in row.lineage})
@@ -195,7 +186,7 @@ def _trace_snapshot(project: Project, snapshot: str) -> dict[str, Any]:
 
 
 def _trace_answer(project: Project, row: Mapping[Any, Any]) -> dict[str, Any]:
-    """From an answer that was served to its model and what that rests on, to the passages that it cites or was shown, and what was said."""
+    """Trace a served answer to its model and what that rests on, to the passages that it cites or was shown, and to feedback about it."""
     document = json.loads(row["document"])
     with project.database.reading() as connection:
         about = provenance.list_responses_to_answer(connection, row["id"])
@@ -205,12 +196,12 @@ def _trace_answer(project: Project, row: Mapping[Any, Any]) -> dict[str, Any]:
     found = {"answer": row["id"], "served": served, "cited": cited, "shown": shown, **about}
     try:
         return {**found, **_trace_model(project, row["model"])}
-    except UserError:  # a base that nobody trained here, or a model that another server runs
+    except UserError:  # a base model, or a model of another server
         return {**found, "model": row["model"], "judgments": {"count": 0, "numbers": []}, "annotators": {}}
 
 
 def collect_passages(value: Any) -> list[dict[str, Any]]:
-    """The passages that an answer's document, or a part of it, names, each once: document, version, chunk."""
+    """Collect the passages that an answer's document, or a part of it, names, each once: document, version, chunk."""
     found = {tuple(each[name] for name in _PASSAGE_KEYS): each for each in _iterate_passages(value)}
     return [dict(zip(_PASSAGE_KEYS, key, strict=True)) for key in found]
 
@@ -227,7 +218,7 @@ def _iterate_passages(value: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _describe_model_run(project: Project, model: str) -> dict[str, Any]:
-    """How a model was made, and what was decided about it."""
+    """Describe how a model was made, and the decisions about it."""
     with project.database.reading() as connection:
         row = artifacts.model_row(connection, model)
         run = artifacts.get_run(connection, row["run"])
@@ -241,13 +232,13 @@ def _describe_model_run(project: Project, model: str) -> dict[str, Any]:
 
 
 def _iterate_bases(known: Mapping[str, str], model: str) -> Iterator[str]:
-    """The models that a model was trained from, the latest first."""
+    """Yield the models that a model was trained from, the latest first."""
     while (model := known[model]) in known:
         yield model
 
 
 def _trace_judgments(project: Project, kind: str, name: str, judgments: Sequence[Judgment]) -> dict[str, Any]:
-    """From judgments to the snapshots and models that they went into; of an item also what was deferred to people about it."""
+    """Trace judgments to the snapshots and models that use them; for an item also to the deferrals about it."""
     listed = [{"number": j.id, "item": j.item, "question": j.question, "annotator": j.annotator, "answer": j.answer} for j in judgments]
     with project.database.reading() as connection:
         deferred = provenance.list_deferrals_about(
@@ -262,7 +253,7 @@ def _trace_judgments(project: Project, kind: str, name: str, judgments: Sequence
 
 
 def _trace_document(project: Project, name: str, versions: Sequence[Mapping[Any, Any]]) -> dict[str, Any]:
-    """From a document to the answers that cite it or were shown it, and the models that learnt from it. versions: its rows."""
+    """Trace a document to the answers that cite it or were shown it, and to the models trained on it. versions: its rows."""
     with project.database.reading() as connection:
         likely = provenance.list_answers_containing(connection, json.dumps(name))
     of = {row["id"]: json.loads(row["document"]) for row in likely}
@@ -278,7 +269,7 @@ def _names_document(document: str, value: Any) -> bool:
 
 
 def _trace_feedback(project: Project, kind: str, row: Mapping[Any, Any]) -> dict[str, Any]:
-    """From feedback or a deferral to the item that it became, and on to where people's judgments of that went."""
+    """Trace feedback or a deferral to the item that it became, and on to what people's judgments of that went into."""
     with project.database.reading() as connection:
         item = provenance.item_id(connection, row["item"])
         judgments = [] if item is None else list(judgment_log.list_by_item(connection, row["item"]))
@@ -288,7 +279,7 @@ def _trace_feedback(project: Project, kind: str, row: Mapping[Any, Any]) -> dict
 
 
 def _list_decisions(project: Project, kind: str, name: str) -> dict[str, Any]:
-    """What was decided about an item, or by a person, the newest last; nothing where nothing was."""
+    """List the curation decisions about an item, or by a person, the newest last; empty where there are none."""
     with project.database.reading() as connection:
         names = {key: asked.name for key, asked in questions.list_active(connection)}
         found = {"person": _decisions_of_person, "item": _decisions_about_item}.get(kind, _no_decisions)(connection, names, name)
@@ -328,10 +319,10 @@ _NAME_HINT = "give a model, a snapshot, an answer's or feedback's id, a judgment
 
 
 def trace_lineage(project: Project, name: str) -> dict[str, Any]:
-    """What a model, snapshot or answer rests on, or where a judgment (by number), person, item, document or feedback went.
+    """Trace a model, snapshot or answer upstream, or a judgment (by number), person, item, document or feedback downstream.
 
-    A model goes by an alias too. Whole names go before beginnings of ids, and a judgment's number before an item of that name. UserError
-    when nothing has that name.
+    A model may be named by an alias. Whole names take precedence over prefixes of ids, and a judgment's number over an item of that name.
+    Raises UserError where nothing has that name.
     """
     with project.database.reading() as connection:
         models = [row["id"] for row in artifacts.list_models(connection)]
@@ -363,7 +354,7 @@ def trace_lineage(project: Project, name: str) -> dict[str, Any]:
 
 
 def _find_judgments(connection: Connection, name: str) -> dict[str, list[Judgment]]:
-    """The judgment of that number, the person's of that name, those about the item of that name: what there is, in this order."""
+    """Find the judgment of that number, the person's of that name, and those about the item of that name: what exists, in this order."""
     found: dict[str, list[Judgment]] = {}
     if name.isdecimal() and len(name) < 19 and (judgment := judgment_log.find_judgment(connection, int(name))) is not None:
         found["judgment"] = [judgment]

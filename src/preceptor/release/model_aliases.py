@@ -1,6 +1,6 @@
-"""Names that programs call models by, such as `support:production`: moved and rolled back at once, and only to what was let out.
+"""Manage the aliases by which programs call models, such as `support:production`.
 
-How the models that programs call are doing: quality, confidence, what goes to people and what that costs, and what has changed.
+An alias moves and rolls back at once, and to released models only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 _ALIAS_PATTERN = re.compile(r"[a-z0-9][a-z0-9._:/-]{0,99}")
-_RESERVED_PREFIXES = ("m-", "ft:")  # how the models' own names begin
+_RESERVED_PREFIXES = ("m-", "ft:")  # the prefixes of the models' own names
 
 
 class ModelAliases:
@@ -31,10 +31,10 @@ class ModelAliases:
         self.project = project
 
     def set(self, name: str, model: str, *, by: str, reason: str = "", override: str = "") -> dict[str, Any]:
-        """Let a name stand for a model, or a base, from the next call on.
+        """Point an alias at a model or a base model, from the next call on.
 
-        UserError for a name that can't be one. GateRefused for a model that wasn't let out, unless `override` gives a reason.
-        UserError, too, where its files aren't those that were measured.
+        Raises UserError for an invalid name, and where the model's files aren't those that were measured. Raises GateRefused for a model
+        that wasn't released, unless `override` gives a reason.
         """
         _check_alias_name(name)
         target = model if model in CHAT_BASES else self.project.model(model).id
@@ -42,7 +42,7 @@ class ModelAliases:
         return self._set_target(name, target, by=by, reason=reason, override=override, kind="alias set")
 
     def roll_back(self, name: str, *, by: str, reason: str = "", override: str = "") -> dict[str, Any]:
-        """Roll a name back to the model before; once more, to the one before that. GateRefused as of `set`."""
+        """Roll an alias back to its previous model; once more, to the one before that. Raises GateRefused as `set` does."""
         trail = _rollback_trail(row["model"] for row in self.history(name))
         if len(trail) < 2:
             raise UserError(f"{name} stood for no model before {trail[0]}", f"preceptor alias set {name} MODEL --by WHO")
@@ -51,12 +51,12 @@ class ModelAliases:
         )
 
     def list_current(self) -> list[dict[str, Any]]:
-        """What stands, by name: name, model, by, reason, created (Unix time)."""
+        """List the current aliases: name, model, by, reason, created (Unix time)."""
         with self.project.database.reading() as connection:
             return [_alias_document(row) for row in aliases.list_current(connection)]
 
     def history(self, name: str) -> list[dict[str, Any]]:
-        """What a name has stood for, in order; NotFound when there is no such alias."""
+        """List the models that an alias has named, in order. Raises NotFoundError where there is no such alias."""
         with self.project.database.reading() as connection:
             found = [_alias_document(row) for row in aliases.list_history(connection, name)]
             known = [row["name"] for row in aliases.list_current(connection)] if not found else []
@@ -65,7 +65,7 @@ class ModelAliases:
         return found
 
     def names_of_model(self, model: str) -> list[str]:
-        """The names that stand for a model now."""
+        """List the aliases that name a model now."""
         return [row["name"] for row in self.list_current() if row["model"] == model]
 
     def _set_target(self, name: str, model: str, *, by: str, reason: str, override: str, kind: str) -> dict[str, Any]:
@@ -84,20 +84,20 @@ class ModelAliases:
 
 
 def _check_released_files(project: Project, model: str) -> None:
-    """UserError where the files of a model that was let out aren't those that its report measured."""
+    """Raise UserError where the files of a released model aren't those that its report measured."""
     with project.database.reading() as connection:
         decided = artifacts.list_dated_releases(connection, model)
     if not decided or not decided[-1][1].decision.startswith(RELEASING_DECISIONS):
         return
     try:
         report = gate.load_report(project, decided[-1][1].report)
-    except UserError:  # the report is gone: what was measured can't be told any more
+    except UserError:  # the report is missing: what was measured is no longer known
         return
     gate.check_measured_files(project.model(model), report)
 
 
 def _rollback_trail(models: Iterable[str]) -> list[str]:
-    """The models that lie behind one another: who goes back to the one before leaves the last one out."""
+    """Return the models to roll back through, oldest first: a move back to the previous model drops the last one."""
     trail: list[str] = []
     for model in models:
         if len(trail) > 1 and trail[-2] == model:
@@ -135,5 +135,5 @@ def _alias_document(row: Any) -> dict[str, Any]:
 
 
 def resolve_alias(project: Project, name: str) -> str:
-    """The model that a name stands for: an alias's, or the one that is called so itself."""
+    """Return the model that an alias names, or the name itself where it is no alias."""
     return next((row["model"] for row in ModelAliases(project).list_current() if row["name"] == name), name)

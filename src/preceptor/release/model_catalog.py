@@ -1,8 +1,6 @@
 """List a project's models with their metrics and release decisions, and those that a caller may use.
 
-Which models programs may ask: the chat bases, released models, and who had one trained their own.
-
-The models of a project with what was measured and decided about each, the newest first.
+A caller may use the chat base models, the released models, and the models of their own fine-tuning jobs.
 """
 
 from __future__ import annotations
@@ -28,16 +26,19 @@ if TYPE_CHECKING:
     from preceptor.project import Project
 
 
-RELEASING_DECISIONS = ("released", "overridden")  # how the decisions begin by which a model is let out
-_DEMONSTRATIONS_FILE = "demonstrations.json"  # of a model that is examples for a base
+RELEASING_DECISIONS = ("released", "overridden")  # the beginnings of decisions that release a model
+_DEMONSTRATIONS_FILE = "demonstrations.json"  # of a few-shot model
 _log = logging.getLogger("preceptor.release")
 ServedKind = Literal["chat", "classify"]
 
 
 @dataclass(frozen=True, slots=True)
 class OfferedModel:
-    """A model under the name that programs call it by. fingerprint: what stays the same while its weights do. kind: whether it
-    writes, or chooses between answers."""
+    """A model under the name by which programs call it.
+
+    owner: the organization that the API reports. fingerprint: stays the same as long as the weights do. kind: generative (chat) or a
+    classifier (classify).
+    """
 
     name: str
     created: float
@@ -47,21 +48,21 @@ class OfferedModel:
 
 
 class ModelCatalog:
-    """The models of one project that write or choose between answers."""
+    """The generative and classification models of one project."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
 
     def list_offered(self, visitor: AuthenticatedVisitor) -> list[OfferedModel]:
-        """What somebody may ask: bases first, then models in order of their making, then aliases."""
+        """List the models that a caller may use: bases first, then models in order of creation, then aliases."""
         with self.project.database.reading() as connection:
             named = [made for row in aliases.list_current(connection) if (made := self._alias_target(row)) is not None]
         return list({each.name: each for each in [*self._iterate_all(visitor), *named]}.values())
 
     def find(self, name: str, visitor: AuthenticatedVisitor) -> OfferedModel:
-        """A model by its name or an alias; NotFound when there is none, and when it isn't theirs to use.
+        """Return a model by its name or an alias. Raises NotFoundError where there is none, and where the caller may not use it.
 
-        Aliases are looked up with each call, so that moving one takes effect at once wherever it is served.
+        Aliases are looked up in each call, so that moving one takes effect at once wherever it is served.
         """
         with self.project.database.reading() as connection:
             alias = aliases.find_current(connection, name)
@@ -74,11 +75,14 @@ class ModelCatalog:
         return found
 
     def model_folder(self, model: OfferedModel) -> Path:
-        """Where its weights lie; a base is fetched when it isn't there."""
+        """Return the folder of a model's weights; a base is downloaded where it is missing."""
         return self._folder(model.fingerprint)
 
     def _alias_target(self, alias: Mapping[Any, Any]) -> OfferedModel | None:
-        """What an alias stands for, which is for all who may ask: it was let out, or overridden; None when its files are gone."""
+        """Return the model that an alias names, or None where its files are missing.
+
+        Every caller may use it, since it was released, or overridden.
+        """
         kind = "chat" if alias["model"] in CHAT_BASES else _served_kind_or_none(self._folder(alias["model"]))
         return kind and OfferedModel(alias["name"], alias["created"], self.project.config.name, alias["model"], kind)
 
@@ -90,10 +94,10 @@ class ModelCatalog:
         yield from (OfferedModel(base, created, "preceptor", base) for base in CHAT_BASES)
         with self.project.database.reading() as connection:
             made, decided, asked = artifacts.list_models(connection), artifacts.list_releases(connection), jobs.list_with_models(connection)
-        out = {release.model: release.decision.startswith(RELEASING_DECISIONS) for release in decided}  # the latest decision stands
-        names: dict[str, list[str]] = defaultdict(list)  # the same training asked for twice is one model of two names
+        out = {release.model: release.decision.startswith(RELEASING_DECISIONS) for release in decided}  # the latest decision counts
+        names: dict[str, list[str]] = defaultdict(list)  # two requests for the same training give one model with two names
         for row in asked:
-            if out.get(row["model"]) or row["owner"] == visitor.annotator:  # who asked for the same isn't told that others did
+            if out.get(row["model"]) or row["owner"] == visitor.annotator:  # a caller doesn't learn that others requested the same
                 names[row["model"]].append(str(json.loads(row["document"])["fine_tuned_model"]))
         for row in made:
             known = names[row["id"]] or ([row["id"]] if out.get(row["id"]) else [])
@@ -103,13 +107,16 @@ class ModelCatalog:
 
 
 def is_released(connection: Connection, model: str) -> bool:
-    """Whether the latest decision about a model let it out."""
+    """Return whether the latest decision about a model released it."""
     decided = artifacts.list_dated_releases(connection, model)
     return bool(decided) and decided[-1][1].decision.startswith(RELEASING_DECISIONS)
 
 
 def _served_kind_or_none(folder: Path) -> ServedKind | None:
-    """The same; None, with a line in the log, where the folder was damaged: the other models are served all the same."""
+    """Return the served kind of a model folder, or None with a warning in the log where it is damaged.
+
+    The other models are still served.
+    """
     try:
         return detect_served_kind(folder)
     except UserError as fault:
@@ -118,7 +125,7 @@ def _served_kind_or_none(folder: Path) -> ServedKind | None:
 
 
 def detect_served_kind(folder: Path) -> ServedKind | None:
-    """What a model in a folder can be asked for; None for a reward model, which only gives numbers."""
+    """Return what a model in a folder can be called for; None for a reward model, which only gives numbers."""
     settings = folder / "config.json"
     if not settings.is_file():
         return "classify" if (folder / _DEMONSTRATIONS_FILE).is_file() else None
@@ -134,7 +141,11 @@ _MAIN_FIGURES = ("accuracy", "token_f1", "exact_match")
 
 @dataclass(frozen=True)
 class ModelOverview:
-    """A model. measured, state and figure: of its newest report on test rows, None where there is none. decided: when and what, last."""
+    """A model with its newest results.
+
+    measured, state, figure: time, gate state and main metric of its newest report on test rows, None where there is none. last_decision:
+    time and release decision.
+    """
 
     model: str
     created: float
@@ -147,14 +158,14 @@ class ModelOverview:
     last_decision: tuple[float, Release] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON document; moments are Unix times."""
+        """Return the overview as a JSON object; times are Unix times."""
         document = {name: getattr(self, name) for name in ("model", "created", "recipe", "base", "question", "measured", "state")}
         figure = {"name": self.figure[0], **self.figure[1].to_dict()} if self.figure else None
         return {**document, "figure": figure, "decision": self.last_decision[1].decision if self.last_decision else None}
 
 
 def list_models(project: Project, start: int = 0, size: int | None = 25) -> tuple[list[ModelOverview], int]:
-    """A page of the models (size None: all from `start`), and how many there are."""
+    """Return a page of the models, newest first (size None: all from `start`), and the number of all models."""
     with project.database.reading() as connection:
         models = artifacts.list_models(connection)[::-1]
         reports = artifacts.latest_reports(connection, "test")
@@ -181,7 +192,7 @@ def _model_overview(
 
 
 def _report_overview(project: Project, report: Mapping[Any, Any]) -> dict[str, Any]:
-    """What a report says in short; only when it was made, where it is gone from the disk."""
+    """Return the main results of a report; only its time where its file is missing."""
     try:
         document = json.loads(project.objects.get(report["digest"]))
     except UserError:

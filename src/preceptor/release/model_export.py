@@ -1,4 +1,4 @@
-"""`preceptor export model`: a model as a Hugging Face folder or a GGUF file, read back and held against what it said in training."""
+"""Export a model as a Hugging Face folder or a GGUF file, and verify the export against the model's recorded predictions."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
 _CARD_FILE = "README.md"
 _GGUF_SUFFIX, _MODELFILE_SUFFIX = ".gguf", ".Modelfile"
-# beside a model's weights: what other software has no use for, and what shows rows that it was trained on
+# files beside a model's weights that other software doesn't use, or that show training rows
 _INTERNAL_FILES = ("adapter", "parity.json", "manifest.json", "metrics.jsonl", "run.toml", "curves.svg", CHECKSUMS_FILE)
 
 
 def export_model(
     project: Project, model: Model, target: str | os.PathLike[str], *, dtype: Literal["float32", "bfloat16"] = "float32"
 ) -> dict[str, Any]:
-    """Write a model to `target`: a GGUF file where it ends with .gguf, else a folder for transformers with its model card.
+    """Write a model to `target`: a GGUF file where the name ends with .gguf, else a folder for transformers with its model card.
 
-    What was written is read back, by transformers, and must say what the model said in training: the same tokens of the same rows,
-    and the same log-probabilities; otherwise nothing is there afterwards. dtype: of a GGUF file's matrices; a folder's weights are the
-    model's own files. Beside a GGUF file lies a Modelfile, from which Ollama makes a model of it, where its template can be said in
-    Ollama's words. The document: `{"path", "form", "bytes", "model", "rows", "passed", "stage", "beside", "notes"}`.
+    The export is read back by transformers and must give what the model gave in training: the same tokens of the same rows, and the same
+    log-probabilities; otherwise nothing is left of it. dtype: of a GGUF file's matrices; a folder gets the model's own weights. Beside a
+    GGUF file a Modelfile is written, from which Ollama builds a model, where its chat template can be expressed in Ollama's. Returns
+    `{"path", "form", "bytes", "model", "rows", "passed", "stage", "beside", "notes"}`.
 
-    UserError for what has no weights here, for a target that is there, and for a family that can't be packed.
+    Raises UserError for a model without weights here, for a target that exists, and for a family that GGUF export doesn't support.
     """
     from preceptor.models.atomic_folder import create_atomically
     from preceptor.models.parity import load_recorded_scores
@@ -52,7 +52,7 @@ def export_model(
     with create_atomically(path) as partial:
         stage = _write_gguf(model, partial, rows, dtype) if packed else _copy_model_folder(project, model, partial, rows)
         if not stage.passed:
-            raise UserError(f"{model.id} isn't exported: read back, it gives {stage.summary}", f"preceptor parity {model.id}")
+            raise UserError(f"{model.id} isn't exported: read back, it gives {stage.summary}", f"preceptor verify {model.id}")
     beside, notes = _write_modelfile(path, model) if packed else ([], [])
     size = sum(each.stat().st_size for each in ([path] if packed else path.rglob("*")) if each.is_file())
     with project.database.writing() as connection:
@@ -71,7 +71,7 @@ def export_model(
 
 
 def _write_modelfile(path: Path, model: Model) -> tuple[list[str], list[str]]:
-    """What was written beside a GGUF file, and what there is to say about it."""
+    """Write the Modelfile beside a GGUF file; return the files written, and notes."""
     from preceptor.models.causal_lm import ChatTokenizer
     from preceptor.models.gguf_export import render_modelfile
 
@@ -98,7 +98,7 @@ def _check_export(model: Model, path: Path, dtype: str, packed: bool) -> None:
 
 
 def _copy_model_folder(project: Project, model: Model, folder: Path, rows: dict[str, Any]) -> Any:
-    """The model's own files, without what only Preceptor reads, and its card."""
+    """Copy the model's files, without those that only Preceptor reads, add its card, and check the copy."""
     from preceptor.models.parity import check_copied_model
 
     shutil.copytree(
@@ -109,7 +109,7 @@ def _copy_model_folder(project: Project, model: Model, folder: Path, rows: dict[
 
 
 def _write_gguf(model: Model, file: Path, rows: dict[str, Any], dtype: Literal["float32", "bfloat16"]) -> Any:
-    """One file; read back, it is unpacked beside itself for as long as that takes."""
+    """Write a GGUF file and check it; for that it is unpacked beside itself temporarily."""
     from preceptor.models.atomic_folder import remove_path
     from preceptor.models.gguf_export import export_gguf, unpack_gguf
     from preceptor.models.parity import check_copied_model
@@ -123,7 +123,7 @@ def _write_gguf(model: Model, file: Path, rows: dict[str, Any], dtype: Literal["
 
 
 def _render_card(project: Project, model: Model) -> str:
-    """The model card: of its newest report on test rows, or, where it was never evaluated, of what is known without."""
+    """Render the model card from the newest report on test rows, or, for a model that was never evaluated, from its manifest."""
     with project.database.reading() as connection:
         measured = artifacts.latest_report(connection, model.id, "test") is not None
     if measured:

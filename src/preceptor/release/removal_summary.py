@@ -1,4 +1,4 @@
-"""What was taken out, in words: what rested on it, what was made again, what a search found. Commands and pages say the same."""
+"""Summarize a retraction or an erasure as text: what depended on it, what was rebuilt, what a search found; for commands and pages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 _DIGEST_LENGTH = 12  # characters of a digest that are shown
-_MAX_LISTED = 10  # names of one kind that are told
+_MAX_LISTED = 10  # names of one kind that are listed
 
 AFFECTED_HEADER = ("affected", "before", "after", "")
 NOTHING_AFFECTED = "no snapshot and no model rests on them"
@@ -14,7 +14,7 @@ REBUILD_LABEL = "make them again without it"
 
 
 def removal_headline(document: Mapping[str, Any]) -> str:
-    """What was taken out, of a document of `retracting` or `erasing`."""
+    """Return the headline of a retraction's or an erasure's document."""
     if "annotator" in document:
         return f"{_count_noun(document['judgments'], 'judgment')} of {document['annotator']!r} no longer count"
     done = "would be erased" if document.get("dry_run") else "were erased before" if document.get("erased_before") else "erased"
@@ -23,17 +23,17 @@ def removal_headline(document: Mapping[str, Any]) -> str:
 
 
 def affected_rows(document: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
-    """What rested on it and what became of that, a row each, under HEAD; empty where nothing did."""
+    """Return the affected artifacts and what became of them, a row each, under `AFFECTED_HEADER`; empty where nothing was affected."""
     return [*_snapshot_rows(document), *_model_rows(document)]
 
 
 def can_be_rebuilt(document: Mapping[str, Any]) -> bool:
-    """Whether anything rested on it, and nothing was made again."""
+    """Return whether anything was affected, and nothing was rebuilt."""
     return bool(affected_rows(document)) and "untouched" not in document
 
 
 def further_lines(document: Mapping[str, Any]) -> Iterator[str]:
-    """What else is to be known of it: aliases, answers, what stays, and what a search found."""
+    """Yield further lines: aliases, answers, what stays, and what a search found."""
     rested = document["affected"]
     yield from (f"{alias} still names {model}: it is a person who moves an alias" for alias, model in rested["aliases"].items())
     if rested["answers"]:
@@ -52,7 +52,7 @@ def further_lines(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def has_remains(document: Mapping[str, Any]) -> bool:
-    """Whether a search found anything, or couldn't look everywhere."""
+    """Return whether a search found anything, or couldn't cover everything."""
     search = document.get("search")
     return search is not None and bool(search["found"] or not search.get("whole", True))
 

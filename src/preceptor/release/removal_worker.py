@@ -1,7 +1,7 @@
-"""Erasing an item, or making again what rested on one or on a person, beside a server: a page asks for it, and looks how far it is.
+"""Erase an item, or rebuild what depended on an item or a person, in a process beside the server: a page starts it and shows its progress.
 
-What was asked for lies in the project's folder until it is done. So one that was killed is begun again by whoever looks next: each
-of these goes on where it was stopped.
+The request is stored in the project's folder until it is done. A process that was killed is started again by whoever looks next, and
+continues where it was stopped.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 _REMOVALS_FOLDER = "removals"
 REMOVAL_KINDS = (PERSON, ITEM)
-_MAX_ATTEMPTS = 3  # after which one that is killed each time isn't begun again by itself
+_MAX_ATTEMPTS = 3  # after so many kills it isn't started again automatically
 _COMPACT_ATTEMPTS, _COMPACT_PAUSE_SECONDS = (
     5,
     0.5,
-)  # how often it is tried to empty the database's file while others read it; seconds between
+)  # attempts to compact the database's file while others read it; seconds between them
 
 
 @dataclass(frozen=True)
 class RemovalStatus:
-    """What was asked for, and how far it is. What was done stands in the table of erasures."""
+    """The request and its progress. The result is in the table of erasures."""
 
     reason: str
     rebuild: bool
@@ -45,12 +45,12 @@ class RemovalStatus:
 
 
 def start_removal(project: Project, kind: str, name: str, *, by: str, reason: str, again: bool) -> None:
-    """Do it in a process of its own, unless one does already. again: what rested on it is made again."""
+    """Start a removal in a process of its own, unless one is running. again: rebuild what depended on it."""
     _start_task(project, kind, name, {"by": by, "reason": reason, "again": again, "tries": 1})
 
 
 def get_removal_status(project: Project, kind: str, name: str) -> RemovalStatus | None:
-    """How far it is, begun again where it was killed; None where nothing was asked for."""
+    """Return the progress of a removal, restarting it where it was killed; None where nothing was requested."""
     beside = _removal_task(project, kind, name)
     if not beside.read_progress():
         return None
@@ -66,7 +66,7 @@ def get_removal_status(project: Project, kind: str, name: str) -> RemovalStatus 
 
 
 def run_removal(folder: str, kind: str, name: str) -> None:
-    """The process: one after the other."""
+    """Run a requested removal in this process, one at a time per project."""
     from preceptor.project import Project
 
     project = Project.open(folder)

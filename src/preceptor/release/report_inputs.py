@@ -1,8 +1,8 @@
-"""What a report's figures rest on: has it changed since, and how many other models were measured on it before?
+"""Track what a report's figures rest on: whether it has changed since, and how many other models were measured on it before.
 
-A figure belongs to one source: the `rows` of the test split, the `general` texts, or a suite by its name. Of each source a report
-keeps a digest of what was asked and held for true, and, by the content of each row, the number of other models that had been
-measured on it before this one.
+A figure belongs to one source: the `rows` of the test split, the `general` texts, or a suite by its name. For each source a report stores a
+digest of the questions and the reference answers, and, by the content of each row, the number of other models that had been measured on it
+before this one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SourceDigests = dict[str, dict[str, str]]
 
 
 def find_figure_source(document: Mapping[str, Any], figure: str) -> str:
-    """The source of a figure: `rows`, `general`, or a suite's name."""
+    """Return the source of a figure: `rows`, `general`, or a suite's name."""
     if figure.rsplit(".", 1)[-1] in _GENERAL_FIGURES or figure.startswith("forgetting."):
         return GENERAL_SOURCE
     suite = find_figure_suite(document, figure)
@@ -42,7 +42,7 @@ def find_figure_source(document: Mapping[str, Any], figure: str) -> str:
 
 
 def find_figure_suite(document: Mapping[str, Any], figure: str) -> tuple[str, Mapping[str, Any]] | None:
-    """The suite that a figure of a bound is of, by its bare name or as NAME.figure; None when it is of none."""
+    """Return the name and document of the suite that a bound's figure belongs to, or None. The figure is a bare name or NAME.figure."""
     suites: Mapping[str, Any] = document.get("suites") or {}
     if figure in (document.get("models") or {}).get("tuned", {}):
         return None
@@ -54,7 +54,7 @@ def find_figure_suite(document: Mapping[str, Any], figure: str) -> tuple[str, Ma
 
 
 def digest_current_sources(project: Project, snapshot: Snapshot | None, document: Mapping[str, Any]) -> SourceDigests:
-    """By source, what it rests on: part -> digest, "" where it isn't there any more. snapshot: None for recorded answers."""
+    """Return the current digests of each source's parts, "" for a part that no longer exists. snapshot: None for recorded answers."""
     found: SourceDigests = {name: _digest_suite(project, suite) for name, suite in (document.get("suites") or {}).items()}
     if snapshot is not None:
         found[TEST_ROWS_SOURCE] = {"test rows": _digest_test_rows(project, snapshot)}
@@ -64,7 +64,7 @@ def digest_current_sources(project: Project, snapshot: Snapshot | None, document
 
 
 def digest_measured_sources(project: Project, snapshot: Snapshot | None, document: Mapping[str, Any]) -> SourceDigests:
-    """The same as a report keeps it: of suites what they were before their answers were measured."""
+    """Return the digests that a report stores: the current ones, but for suites those from before their answers were measured."""
     found = digest_current_sources(project, snapshot, document)
     for name, suite in (document.get("suites") or {}).items():
         if "suite" in (suite.get("made") or {}):
@@ -73,7 +73,7 @@ def digest_measured_sources(project: Project, snapshot: Snapshot | None, documen
 
 
 def find_changed_sources(project: Project, snapshot: Snapshot | None, document: Mapping[str, Any]) -> dict[str, str]:
-    """By source why its figures don't stand any more, as a sentence; nothing of sources that are as they were measured."""
+    """Return for each source that has changed since the report a sentence why its figures are no longer valid."""
     now, told = digest_current_sources(project, snapshot, document), {}
     for source, before in (document.get("inputs") or {}).items():
         parts = [part for part, digest in before.items() if now.get(source, {}).get(part, "") != digest]
@@ -91,10 +91,10 @@ def find_changed_sources(project: Project, snapshot: Snapshot | None, document: 
 def record_openings(
     project: Project, model: str, snapshot: Snapshot | None, document: Mapping[str, Any], *, prompts: Sequence[str] = ()
 ) -> dict[str, dict[str, float]]:
-    """Note that a model was measured on these sources; of each how many other models had been before, by the content of its rows.
+    """Record that a model was measured on these sources; return how many other models were measured on each before, by the content of rows.
 
-    prompts: of recorded answers, where a suite has none of its own. others: the mean of that number over the rows; rows: of how many
-    it isn't nil; of: all rows. Measuring a model again counts nothing.
+    prompts: of recorded answers, for suites without prompts of their own. others: the mean of that number over the rows; rows: how many
+    rows have one above zero; of: the number of rows. Measuring a model again counts nothing.
     """
     found = {}
     with project.database.writing() as connection:
@@ -108,7 +108,7 @@ def record_openings(
 def _iterate_source_keys(
     project: Project, snapshot: Snapshot | None, document: Mapping[str, Any], given: Sequence[str]
 ) -> Iterator[tuple[str, list[str]]]:
-    """By source the digests of what its rows say."""
+    """Yield each source with the content digests of its rows."""
     rows = [_row_key(text) for text in given] if snapshot is None else [_row_key(row.text) for row in snapshot.rows("test")]
     if rows and snapshot is not None:
         yield TEST_ROWS_SOURCE, rows
@@ -133,7 +133,7 @@ def _row_key(text: str) -> str:
 
 
 def _digest_test_rows(project: Project, snapshot: Snapshot) -> str:
-    """What stands on the test side, and the answers that somebody has decided since, which are the true ones."""
+    """Return the digest of the test rows, and of the gold answers that were decided since."""
     try:
         with project.database.reading() as connection:
             known: Mapping[str, Any] = gold.list_answers(connection, questions.get(connection, snapshot.question["name"])[0])
@@ -165,7 +165,7 @@ def _digest_or_empty(digest: Callable[[], str]) -> str:
 
 
 def _has_other_options(project: Project, snapshot: Snapshot) -> bool:
-    """Whether the question has other options now than those that the snapshot's rows were answered with."""
+    """Return whether the question's options differ from those that the snapshot's rows were answered with."""
     try:
         asked = project.question(snapshot.question["name"])
     except NotFoundError:

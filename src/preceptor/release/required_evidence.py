@@ -1,11 +1,8 @@
 """Estimate how much more evidence would settle an undecided release bound and what it costs, and queue it for annotation.
 
-What would settle a bound that the evidence leaves open: how many more units, whose judgments those are, and what they cost.
-
-An interval is as wide as its independent units are few: groups of test rows, responses that people have checked, general texts.
-More judgments about rows that are measured already don't narrow it; rows of further groups do.
-
-Asking for the evidence that open bounds lack: people's checks of a suite, or first judgments of items on the test side.
+The width of an interval depends on its number of independent units: groups of test rows, responses that people have checked, general texts.
+More judgments about rows that are measured already don't narrow it; rows of further groups do. The evidence comes from people's checks of a
+suite, or from first judgments of items that will be test rows.
 """
 
 from __future__ import annotations
@@ -36,10 +33,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EvidenceNeed:
-    """What one open bound wants: `units` further independent units, `judgments` of people about them, at `cost`.
+    """The evidence that one open bound needs: `units` further independent units, `judgments` of people about them, at `cost`.
 
-    rows: further test rows, None where it isn't about those. suite: the suite whose people are to be asked, and the judge that was named
-    for it. judgments and cost are None where no judgment would help.
+    rows: further test rows, None where the bound isn't about those. suite: the suite whose responses people check. judge: the judge that
+    was named for it. judgments and cost are None where no judgment would help.
     """
 
     figure: str
@@ -52,13 +49,15 @@ class EvidenceNeed:
     judge: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON document."""
+        """Return the need as a JSON object."""
         return asdict(self)
 
 
 def find_evidence_needs(project: Project, model: Model | None, report: Report, decision: GateDecision) -> Iterator[EvidenceNeed]:
-    """A need for each finding that is open and says how many more units would settle it, or that waits for people's checks. model: None for
-    recorded answers, whose figures are all of suites."""
+    """Yield a need for each undecided finding that further units would settle, or that waits for people's checks.
+
+    model: None for recorded answers, whose figures all belong to suites.
+    """
     for finding in decision.findings:
         if isinstance(finding, UnmeasuredBound) and (need := _first_claim_checks_need(project, report.document, finding)) is not None:
             yield need
@@ -67,10 +66,10 @@ def find_evidence_needs(project: Project, model: Model | None, report: Report, d
 
 
 def find_future_test_items(project: Project, snapshot: Snapshot) -> list[str]:
-    """Ids of the items that nobody has judged yet and that will be test rows of the next snapshot, oldest first.
+    """List the ids of the items that nobody has judged yet and that will be test rows of the next snapshot, oldest first.
 
-    A group's side is a hash of its name, so that it is known before anybody has answered; an item whose text proves nearly the same as
-    another's may change over to that one's side.
+    The split of a group follows from a hash of its name, so that it is known before anybody has answered; an item that proves a
+    near-duplicate of another may move to the other's split.
     """
     with project.database.reading() as connection:
         try:
@@ -87,12 +86,12 @@ def find_future_test_items(project: Project, snapshot: Snapshot) -> list[str]:
 
 
 def get_test_share(snapshot: Snapshot) -> float:
-    """Which part of new groups become test rows."""
+    """Return the share of new groups that become test rows."""
     return _split_fractions(snapshot).get("test", 0.0)
 
 
 def _first_claim_checks_need(project: Project, document: Mapping[str, Any], finding: UnmeasuredBound) -> EvidenceNeed | None:
-    """What a rate of hallucination waits for that nobody's checks bear yet; None for other figures, which no judgment would bring."""
+    """Return what a hallucination rate without people's checks needs; None for other figures, which no judgment would provide."""
     figure = finding.figure.rsplit(".", 1)[-1]
     suites: Mapping[str, Any] = document.get("suites") or {}
     named = [(name, suite) for name, suite in suites.items() if (suite.get("looks") or {}).get("waiting") and figure in HALLUCINATION_RATES]
@@ -109,13 +108,13 @@ def _first_claim_checks_need(project: Project, document: Mapping[str, Any], find
 
 
 def _claim_checks_cost(project: Project, judgments: int) -> tuple[float, str]:
-    """What people's checks of claims cost, and both in words."""
+    """Return the cost of people's checks of claims, and judgments and cost as text."""
     cost = round(judgments * project.config.cost.judgment_price("", "claims"), 2)
     return cost, f"{format_count(judgments)} judgments, {format_money(cost, project.config.cost.currency)}"
 
 
 def _suite_judge(suite: Mapping[str, Any]) -> str:
-    """The judge that was named when a suite was run."""
+    """Return the name of the judge that a suite was run with."""
     return str((suite.get("made") or {}).get("judge", ""))
 
 
@@ -128,7 +127,7 @@ def _evidence_need(project: Project, model: Model | None, document: Mapping[str,
         return EvidenceNeed(finding.figure, units, words)
     if (suite := find_figure_suite(document, finding.figure)) is not None:
         return _suite_need(project, finding, units, *suite)
-    assert model is not None  # what is of no suite is of its test rows
+    assert model is not None  # a figure of no suite belongs to the test rows
     return _test_rows_need(project, model, finding, units)
 
 
@@ -198,10 +197,10 @@ def _figure_title(finding: GateFinding) -> str:
 
 
 def queue_evidence(project: Project, model: Model, needs: Sequence[EvidenceNeed], *, by: str = "system") -> list[dict[str, Any]]:
-    """Ask for what the needs want, as far as it is here; of each what was asked for, in words.
+    """Queue the evidence for the needs, as far as the project has it; return for each what was queued.
 
-    Items on the test side go to the head of the queue, no more than are wanted, the same ones when asked again. Their answers count in
-    the next snapshot, by which the model is trained and measured anew.
+    Future test items go to the head of the queue, no more than are needed, the same ones in a repeated call. Their answers count in the
+    next snapshot, on which the model is trained and measured again.
     """
     asked = [_queue_suite(project, model, need) for need in needs if need.suite is not None]
     about_rows = [need for need in needs if need.rows is not None and need.judgments is not None]
@@ -215,7 +214,7 @@ def queue_evidence(project: Project, model: Model, needs: Sequence[EvidenceNeed]
 
 
 def _queue_suite(project: Project, model: Model, need: EvidenceNeed) -> dict[str, Any]:
-    """Put a suite's next responses before people; what was written and scored for it is kept, so that this takes no time."""
+    """Queue the next responses of a suite for people's checks; its generated answers and scores are cached, so that this is fast."""
     name = str(need.suite)
     snapshot = project.load_snapshot(model.manifest["snapshot"])
     rows = list(snapshot.rows("test"))

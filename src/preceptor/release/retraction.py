@@ -1,13 +1,8 @@
 """Preview and carry out the retraction of a person's judgments, and rebuild consensus, snapshots and models without them.
 
-Making again what rested on judgments that are gone: consensus, snapshots and models, with digests before and after.
-
-Nothing takes another's place by itself: aliases stay where they are, and a person releases a model that was made again. The same
-call goes on where a kill stopped it, since a snapshot of the same judgments has the same digest, and a run its own folder.
-
-What a retraction would change, before it is made: the same fit that would follow it, beside the one that stands.
-
-Taking a person's judgments out of everything: which snapshots and models rest on them, and what these are without them.
+Nothing is replaced automatically: aliases stay where they are, and a person releases a rebuilt model. The same call continues where a kill
+stopped it, since a snapshot of the same judgments has the same digest, and a run its own folder. A preview fits the same consensus that
+would follow, and compares it with the present one.
 """
 
 from __future__ import annotations
@@ -33,7 +28,7 @@ if TYPE_CHECKING:
     from preceptor.types import Model
 
 
-REBUILT_SUFFIX = "remade"  # what the name of a snapshot that was made again ends with
+REBUILT_SUFFIX = "remade"  # the suffix of a rebuilt snapshot's name
 
 
 def rebuild_dependents(
@@ -46,10 +41,10 @@ def rebuild_dependents(
     progress: training.TrainingListener | None = None,
     left: Mapping[str, str | None] = {},
 ) -> dict[str, Any]:
-    """Make consensus, snapshots and models again without the judgments `gone`, by number; a JSON document of digests before and after.
+    """Rebuild consensus, snapshots and models without the judgments `gone`, by number; return digests before and after as a JSON object.
 
-    rested: what rested on them. left: digests of snapshots that rows were erased from, each with that of what is left, which is made
-    again in its place. What can't be made again says why, and the rest is made. Nothing of it is released.
+    rested: what depended on them. left: snapshots that rows were erased from, each with the digest of its remainder, which is rebuilt in
+    its place. What can't be rebuilt has a reason, and the rest is rebuilt. None of it is released.
     """
     with project.database.reading() as connection:
         done = erasures.artifact_replacements(connection)
@@ -67,7 +62,7 @@ def rebuild_dependents(
 
 @dataclass
 class _DependentRebuilder:
-    """snapshots, models: by digest or id, what was made in its place; failed: what couldn't be."""
+    """Rebuild artifacts one by one. snapshots, models: digest or id -> its replacement. failed: those that couldn't be rebuilt."""
 
     project: Project
     removed_judgments: set[int]
@@ -79,7 +74,7 @@ class _DependentRebuilder:
     failed: set[str] = field(default_factory=set)
 
     def rebuild_consensus(self, question: str) -> dict[str, Any]:
-        """The newest consensus of a question, before and after."""
+        """Fit the consensus of a question again; return its digests before and after."""
         before = self._newest_consensus(question)
         try:
             self.project.consensus(question)
@@ -88,7 +83,7 @@ class _DependentRebuilder:
         return {"question": question, "before": before, "after": self._newest_consensus(question)}
 
     def rebuild_snapshot(self, row: Mapping[Any, Any]) -> dict[str, Any]:
-        """A snapshot made again, and noted under a name that tells so."""
+        """Rebuild a snapshot, and record it under a name that shows so."""
         before = self.project.load_snapshot(row["digest"])
         told = {"name": row["name"], "before": row["digest"], "rows": len(list(before.rows()))}
         try:
@@ -97,7 +92,7 @@ class _DependentRebuilder:
             self.failed |= {row["digest"], before.digest}
             return {**told, "after": None, "why": str(fault)}
         self.snapshots[row["digest"]] = self.snapshots[before.digest] = made.digest
-        if made.digest == before.digest:  # what a digest covers is the same; which judgments it rests on isn't
+        if made.digest == before.digest:  # the content is the same, but the judgments that it rests on aren't
             remove_judgments(self.project.objects, made.digest, self.removed_judgments)
             forget_row_index(self.project, made.digest)
             made = self.project.load_snapshot(made.digest)
@@ -107,7 +102,7 @@ class _DependentRebuilder:
         return {**told, "after": made.digest, "new_name": name, "rows_after": len(rows), "judgments_left": left}
 
     def rebuild_model(self, row: Mapping[Any, Any]) -> dict[str, Any]:
-        """A model trained again: the same recipe, options, seed and base, on the snapshot that was made again."""
+        """Train a model again: the same recipe, options, seed and base, on the rebuilt snapshot."""
         told = {
             "before": row["id"],
             "snapshot": resolve_merge(self.reduced_snapshots.get(row["snapshot"]) or row["snapshot"], self.snapshots),
@@ -129,7 +124,7 @@ class _DependentRebuilder:
         numbers = [number for each in before.rows() for number in each.lineage]
         if (
             is_implicit(question) or noted is None or "together" in before.manifest
-        ):  # each row tells what its own file said, whatever others say
+        ):  # each row has the answer of its own file, whatever other judgments say
             rows = [
                 replace(each, lineage=tuple(number for number in each.lineage if number not in self.removed_judgments))
                 for each in before.rows() if not each.lineage or set(each.lineage) - self.removed_judgments
@@ -160,7 +155,7 @@ class _DependentRebuilder:
             raise UserError("its snapshot can't be made again", "train another on a snapshot that is there")
         if lost := sorted(self.failed.intersection({run.base, *find_model_ids(run.options)})):
             raise UserError(f"{lost[0]} can't be made again, which it was made with", "train that anew first")
-        digest = resolve_merge(held, self.snapshots)  # its own may have had nothing of it, where its base or teacher had
+        digest = resolve_merge(held, self.snapshots)  # its own snapshot may be unaffected where its base or teacher is affected
         placed = self.project.objects.path(run.base)
         base = placed if len(run.base) == 64 and placed.is_dir() else resolve_merge(run.base, self.models)
         options = {name: _replace_model_ids(value, self.models) for name, value in run.options.items()}
@@ -174,7 +169,7 @@ class _DependentRebuilder:
 
 
 def _list_untouched(project: Project, snapshots: Iterable[Mapping[Any, Any]], models: Iterable[Mapping[Any, Any]]) -> dict[str, Any]:
-    """What had nothing of it, with its digests as its files have them now."""
+    """List the artifacts that weren't affected, with the digests that their files have now."""
     return {
         "snapshots": [{"name": row["name"], "digest": project.load_snapshot(row["digest"]).digest} for row in snapshots],
         "models": [{"model": row["id"], "weights": project.model(row["id"]).manifest.get("weights")} for row in models],
@@ -182,20 +177,20 @@ def _list_untouched(project: Project, snapshots: Iterable[Mapping[Any, Any]], mo
 
 
 def _free_snapshot_name(name: str, known: Mapping[str, str], digest: str) -> str:
-    """The first of NAME-remade, NAME-remade-2, … that is free, or stands for this digest already."""
+    """Return the first of NAME-remade, NAME-remade-2, … that is free, or names this digest already."""
     numbered = (f"{name}-{REBUILT_SUFFIX}" + (f"-{number}" if number > 1 else "") for number in range(1, len(known) + 2))
     return next(each for each in numbered if known.get(each, digest) == digest)
 
 
 def _replace_model_ids(value: Any, models: Mapping[str, str]) -> Any:
-    """An option's value, in which models are named that were made again."""
+    """Replace the ids of rebuilt models in an option's value."""
     if not isinstance(value, str) or not models:
         return value
     return re.sub("|".join(map(re.escape, models)), lambda found: resolve_merge(found.group(), models), value)
 
 
 def _rebuilt_before(name: str, done: Mapping[str, str]) -> dict[str, Any] | None:
-    """What is told of a snapshot or model that was made again earlier; None of others."""
+    """Return the record of a snapshot or model that was rebuilt earlier; None for others."""
     return {"before": name, "after": resolve_merge(name, done), "made_before": True} if name in done else None
 
 
@@ -205,7 +200,7 @@ def _first_by_column(rows: Iterable[Mapping[Any, Any]], column: str) -> list[Map
 
 @dataclass(frozen=True)
 class AnswerChange:
-    """An item whose most probable answer would be another; `after` is None where nobody else has judged it."""
+    """An item whose most probable answer would change; `after` is None where nobody else has judged it."""
 
     item: str
     before: Any
@@ -214,7 +209,7 @@ class AnswerChange:
 
 @dataclass(frozen=True)
 class RetractionEffect:
-    """What would become of one question: judgments taken out, items they are about, and those whose top answer changes."""
+    """The effect of a retraction on one question: judgments removed, items they are about, and items whose top answer changes."""
 
     question: str
     judgments: int
@@ -223,13 +218,13 @@ class RetractionEffect:
 
     @property
     def unanswered(self) -> int:
-        """Items that would be left without any judgment."""
+        """The number of items that would be left without any judgment."""
         return sum(change.after is None for change in self.changes)
 
 
 @dataclass(frozen=True)
 class RetractionPreview:
-    """What retracting somebody would change, question by question; `judgments` in all, those about retired questions too."""
+    """The effect of retracting an annotator, question by question; `judgments` in all, including those about retired questions."""
 
     annotator: str
     judgments: int
@@ -237,12 +232,12 @@ class RetractionPreview:
 
     @property
     def changes(self) -> int:
-        """Items and questions whose top answer would change."""
+        """The number of items and questions whose top answer would change."""
         return sum(len(effect.changes) for effect in self.effects)
 
 
 def preview_retraction(project: Project, annotator: str) -> RetractionPreview:
-    """What `project.retract` would change now; nothing is written. UserError when nobody is called so."""
+    """Preview what `project.retract` would change now, without writing anything. Raises UserError where there is no such annotator."""
     with project.database.reading() as connection:
         counts = annotation_stats.count_valid_by_question(connection, people.get_key(connection, annotator))
         asked = [question.name for _, question in questions.list_active(connection)]
@@ -272,9 +267,9 @@ def _top_answers(fitted: Consensus) -> dict[str, Any]:
 def retract_annotator(
     project: Project, name: str, *, by: str, reason: str, again: bool = False, progress: training.TrainingListener | None = None
 ) -> dict[str, Any]:
-    """Retract all that a person has answered and decided; what rests on it, as a JSON document.
+    """Retract all that a person has answered and decided; return what depends on it as a JSON object.
 
-    again: consensus, snapshots and models are made without them. The same once more goes on where it was stopped.
+    again: rebuild consensus, snapshots and models without it. The same call again continues where it was stopped.
     """
     count = project.retract(name, by=by, reason=reason)
     if again:
@@ -283,22 +278,22 @@ def retract_annotator(
 
 
 def find_retraction_dependents(project: Project, name: str) -> dict[str, Any]:
-    """What rests on all that a person has ever answered, retracted or not."""
+    """Find what depends on all that a person has ever answered, retracted or not."""
     return _retraction_document(project, name, _judgment_numbers(project, name))
 
 
 def was_retracted(project: Project, name: str) -> bool:
-    """Whether a person was ever retracted."""
+    """Return whether a person was ever retracted."""
     return _last_retraction(project, name) is not None
 
 
 def describe_retraction(project: Project, name: str) -> dict[str, Any]:
-    """What rests on what was retracted of a person, by whom and why, and what was made again since. UserError where nobody did so."""
+    """Describe a retraction: by whom and why, what depends on it, and what was rebuilt since. Raises NotFoundError where there was none."""
     if (last := _last_retraction(project, name)) is None:
         raise NotFoundError(f"{name!r} was never retracted", "see: preceptor people retract --help")
     with project.database.reading() as connection:
         made = erasures.find_erasure(connection, erasures.PERSON, name)
-    made = made if made.get("created", 0) >= last["created"] else {}  # not of an earlier retraction
+    made = made if made.get("created", 0) >= last["created"] else {}  # not that of an earlier retraction
     return {
         **_retraction_document(project, name, _judgment_numbers(project, name, last["until"])),
         **made,
@@ -310,7 +305,10 @@ def describe_retraction(project: Project, name: str) -> dict[str, Any]:
 def rebuild_without_annotator(
     project: Project, name: str, *, by: str, reason: str, progress: training.TrainingListener | None = None
 ) -> dict[str, Any]:
-    """Make consensus, snapshots and models again without what a person had answered when they were retracted; digests before and after."""
+    """Rebuild consensus, snapshots and models without what a person had answered when they were retracted.
+
+    Returns digests before and after.
+    """
     last = _last_retraction(project, name)
     numbers = _judgment_numbers(project, name, last["until"] if last else 0)
     document, rested = {"annotator": name, "judgments": len(numbers)}, find_dependents(project, numbers)
@@ -330,7 +328,7 @@ def _last_retraction(project: Project, name: str) -> Mapping[Any, Any] | None:
 
 
 def _judgment_numbers(project: Project, name: str, until: int | None = None) -> list[int]:
-    """The numbers of a person's judgments, up to one."""
+    """List the numbers of a person's judgments, up to `until`."""
     with project.database.reading() as connection:
         given = judgment_log.list_by_annotator(connection, people.get_key(connection, name))
         return [judgment.id for judgment in given if until is None or judgment.id <= until]

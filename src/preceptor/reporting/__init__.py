@@ -1,1 +1,1 @@
-"""Write reports and model cards, as pages and as text."""
+"""Render reports and model cards, as HTML pages, PDF, Markdown and JSON."""

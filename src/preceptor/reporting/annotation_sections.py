@@ -14,7 +14,7 @@ _SPLITS = {"train": "train", "validation": "validation", "test": "test"}
 
 
 def question_section(document: ReportDocument) -> PageSection:
-    """What was asked, about which items."""
+    """Build the section about the question and the items that it was asked about."""
     paragraphs = [
         " ".join(_question_sentences(look_up(document, "question") or {})),
         " ".join(_data_sentences(look_up(document, "data") or {})),
@@ -23,13 +23,13 @@ def question_section(document: ReportDocument) -> PageSection:
 
 
 def judgments_section(document: ReportDocument) -> PageSection:
-    """What people's judgments gave, and how many of them it took."""
+    """Build the section about the consensus of people's judgments, and how many of them it took."""
     paragraphs = [" ".join(_spending_sentences(document)), " ".join(_agreement_sentences(document))]
     return PageSection("judgments", "What people said", [words for words in paragraphs if words], list(_judgment_pictures(document)))
 
 
 def snapshot_section(document: ReportDocument) -> PageSection:
-    """What the model learned from: rows, answers and checks of the snapshot."""
+    """Build the section about the model's training data: rows, answers and checks of the snapshot."""
     summary = look_up(document, "snapshot_summary") or {}
     sentences = []
     if document.get("snapshot"):

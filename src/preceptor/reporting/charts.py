@@ -1,18 +1,9 @@
-"""Draw charts as accessible inline SVG: intervals, lines, histograms, heat maps, reliability and risk-coverage curves.
+"""Draw charts as accessible inline SVG: intervals, lines, histograms, heat maps, reliability and risk–coverage curves.
 
-Drawing inline SVG: escaped elements, a frame with axes, round ticks.
+Colours are CSS classes (`soft`, `line-a`, `dot-b`, …) that the page's style defines for light, dark and print. Drawings are 380 units wide:
+about a phone's column, so their 12-unit text stays legible there, and is a little larger elsewhere.
 
-Colours are CSS classes (`soft`, `line-a`, `dot-b`, …) that the page defines for light, dark and print. Drawings are
-380 units wide: about a phone's column, so their 12-unit text stays legible there, and is a little larger elsewhere.
-
-The pictures of the report: each a small function from figures to an inline SVG string.
-
-Every picture has a title and a description for who can't see it, and tells its series apart by shape or dash as well
-as by colour. Colours come from the page's style (see `svg`).
-
-How a training went, as pictures: both losses over its steps, and the learning rates that were tried with their errors.
-
-Errors by how much is answered, as a picture.
+Every chart has a title and a description for screen readers, and distinguishes its series by shape or dash as well as by colour.
 """
 
 from __future__ import annotations
@@ -35,7 +26,7 @@ Point = tuple[float, float]
 
 
 def svg_element(name: str, *children: str, **attributes: object) -> Markup:
-    """One SVG element; text children and attribute values are escaped, `class_` becomes `class`, `x_y` becomes `x-y`."""
+    """Build one SVG element; text children and attribute values are escaped, `class_` becomes `class`, `x_y` becomes `x-y`."""
     pairs = (
         f' {key.rstrip("_").replace("_", "-")}="{escape(_attribute_text(value))}"' for key, value in attributes.items() if value is not None
     )
@@ -43,7 +34,7 @@ def svg_element(name: str, *children: str, **attributes: object) -> Markup:
 
 
 def svg_document(title: str, description: str, height: float, parts: Iterable[str]) -> Markup:
-    """A whole picture: an <svg> that scales with the page and that a screen reader announces by title and description."""
+    """Build a whole picture: an <svg> that scales with the page, and that a screen reader announces by title and description."""
     key = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
     return svg_element(
         "svg",
@@ -57,17 +48,17 @@ def svg_document(title: str, description: str, height: float, parts: Iterable[st
 
 
 def svg_text(words: str, x: float, y: float, *, anchor: str = "start", class_: str | None = None, **attributes: object) -> Markup:
-    """Words at a baseline point."""
+    """Draw a text at a baseline point."""
     return svg_element("text", words, x=x, y=y, text_anchor=anchor, class_=class_, **attributes)
 
 
 def svg_line(start: Point, end: Point, class_: str) -> Markup:
-    """A straight line."""
+    """Draw a straight line."""
     return svg_element("line", x1=start[0], y1=start[1], x2=end[0], y2=end[1], class_=class_)
 
 
 def axis_ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Round numbers (1, 2 or 5 times a power of ten apart) within [low, high], about `count` of them."""
+    """Return about `count` round numbers (1, 2 or 5 times a power of ten apart) within [low, high]."""
     if not high > low:
         return [low]
     raw = (high - low) / count
@@ -91,15 +82,15 @@ class PlotFrame:
     log_x: bool = False
 
     def x(self, value: float) -> float:
-        """Data to pixels, clipped to the frame."""
+        """Convert an x value to pixels, clipped to the frame."""
         return _scale_to_pixels(value, self.x_range, (self.left, self.right), log=self.log_x)
 
     def y(self, value: float) -> float:
-        """Data to pixels, clipped to the frame; larger is higher."""
+        """Convert a y value to pixels, clipped to the frame; larger is higher."""
         return _scale_to_pixels(value, self.y_range, (self.bottom, self.top))
 
     def axes(self, x_label: str, y_label: str, at: Sequence[float], show_x: NumberFormat, show_y: NumberFormat) -> list[Markup]:
-        """Horizontal grid lines with their numbers, numbers under the floor at the x values `at`, and both labels."""
+        """Draw horizontal grid lines with their numbers, numbers under the x axis at the values `at`, and both labels."""
         parts = [svg_text(y_label, 0, self.top - 16, class_="soft")]
         heights = axis_ticks(*self.y_range)
         for value, label in zip(heights, trim_zeros([show_y(value) for value in heights]), strict=True):
@@ -110,17 +101,17 @@ class PlotFrame:
         return [*parts, svg_text(x_label, self.right, self.bottom + 34, anchor="end", class_="soft")]
 
     def tick_label(self, value: float, words: str) -> Markup:
-        """A number under the floor at x."""
+        """Draw a number under the x axis at x."""
         return self.label(value, self.bottom + 17, words)
 
     def label(self, value: float, y: float, words: str) -> Markup:
-        """Words centred on x at pixel height y, moved inwards where they would leave the picture."""
+        """Draw a text centred on x at pixel height y, moved inwards where it would leave the picture."""
         half = 3.4 * len(words)
         return svg_text(words, min(max(self.x(value), half), CHART_WIDTH - half), y, anchor="middle", class_="soft")
 
 
 def svg_path(points: Sequence[Point], class_: str) -> Markup:
-    """A line through pixel points."""
+    """Draw a line through pixel points."""
     return svg_element("path", d="M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points), class_=class_)
 
 
@@ -136,7 +127,7 @@ def _attribute_text(value: object) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
-_MAX_LABEL_CHARS = 12  # characters of an answer beside an axis
+_MAX_LABEL_CHARS = 12  # characters of an answer that labels an axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +141,7 @@ class IntervalRow:
 
 @dataclass(frozen=True, slots=True)
 class LineSeries:
-    """One line: points by x, an optional band or (with `dots`) error bars of (low, high); `style` is a or b."""
+    """One line: points by x, optional ranges of (low, high) drawn as a band or (with `dots`) as error bars; `style` is a or b."""
 
     label: str
     points: Sequence[Point]
@@ -162,9 +153,9 @@ class LineSeries:
 def interval_plot(
     title: str, rows: Sequence[IntervalRow], *, show: NumberFormat, limits: Point, mark: tuple[float, str] | None = None
 ) -> Markup:
-    """Dots with error bars on a shared scale, one row a figure, its numbers written above it.
+    """Draw dots with error bars on a shared scale, one row a figure, its numbers written above it.
 
-    `limits` are the least and the greatest possible value (the scale zooms within them); `mark` is a reference line.
+    limits: the least and the greatest possible value (the scale zooms within them). mark: a reference line and its label.
     """
     top = 30.0 if mark else 4.0
     # one line holds about 48 characters in the widest of the usual system fonts
@@ -193,9 +184,9 @@ def line_chart(
     log_x: bool = False,
     marks: Sequence[tuple[float, str]] = (),
 ) -> Markup:
-    """Lines over a shared frame, with bands or error bars; `labels` name x and y, `marks` are vertical lines with a word.
+    """Draw lines over a shared frame, with bands or error bars.
 
-    On a logarithmic x axis the numbers stand at the measured points.
+    labels: the names of x and y. marks: vertical lines with a word. On a logarithmic x axis the numbers are at the measured points.
     """
     xs = sorted({x for one in series for x, _ in one.points} | {x for x, _ in marks})
     log_x = log_x and xs[0] > 0
@@ -214,10 +205,10 @@ def line_chart(
 
 
 def histogram(title: str, counts: Sequence[tuple[str, float]], *, x_label: str, y_label: str) -> Markup:
-    """One bar a value, from zero."""
+    """Draw one bar a value, from zero."""
     frame = PlotFrame((0, len(counts)), (0, max(number for _, number in counts) or 1), top=28, bottom=180)
     parts = frame.axes(x_label, y_label, (), format_count, format_count)
-    every = -(-len(counts) // 16)  # at most 16 numbers fit under the floor
+    every = -(-len(counts) // 16)  # at most 16 numbers fit under the x axis
     for k, (label, number) in enumerate(counts):
         left, right = frame.x(k + 0.12), frame.x(k + 0.88)
         parts.append(
@@ -229,7 +220,7 @@ def histogram(title: str, counts: Sequence[tuple[str, float]], *, x_label: str, 
 
 
 def confusion_heatmap(title: str, answers: Sequence[str], counts: Sequence[Sequence[int]], *, rows: str, columns: str) -> Markup:
-    """A table of counts as a heat map; the shade is the share of its row, the diagonal is agreement."""
+    """Draw a table of counts as a heat map; the shade is the share of its row, the diagonal is agreement."""
     left = 92.0
     cell = min(84.0, (CHART_WIDTH - left - 4) / len(answers))
     upright = max(len(answer) for answer in answers) * 7.5 < cell
@@ -247,7 +238,7 @@ def confusion_heatmap(title: str, answers: Sequence[str], counts: Sequence[Seque
 
 
 def reliability_diagram(title: str, bins: Sequence[tuple[float, float, int]]) -> Markup:
-    """How often the model is right by how certain it says it is, from (certainty, accuracy, count); a dot's area is its count."""
+    """Draw the accuracy by stated confidence, from (confidence, accuracy, count); a dot's area is its count."""
     low = max(0.0, min(0.5, *(min(stated, right) for stated, right, _ in bins)) - 0.05)
     frame = PlotFrame((low, 1.0), (low, 1.0), top=28, bottom=270)
     parts = frame.axes(
@@ -336,7 +327,10 @@ _SHEET_GAP, _SHEET_TITLE_HEIGHT = 24.0, 20.0
 
 
 def loss_curve_chart(title: str, training: Mapping[str, Any]) -> Markup | None:
-    """Both losses by step, the kept weights marked; None where no loss was measured. training: history, best_step."""
+    """Draw training and validation loss by step, the kept weights marked; None where no loss was measured.
+
+    training: a mapping with history and best_step.
+    """
     history = training.get("history") or ()
     series = []
     for key, label, style in (("train_loss", "training loss", "b"), ("validation_loss", "validation loss", "a")):
@@ -358,9 +352,9 @@ def loss_curve_chart(title: str, training: Mapping[str, Any]) -> Markup | None:
 
 
 def learning_rate_chart(title: str, training: Mapping[str, Any]) -> Markup | None:
-    """Validation loss by learning rate, each with the standard error of its difference from the best, the one used marked.
+    """Draw validation loss by learning rate, each with the standard error of its difference from the best, the one used marked.
 
-    None where fewer than two could be told. training: sweep, learning_rate.
+    None where fewer than two have a loss. training: a mapping with sweep and learning_rate.
     """
     tried = [at for at in training.get("sweep") or () if at.get("validation_loss") is not None]
     if len(tried) < 2:
@@ -382,7 +376,7 @@ def learning_rate_chart(title: str, training: Mapping[str, Any]) -> Markup | Non
 
 
 def training_curves_svg(training: Mapping[str, Any]) -> str | None:
-    """Both pictures, one under the other, as a file that any browser shows; None where there is nothing to draw."""
+    """Draw both training charts, one under the other, as an SVG file for any browser; None where there is nothing to draw."""
     drawn = [
         (title, found)
         for title, draw in ((LOSS_CHART_TITLE, loss_curve_chart), (LEARNING_RATE_CHART_TITLE, learning_rate_chart))
@@ -392,7 +386,7 @@ def training_curves_svg(training: Mapping[str, Any]) -> str | None:
 
 
 def stack_charts(drawn: Sequence[tuple[str, Markup]]) -> str:
-    """Pictures with their titles, one under the other, as an SVG file with its own style."""
+    """Stack pictures with their titles, one under the other, as an SVG file with its own style."""
     parts, y = list[Markup](), _SHEET_GAP
     for title, picture in drawn:
         height = float(re.findall(r'viewBox="0 0 \S+ ([\d.]+)"', picture)[0])
@@ -410,7 +404,7 @@ def stack_charts(drawn: Sequence[tuple[str, Markup]]) -> str:
 
 
 def risk_coverage_chart(title: str, points: Sequence[tuple[float, Estimate]]) -> Markup:
-    """The risk–coverage curve in the band of its intervals, from a section's `curve`: (coverage, risk) by rising coverage."""
+    """Draw the risk–coverage curve in the band of its intervals, from a section's `curve`: (coverage, risk) by rising coverage."""
     (least, _), (most, whole) = points[0], points[-1]
     return line_chart(
         title,

@@ -1,4 +1,4 @@
-"""Lay out a pairwise comparison of models as one self-contained HTML page."""
+"""Render a pairwise comparison of models as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from preceptor.reporting.suite_sections import slice_table
 from preceptor.types import Estimate
 
 ComparisonDocument = Mapping[str, Any]
-_EXCERPT_CHARS = 400  # characters of a text
+_EXCERPT_CHARS = 400  # characters shown of a text
 _UNIT_LIMITS, _NO_LIMITS = (0.0, 1.0), (-math.inf, math.inf)
 _WIN_RATE_CAPTION = (
     "Each prompt comes to one number, the mean of its people's votes, a tie being half. The interval holds at every look at once, so "
@@ -23,7 +23,7 @@ _WIN_RATE_CAPTION = (
 
 
 def comparison_page(document: ComparisonDocument) -> str:
-    """The page of a comparison's document, as `Report.from_document` makes it plain."""
+    """Render the page of a comparison's document, as `Report.from_document` makes it plain."""
     names = " and ".join(document["models"])
     sections = [
         _wins_section(document), _strengths_section(document), _bias_section(document), _judge_section(document),
@@ -93,7 +93,7 @@ def _strengths_section(document: ComparisonDocument) -> PageSection:
 
 
 def _bias_section(document: ComparisonDocument) -> PageSection:
-    """What might decide in place of the answers: the place on the page, the length."""
+    """Build the section about what might decide instead of the answers: the position on the page, the length."""
     pictures = []
     if is_estimate(document.get("order_bias")):
         row = [IntervalRow("standing left adds", Estimate.from_dict(document["order_bias"]))]
@@ -119,7 +119,7 @@ def _length_rows(document: ComparisonDocument) -> Iterator[IntervalRow]:
 
 
 def _judge_section(document: ComparisonDocument) -> PageSection:
-    """A judge beside people: its agreement first."""
+    """Build the section about a judge compared with people: its agreement first."""
     judged = [match for match in document["matches"] if match.get("judge")]
     if not judged:
         return PageSection("judge", "")

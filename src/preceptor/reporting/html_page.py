@@ -1,7 +1,6 @@
 """Render a report's document as one self-contained HTML page.
 
-Sections are built from the report's document as plain values; the template only lays them out. Whatever stage isn't
-done has no section.
+Sections are built from the report's document as plain values; the template only lays them out. A stage that isn't done has no section.
 """
 
 from __future__ import annotations
@@ -38,14 +37,14 @@ _AFTER_SUITES = (
 
 
 def render_report(document: ReportDocument) -> str:
-    """The page for a report's document; all text is escaped, nothing is fetched from elsewhere."""
+    """Render the page of a report's document; all text is escaped, nothing is loaded from elsewhere."""
     before, after = ([build(document) for build in builders] for builders in (_BEFORE_SUITES, _AFTER_SUITES))
     sections = [section for section in (*before, *suite_sections(document), *after) if not section.is_empty]
     return render_page(document.get("title") or "Report", report_verdict(document), sections, _report_facts(document))
 
 
 def render_page(title: str, verdict: PageVerdict, sections: Sequence[PageSection], facts: Sequence[tuple[str, str]] = ()) -> str:
-    """One self-contained page: the verdict, then its sections, then small facts (name, value)."""
+    """Render one self-contained page: the verdict, then its sections, then small facts (name, value)."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(

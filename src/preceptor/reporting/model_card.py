@@ -1,8 +1,7 @@
-"""Write a report as a model card: Markdown in the Hugging Face form with a `model-index`.
+"""Write a report as a model card: Markdown in the Hugging Face format with a `model-index`.
 
-The head is YAML in which every text is quoted as JSON quotes it (which YAML reads alike) and every number is written out, so that
-no name and no exponent is taken for something else. Figures stand there with their intervals in their names: the form has no place
-for them.
+The front matter is YAML in which every text is quoted as in JSON (which is valid YAML) and every number is written out, so that no name and
+no exponent is parsed as something else. Intervals are part of the figures' names: the format has no field for them.
 """
 
 from __future__ import annotations
@@ -32,11 +31,11 @@ _HUB_TASKS = {"choice": "text-classification", "rating": "text-classification", 
 _GENERATION_TASK = "text-generation"
 _UNPRINTABLE = re.compile(
     "[^\\x20-\\x7e\\xa0-\\u2027\\u202a-\\ud7ff\\ue000-\\ufefe\\uff00-\\ufffd\\U00010000-\\U0010ffff]"
-)  # of YAML, within quotes
+)  # characters that YAML doesn't allow within quotes
 
 
 def render_model_card(document: ReportDocument) -> str:
-    """The card's text; what the report doesn't hold is absent."""
+    """Render the card's text; what the report doesn't hold is absent."""
     said = report_verdict(document)
     name = _card_name(document)
     parts = [
@@ -60,7 +59,7 @@ def render_model_card(document: ReportDocument) -> str:
 
 
 def _card_metadata(document: ReportDocument, name: str) -> dict[str, Any]:
-    """The card's data: what software looks for, without anything that isn't known."""
+    """Return the card's metadata for software, without anything that isn't known."""
     base, task = look_up(document, "training", "base"), _hub_task(document)
     result = {
         "task": {"type": task, "name": str(look_up(document, "question", "name") or task)},
@@ -81,7 +80,7 @@ def _card_metadata(document: ReportDocument, name: str) -> dict[str, Any]:
 
 
 def _iter_estimates(document: ReportDocument) -> Iterator[tuple[str, Estimate]]:
-    """The reported model's figures, then those of each suite as NAME.figure; only what has a finite value."""
+    """Yield the reported model's figures, then those of each suite as NAME.figure; only what has a finite value."""
     for key, value in (look_up(document, "models", reported_model(document)) or {}).items():
         if is_estimate(value):
             yield key, Estimate.from_dict(value)
@@ -140,7 +139,7 @@ def _suite_parts(document: ReportDocument) -> Iterator[str]:
 
 
 def _section_markdown(section: PageSection) -> Iterator[str]:
-    """A section of the page without its pictures."""
+    """Yield a section of the page without its pictures."""
     parts = [
         *(_escape_markdown(words) for words in section.paragraphs),
         "\n".join(f"- {_escape_markdown(point)}" for point in section.points),
@@ -164,13 +163,13 @@ def _table_cell(text: str) -> str:
 
 
 def _escape_markdown(text: str) -> str:
-    """A text from outside in one line, with nothing in it that Markdown or HTML would obey."""
+    """Return an untrusted text in one line, with all Markdown and HTML markup escaped."""
     line = html.escape(" ".join(str(text).replace("\u00a0", " ").split()), quote=False)
     return line if line == "---" else re.sub(r"([\\`*_\[\]#])", r"\\\1", line)
 
 
 def _dump_yaml(value: Any, indent: str = "") -> str:
-    """Block YAML of mappings, lists, texts and numbers."""
+    """Dump mappings, lists, texts and numbers as block YAML."""
     lines = []
     for key, part in value.items():
         if isinstance(part, Mapping):
@@ -189,7 +188,7 @@ def _yaml_item(value: Any, indent: str) -> str:
 
 
 def _yaml_scalar(value: Any) -> str:
-    """JSON of a text; a number without an exponent, which YAML 1.1 takes for a text where it has no point."""
+    """Return a text as JSON; a number without an exponent, which YAML 1.1 takes for a text where it has no point."""
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError("a figure of a report is finite")

@@ -1,9 +1,4 @@
-"""Build the report's sections about model quality, errors, training and the learning curve.
-
-The page's sections about models: training, figures, faults, and what more judgments would bring.
-
-The page's words and examples about a model that writes: how it was measured, what it wrote, what it was trained on.
-"""
+"""Build the report's sections about model quality, errors, training and the learning curve."""
 
 from __future__ import annotations
 
@@ -55,11 +50,11 @@ from preceptor.reporting.page_elements import (
 )
 from preceptor.types import Estimate
 
-_MAX_TOKENS = 300  # tokens of a row, its last
+_MAX_TOKENS = 300  # the last tokens of a row, which are shown
 
 
 def generation_sentences(document: ReportDocument) -> Iterator[str]:
-    """How answers were made, what was left out, and that parity held."""
+    """Yield how answers were generated, what was left out, and that parity holds."""
     generation = look_up(document, "generation") or {}
     if most := generation.get("max_tokens"):
         cut = look_up(generation, "cut", "tuned") or 0
@@ -79,7 +74,7 @@ def generation_sentences(document: ReportDocument) -> Iterator[str]:
 
 
 def generation_example(example: ReportDocument, names: Mapping[str, str]) -> GenerationExample:
-    """One row: what was asked, the reference, and each model's answer under its name."""
+    """Build the example of one row: the prompt, the reference, and each model's answer under its name."""
     answers = [(names.get(str(key), str(key)), _drop_empty_lines(str(text))) for key, text in (example.get("answers") or {}).items()]
     f1, probability = example.get("token_f1"), example.get("log_probability")
     parts = ["The same text." if example.get("exact_match") else "" if f1 is None else f"Word F1 {f1:.2f}."]
@@ -90,7 +85,7 @@ def generation_example(example: ReportDocument, names: Mapping[str, str]) -> Gen
 
 
 def tokenized_rows(training: ReportDocument) -> list[TokenizedRow]:
-    """Rows as they were trained on, token by token; of a long one the end, where the answer stands."""
+    """Build the rows as they were trained on, token by token; of a long one the end, which holds the answer."""
     rows = []
     for row in training.get("rendered") or ():
         tokens = [(_visible_line_ends(str(token.get("text", ""))), bool(token.get("learnt"))) for token in row.get("tokens") or ()]
@@ -99,14 +94,14 @@ def tokenized_rows(training: ReportDocument) -> list[TokenizedRow]:
 
 
 def tokenized_rows_sentences(training: ReportDocument) -> Iterator[str]:
-    """How to read the rows that are shown."""
+    """Yield how to read the rows that are shown."""
     rows: Sequence[Any] = training.get("rendered") or ()
     if rows:
         yield "Below, a few rows as they were trained on: the marked tokens are learnt, the others only read."
 
 
 def excluded_rows_table(training: ReportDocument) -> PageTable:
-    """How many rows were learnt from and left out, by reason; of a model that writes also where none was."""
+    """Build the table of how many rows were trained on and left out, by reason; of a generative model also where none was."""
     rows, left_out = training.get("rows") or {}, training.get("left_out") or {}
     body = []
     if training.get("rendered") or left_out:
@@ -129,12 +124,12 @@ def _parity_sentences(parity: ReportDocument, what: str) -> Iterator[str]:
 
 
 def _drop_empty_lines(text: str) -> str:
-    """A text without the empty lines that a model may write by the dozen."""
+    """Return a text without the empty lines that a model may generate by the dozen."""
     return "\n".join(line for line in text.splitlines() if line.strip())
 
 
 def _visible_line_ends(token: str) -> str:
-    """A token whose line ends can be seen."""
+    """Return a token with its line ends made visible."""
     return token.replace("\n", "↵\n")
 
 
@@ -154,9 +149,9 @@ _NO_SHARES = (*_IN_NATS, "latency")
 
 
 def quality_section(document: ReportDocument) -> PageSection:
-    """Each figure of each model with its interval, and the differences between models."""
+    """Build the section with each figure of each model and its interval, and the differences between models."""
     models = look_up(document, "models") or {}
-    labelled = any(find_estimate(models, name, "accuracy") for name in models)  # then exact_match is the same once more
+    labelled = any(find_estimate(models, name, "accuracy") for name in models)  # then exact_match would repeat it
     pictures = [found for key in METRIC_DISPLAYS if not (labelled and key == "exact_match") and (found := _figure_picture(models, key))]
     pictures += _label_pictures(models)
     sentences = []
@@ -189,7 +184,7 @@ def quality_section(document: ReportDocument) -> PageSection:
 
 
 def errors_section(document: ReportDocument) -> PageSection:
-    """Where the model goes wrong: confusion, calibration and single items."""
+    """Build the section about where the model goes wrong: confusion, calibration and single items."""
     model = look_up(document, "models", reported_model(document)) or {}
     pictures = []
     if counts := look_up(model, "confusion", "counts"):
@@ -206,7 +201,7 @@ def errors_section(document: ReportDocument) -> PageSection:
 
 
 def training_section(document: ReportDocument) -> PageSection:
-    """How the model was trained."""
+    """Build the section about how the model was trained."""
     training = look_up(document, "training") or {}
     pictures = [found for found in (_history_picture(training), _sweep_picture(training)) if found]
     sentences = [*_training_sentences(training), *tokenized_rows_sentences(training)]
@@ -215,7 +210,7 @@ def training_section(document: ReportDocument) -> PageSection:
 
 
 def learning_curve_section(document: ReportDocument) -> PageSection:
-    """The learning curve: what more rows would bring."""
+    """Build the section about the learning curve: what more rows would bring."""
     curve = document.get("learning_curve") or ()
     pictures = [found for key in ("accuracy", "log_loss") if (found := _learning_curve_picture(curve, key))]
     return PageSection(
@@ -224,7 +219,7 @@ def learning_curve_section(document: ReportDocument) -> PageSection:
 
 
 def reuse_sentences(document: ReportDocument) -> Iterator[str]:
-    """By source of figures, how many of its rows had judged other models before, and what the gate makes of it."""
+    """Yield, by source of figures, how many of its rows had evaluated other models before, and how the gate corrects for it."""
     for source, found in (look_up(document, "openings") or {}).items():
         if others := found.get("others"):
             which = {"rows": "test rows", "general": "general texts"}.get(source, f"prompts of the suite {source}")
@@ -237,12 +232,12 @@ def reuse_sentences(document: ReportDocument) -> Iterator[str]:
 
 
 def model_name(key: str) -> str:
-    """A model's key in words."""
+    """Return a model's key in words."""
     return MODEL_NAMES.get(key, key.replace("_", " "))
 
 
 def difference_name(key: str) -> str:
-    """A comparison's key in words: `tuned_minus_zero_shot` is “Fine-tuned minus un-tuned, zero-shot”."""
+    """Return a comparison's key in words: `tuned_minus_zero_shot` is “Fine-tuned minus un-tuned, zero-shot”."""
     measure = next((kind for kind in METRIC_DISPLAYS if key.endswith(f"_{kind}")), "accuracy")
     first, separator, second = key.removesuffix(f"_{measure}").partition("_minus_")
     unit = "" if measure == "accuracy" else f" ({figure_name(measure)})"
@@ -263,7 +258,7 @@ def _figure_picture(models: ReportDocument, key: str) -> PagePicture | None:
 
 
 def _label_pictures(models: ReportDocument) -> list[PagePicture]:
-    """F1 of each label, of a model that says of each whether it applies."""
+    """Draw the F1 of each label of a multi-label model."""
     rows = [
         IntervalRow(f"{label}" if len(models) == 1 else f"{model_name(name)}: {label}", Estimate.from_dict(value), strong=name == "tuned")
         for name in models
@@ -285,7 +280,7 @@ def _difference_picture(document: ReportDocument) -> PagePicture | None:
 
 
 def _differences_in_nats(found: Mapping[str, Estimate]) -> Iterator[str]:
-    """Those that no share of items can be drawn beside, with which side of zero is the better one."""
+    """Yield the differences in nats, which have another scale than shares, with the better side of zero."""
     for end, better in zip(_IN_NATS, ("below", "above"), strict=True):
         told = "; ".join(
             f"{difference_name(key)}: {format_estimate(value, format_signed_decimal)}" for key, value in found.items() if key.endswith(end)

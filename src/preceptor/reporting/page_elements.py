@@ -1,11 +1,4 @@
-"""Define the elements of a report page, look values up in its document, and say how each metric is displayed.
-
-What the report's page is made of, and how values are looked up in its document.
-
-How each figure is explained and written.
-
-The page's sections about models: training, figures, faults, and what more judgments would bring.
-"""
+"""Define the elements of a report page, look values up in its document, and say how each metric is displayed."""
 
 from __future__ import annotations
 
@@ -23,7 +16,7 @@ DrawOptions = ParamSpec("DrawOptions")
 
 @dataclass(frozen=True, slots=True)
 class PagePicture:
-    """An inline SVG under its title, with one or two sentences that say how to read it."""
+    """An inline SVG under its title, with a caption of one or two sentences that say how to read it."""
 
     title: str
     svg: str
@@ -45,7 +38,7 @@ class PageTable:
 
 @dataclass(frozen=True, slots=True)
 class ItemExample:
-    """One item as people and the model answered it: (answer, people's share, model's probability), shares in [0, 1]."""
+    """One item as people and the model answered it; shares: (answer, people's share, model's probability) each, in [0, 1]."""
 
     text: str
     caption: str
@@ -54,7 +47,7 @@ class ItemExample:
 
 @dataclass(frozen=True, slots=True)
 class GenerationExample:
-    """What models wrote: (model, its text) each, beside the reference; `said` is how near the first one came."""
+    """The answers that models generated, (model, its text) each, with the reference; `caption` says how near the first one is to it."""
 
     prompt: str
     reference: str
@@ -64,7 +57,7 @@ class GenerationExample:
 
 @dataclass(frozen=True, slots=True)
 class TokenizedRow:
-    """A row as a model was trained on it: (token's text, whether it is learnt) each, after `before` tokens that aren't shown."""
+    """A row as a model was trained on it: (token's text, whether it is supervised) each, after `hidden_tokens` that aren't shown."""
 
     id: str
     tokens: Sequence[tuple[str, bool]]
@@ -73,7 +66,10 @@ class TokenizedRow:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceExample:
-    """An example of a suite: (name, text) each, where a text is pieces of (text, whether it is marked); `said` is why it stands here."""
+    """An example of a suite: (name, text) each, where a text is pieces of (text, whether it is marked).
+
+    `caption` says why the example is shown.
+    """
 
     parts: Sequence[tuple[str, Sequence[tuple[str, bool]]]]
     caption: str = ""
@@ -81,7 +77,7 @@ class EvidenceExample:
 
 @dataclass(frozen=True, slots=True)
 class PageSection:
-    """One part of the page: paragraphs first, then points, pictures, tables, examples and rows token by token."""
+    """One section of the page: paragraphs first, then points, pictures, tables, examples and rows token by token."""
 
     key: str
     title: str
@@ -103,9 +99,9 @@ class PageSection:
 
 @dataclass(frozen=True, slots=True)
 class PageVerdict:
-    """The answer first: `state` is met, missed, undecided or plain (no gate yet); bounds are (state, its word, sentence) each.
+    """The verdict on top of the page: `state` is met, missed, undecided or plain (no gate yet).
 
-    decided: who let it out; it stands before the bounds, the other sentences after them.
+    bounds: (state, its word, sentence) each. decision_sentences: who released it; they precede the bounds, and `sentences` follow them.
     """
 
     state: str
@@ -118,12 +114,12 @@ class PageVerdict:
 def draw_picture(
     caption: str, draw: Callable[Concatenate[str, DrawOptions], str], title: str, *args: DrawOptions.args, **kwargs: DrawOptions.kwargs
 ) -> PagePicture:
-    """A plot function's drawing under its title."""
+    """Draw a chart function's picture under its title."""
     return PagePicture(title, draw(title, *args, **kwargs), caption)
 
 
 def look_up(document: ReportDocument, *keys: str) -> Any:
-    """The value under a path of keys, or None where any part of it is absent."""
+    """Return the value under a path of keys, or None where any part of it is absent."""
     value: Any = document
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
@@ -131,19 +127,19 @@ def look_up(document: ReportDocument, *keys: str) -> Any:
 
 
 def find_estimate(document: ReportDocument, *keys: str) -> Estimate | None:
-    """The Estimate under a path of keys, or None."""
+    """Return the Estimate under a path of keys, or None."""
     value = look_up(document, *keys)
     return Estimate.from_dict(value) if is_estimate(value) else None
 
 
 def is_estimate(value: Any) -> bool:
-    """Whether a JSON value is an Estimate written by `to_dict`."""
+    """Return whether a JSON value is an Estimate written by `to_dict`."""
     return isinstance(value, Mapping) and set(value) == {"value", "low", "high", "n", "method", "confidence"}
 
 
 @dataclass(frozen=True, slots=True)
 class MetricDisplay:
-    """How one quality figure is explained and written."""
+    """How one metric is displayed: its meaning in words, its number format, and the least and greatest possible value."""
 
     meaning: str
     number_format: NumberFormat = format_percent
@@ -225,7 +221,7 @@ METRIC_DISPLAYS = {
 }
 
 
-_OTHER_DISPLAYS = {  # which have sections of their own on the page
+_OTHER_DISPLAYS = {  # metrics that have their own sections on the page
     "retention": MetricDisplay(
         "How much of the base's general log-probability is left; 100 % is as much as before.", format_percent, (0.0, math.inf)
     ),
@@ -234,7 +230,7 @@ _OTHER_DISPLAYS = {  # which have sections of their own on the page
 
 
 def metric_display(key: str, estimate: Estimate) -> MetricDisplay:
-    """How a figure is shown: as known by its name, else as a share where its interval lies in 0 to 1."""
+    """Return how a metric is displayed: as known by its name, else as a share where its interval lies in 0 to 1."""
     ends = (estimate.low, estimate.value, estimate.high)
     share = all(0 <= end <= 1 for end in ends)
     return (
@@ -245,6 +241,6 @@ def metric_display(key: str, estimate: Estimate) -> MetricDisplay:
 
 
 def reported_model(document: ReportDocument) -> str:
-    """The model that the report is about: the fine-tuned one, else the first."""
+    """Return the key of the model that the report is about: the fine-tuned one, else the first."""
     models = look_up(document, "models") or {}
     return "tuned" if "tuned" in models else next(iter(models), "tuned")

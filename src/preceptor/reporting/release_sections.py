@@ -1,11 +1,4 @@
-"""Build the report's verdict and its sections about the release, limits, cost, lineage and migration.
-
-The page's first and last words: the verdict, the release, the cost and the lineage.
-
-The page's section about what the report doesn't show.
-
-The page's section about a model that takes a hosted one's place: what came over, what it costs, and what the code changes.
-"""
+"""Build the report's verdict and its sections about the release, limits, cost, lineage and migration."""
 
 from __future__ import annotations
 
@@ -54,7 +47,7 @@ GATE_OUTCOMES = {
 
 
 def report_verdict(document: ReportDocument) -> PageVerdict:
-    """The answer in plain words, from whatever stages are done."""
+    """Build the verdict in plain words, from whatever stages are done."""
     state = look_up(document, "release", "decision")
     sentences = list(_verdict_sentences(document))
     bounds = look_up(document, "release", "bounds") or ()
@@ -72,7 +65,7 @@ def report_verdict(document: ReportDocument) -> PageVerdict:
 
 
 def release_section(document: ReportDocument) -> PageSection:
-    """The gate: each bound beside its interval, what would settle an open one, and what was decided."""
+    """Build the section about the gate: each bound with its interval, what would decide an open one, and what was decided."""
     release = look_up(document, "release") or {}
     sentences = [str(release["summary"])] if release.get("summary") else []
     if release.get("by"):
@@ -91,7 +84,7 @@ def release_section(document: ReportDocument) -> PageSection:
 
 
 def cost_section(document: ReportDocument) -> PageSection:
-    """What the judgments and the run cost."""
+    """Build the section about the cost of the judgments and the run."""
     cost = look_up(document, "cost") or {}
     judgments, run = cost.get("judgments") or {}, cost.get("run") or {}
     currency = str(judgments.get("currency") or run.get("currency") or "")
@@ -104,7 +97,7 @@ def cost_section(document: ReportDocument) -> PageSection:
 
 
 def lineage_section(document: ReportDocument) -> PageSection:
-    """Where the figures come from, back to the judgments."""
+    """Build the section about where the figures come from, back to the judgments."""
     lineage = look_up(document, "lineage") or {}
     rows = [[key.replace("_", " "), _lineage_value(value)] for key, value in lineage.items() if value is not None]
     table = PageTable("From the model back to the people", ["what", "which"], rows, numeric=False)
@@ -115,7 +108,7 @@ def lineage_section(document: ReportDocument) -> PageSection:
 def _verdict_sentences(document: ReportDocument) -> Iterator[str]:
     key = reported_model(document)
     if look_up(document, "release", "decision") == "unbounded" and (words := look_up(document, "release", "summary")):
-        yield str(words).partition(". ")[2]  # what to set: the rest is the headline
+        yield str(words).partition(". ")[2]  # which bound to set: the rest is the headline
     if accuracy := find_estimate(document, "models", key, "accuracy"):
         who = "The fine-tuned model" if key == "tuned" else f"The model ({key.replace('_', ' ')})"
         low, high = (f"{100 * end:.0f}" for end in (accuracy.low, accuracy.high))
@@ -143,7 +136,7 @@ def _verdict_sentences(document: ReportDocument) -> Iterator[str]:
 
 
 def _verdict_headline(document: ReportDocument, state: str) -> str:
-    """What the gate says, and what was decided last, where somebody has."""
+    """Return the gate's outcome and the latest decision, where there is one."""
     decision = str(_last_decision(document).get("decision", ""))
     gate = GATE_OUTCOMES[state][0]
     if decision.startswith("overridden"):
@@ -156,7 +149,7 @@ def _verdict_headline(document: ReportDocument, state: str) -> str:
 
 
 def _decision_sentences(document: ReportDocument, state: str) -> Iterator[str]:
-    """Who let it out, and why, where the gate wouldn't have."""
+    """Yield who released the model, and why, where the gate wouldn't have."""
     last = _last_decision(document)
     decision, by = str(last.get("decision", "")), last.get("by") or "somebody"
     if ":" in decision:  # against the gate, or without bounds
@@ -174,7 +167,7 @@ def _last_decision(document: ReportDocument) -> ReportDocument:
 
 
 def _bound_line(bound: ReportDocument) -> tuple[str, str, str]:
-    """(state, its word, sentence) of a bound."""
+    """Return (state, its word, sentence) of a bound."""
     state = str(bound.get("state", ""))
     words = re.sub(r"^(met|missed|not enough evidence yet): ", "", str(bound.get("summary", "")))
     named = "" if words.lower().startswith(figure_name(str(bound.get("figure", ""))).lower()) else f"{_bound_figure_name(bound)}: "
@@ -212,7 +205,7 @@ def _untuned_name(document: ReportDocument, name: str) -> str:
 
 
 def bound_picture(document: ReportDocument, bound: ReportDocument) -> PagePicture | None:
-    """A bound's interval with its threshold; None where it has no interval of its own."""
+    """Draw a bound's interval with its threshold; None where it has no interval of its own."""
     name, needs = str(bound.get("figure", "")), bound.get("needs")
     estimate = (
         find_estimate(bound, "estimate")
@@ -265,7 +258,7 @@ def _run_row(run: ReportDocument, currency: str) -> list[str]:
 
 
 def _suite_rows(document: ReportDocument) -> Iterator[list[str]]:
-    """What people's checks of each suite cost, beside what they would have without a judge."""
+    """Yield the cost of people's checks of each suite, with what they would have cost without a judge."""
     for name, suite in (look_up(document, "suites") or {}).items():
         cost = suite.get("cost") or {}
         if cost.get("judgments") is None or cost.get("spent") is None:
@@ -287,7 +280,7 @@ FEW_GROUPS, FEW_ROWS = 100, 100
 
 
 def limits_section(document: ReportDocument) -> PageSection:
-    """What wasn't measured, and what the figures can't say."""
+    """Build the section about what wasn't measured, and what the figures can't show."""
     if not (look_up(document, "models") or look_up(document, "suites")):
         return PageSection("limits", "")
     points = [*_unmeasured_points(document), *_small_sample_points(document), *_optimism_points(document), *_label_noise_points(document)]
@@ -300,7 +293,7 @@ def limits_section(document: ReportDocument) -> PageSection:
 def _unmeasured_points(document: ReportDocument) -> Iterator[str]:
     suites: Mapping[str, ReportDocument] = look_up(document, "suites") or {}
     kinds = {str(suite.get("kind")) for suite in suites.values()}
-    if document.get("generation"):  # it writes
+    if document.get("generation"):  # a generative model
         if "faithfulness" not in kinds:
             yield "Hallucination: no suite checked what it says against sources (--suite faithfulness)."
         if "policy" not in kinds:
@@ -356,7 +349,7 @@ def _label_noise_points(document: ReportDocument) -> Iterator[str]:
         yield (
             f"People err too: the true answers are those of the people's consensus, which holds them for "
             f"{format_percent(certainty)} certain on "
-            "average. Accuracy is told against them, not against experts (preceptor evaluate MODEL --experts asks them)."
+            "average. Accuracy is told against them, not against experts (preceptor evaluate MODEL --adjudicate asks them)."
         )
 
 
@@ -365,7 +358,7 @@ def _main_estimate(document: ReportDocument, name: str) -> Estimate | None:
 
 
 def migration_section(document: ReportDocument) -> PageSection:
-    """From the hosted model to its successor."""
+    """Build the section about the migration from the hosted model to its successor."""
     moved = look_up(document, "migration") or {}
     if not moved:
         return PageSection("migration", "")

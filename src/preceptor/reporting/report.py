@@ -1,8 +1,6 @@
-"""Hold a report's document of estimates and write it as JSON, HTML, PDF or a model card.
+"""Hold a report's document of estimates, and write it as JSON, HTML, PDF or a model card.
 
-A report: estimates, plots and examples about a model, as one JSON document and as one HTML page.
-
-A page printed to PDF by Chromium, with its own style for paper.
+A PDF is the HTML page printed by Chromium, with the page's style for paper.
 """
 
 from __future__ import annotations
@@ -28,16 +26,19 @@ from preceptor.types import Estimate
 
 @dataclass(frozen=True)
 class Report:
-    """What was measured, in one JSON document; sections of stages that aren't done are absent.
+    """The measurements of a model as one JSON document; sections of stages that aren't done are absent.
 
-    Make one with `from_document`, which turns Estimates and NumPy values into plain ones and refuses NaN.
+    Build one with `from_document`, which converts Estimates and NumPy values to plain ones and refuses NaN.
     """
 
     document: Mapping[str, Any]
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """A report from a document of JSON values, Estimates and NumPy values; UserError where a number isn't finite."""
+        """Build a report from a document of JSON values, Estimates and NumPy values.
+
+        Raises UserError where a number isn't finite.
+        """
         plain = _to_plain(document)
         if faults := list(_iter_not_finite(plain)):
             shown = ", ".join(faults[:5])
@@ -66,17 +67,17 @@ class Report:
         return named | {figure: found for figures in of_each.values() for figure, found in figures.items() if times[figure] == 1}
 
     def to_json(self) -> str:
-        """The document as JSON text."""
+        """Return the document as JSON text."""
         return json.dumps(self.document, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
 
     def to_html(self) -> str:
-        """The document as one self-contained page."""
+        """Render the document as one self-contained page."""
         from preceptor.reporting.html_page import render_report
 
         return render_report(self.document)
 
     def to_markdown(self) -> str:
-        """The document as a model card, see `preceptor.reporting.model_card`."""
+        """Render the document as a model card, see `preceptor.reporting.model_card`."""
         from preceptor.reporting.model_card import render_model_card
 
         return render_model_card(self.document)
@@ -94,7 +95,10 @@ class Report:
         _write_text(path, self.to_markdown())
 
     def save_pdf(self, path: str | Path) -> None:
-        """Write the page printed by Chromium; UserError when there is none."""
+        """Write the page printed by Chromium.
+
+        Raises UserError where Chromium isn't installed or fails.
+        """
 
         print_pdf(self.to_html(), path)
 
@@ -147,7 +151,7 @@ _PRINT_TIMEOUT_SECONDS = 120
 def print_pdf(html: str, path: str | Path) -> None:
     """Write a self-contained page as PDF; a reader sees the old file or the whole new one.
 
-    UserError when no Chromium is on the PATH, or when it fails or takes longer than two minutes.
+    Raises UserError when no Chromium is on the PATH, or when it fails or takes longer than two minutes.
     """
     from preceptor.formats.durable_files import atomic_write
 
@@ -157,7 +161,10 @@ def print_pdf(html: str, path: str | Path) -> None:
 
 
 def render_pdf(html: str) -> bytes:
-    """The PDF of a self-contained page."""
+    """Render a self-contained page as PDF.
+
+    Raises UserError as `print_pdf` does.
+    """
     program = next((found for name in _CHROMIUM_NAMES if (found := shutil.which(name))), None)
     if program is None:
         hint = "install it (apt-get install chromium), or open the HTML page in a browser and print it"
@@ -183,5 +190,5 @@ def _chromium_command(program: str, page: Path, made: Path) -> list[str]:
     flags = ["--headless", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--no-pdf-header-footer"]
     flags += [f"--user-data-dir={page.parent / 'profile'}", f"--print-to-pdf={made}"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
-        flags.append("--no-sandbox")  # it refuses its sandbox to root; the page forbids itself all scripts
+        flags.append("--no-sandbox")  # Chromium has no sandbox for root; the page's policy forbids all scripts
     return [program, *flags, page.as_uri()]

@@ -1,9 +1,4 @@
-"""Build the report's sections about slices, the previous release and evaluation suites.
-
-The page's sections about slices of the test rows, and about the last release on the same rows.
-
-The page's sections about suites: what each measured, its figures, and its worst examples with their evidence.
-"""
+"""Build the report's sections about slices, the previous release and evaluation suites."""
 
 from __future__ import annotations
 
@@ -35,11 +30,11 @@ from preceptor.reporting.page_elements import (
 )
 from preceptor.types import Estimate, render_source
 
-_MAX_DRAWN_SLICES = 8  # slices in a picture, the worst first; the table has all
+_MAX_DRAWN_SLICES = 8  # slices in a picture, the worst first; the table holds all of them
 
 
 def slices_section(document: ReportDocument) -> PageSection:
-    """Which parts of the test rows are worse than the rest, beyond what looking at many of them does by chance."""
+    """Build the section about slices of the test rows that are worse than the rest, corrected for their number."""
     section = look_up(document, "slices") or {}
     found: Sequence[ReportDocument] = section.get("found") or ()
     if not found:
@@ -60,7 +55,7 @@ def slices_section(document: ReportDocument) -> PageSection:
 
 
 def previous_section(document: ReportDocument) -> PageSection:
-    """What became better and worse since the last model that was let out."""
+    """Build the section about what became better and worse since the last released model."""
     previous = look_up(document, "previous") or {}
     if not previous.get("model"):
         return PageSection("previous", "")
@@ -79,7 +74,10 @@ def previous_section(document: ReportDocument) -> PageSection:
 
 
 def slice_table(caption: str, section: ReportDocument) -> PageTable:
-    """All slices that were tested; the last column is the chance of a difference so large where there is none, for all of them together."""
+    """Build the table of all slices that were tested.
+
+    The last column is the probability of a difference so large where there is none, for all of them together.
+    """
     rows = [
         [
             _slice_name(each),
@@ -186,7 +184,7 @@ def _format_p_value(adjusted: float) -> str:
 
 
 def decisions_table(document: ReportDocument) -> PageTable:
-    """Everything that was decided about the model, the newest last."""
+    """Build the table of everything that was decided about the model, the newest last."""
     rows = [
         [format_timestamp(each.get("created", "")), str(each.get("by", "")), str(each.get("decision", "")), str(each.get("note") or "–")]
         for each in look_up(document, "decisions") or ()
@@ -194,10 +192,10 @@ def decisions_table(document: ReportDocument) -> PageTable:
     return PageTable("What was decided about this model", ["when", "who", "decision", "note"], rows, numeric=False)
 
 
-_MAX_PARAGRAPH_SENTENCES = 2  # sentences that make a paragraph; more are easier to read as points
+_MAX_PARAGRAPH_SENTENCES = 2  # the most sentences of a paragraph; more are easier to read as points
 _MAX_EXAMPLES = 12
 _HEAD_CHARS, _TAIL_CHARS = 900, 500  # characters that an example keeps of a text's beginning and end
-_TEXTS = (  # keys of an example, and the name under which its text stands
+_TEXTS = (  # keys of an example, and the name under which its text is shown
     ("prompt", "asked"),
     ("response", "answered"),
     ("answer", "answered"),
@@ -213,7 +211,7 @@ _VERDICTS = {"contradicted": "people found it contradicted", "not_found": "peopl
 
 
 def suite_sections(document: ReportDocument) -> Iterator[PageSection]:
-    """A section for each suite, in the report's order."""
+    """Yield a section for each suite, in the report's order."""
     for number, (name, suite) in enumerate((look_up(document, "suites") or {}).items()):
         if isinstance(suite, Mapping):
             yield _suite_section(f"suite-{number}-{re.sub(r'[^a-z0-9]+', '-', str(name).lower()).strip('-')}", str(name), suite, document)
@@ -237,7 +235,7 @@ def _suite_section(key: str, name: str, suite: ReportDocument, document: ReportD
 
 
 def _grouped_pictures(name: str, suite: ReportDocument) -> Iterator[PagePicture]:
-    """Figures that are to be seen side by side, each group on one scale: `beside` names them, by what their rows are called."""
+    """Yield the pictures of figures to compare, each group on one scale: the suite's `beside` names them by the labels of their rows."""
     for key, rows in (suite.get("beside") or {}).items():
         figures = [(label, figure) for label, part in rows.items() if is_estimate(figure := look_up(suite, "figures", part))]
         if figures:
@@ -265,7 +263,7 @@ def _figure_pictures(name: str, suite: ReportDocument, document: ReportDocument)
 
 
 def _risk_picture(name: str, suite: ReportDocument) -> Iterator[PagePicture]:
-    """Errors by how much is answered, where a suite measured that."""
+    """Yield the risk–coverage curve, where a suite measured it."""
     points = [(at["coverage"], Estimate.from_dict(at["risk"])) for at in suite.get("curve") or () if is_estimate(at.get("risk"))]
     if len(points) > 1:
         words = "Fewer answers, the surest first, should have fewer errors among them."
@@ -273,7 +271,7 @@ def _risk_picture(name: str, suite: ReportDocument) -> Iterator[PagePicture]:
 
 
 def _rules_table(suite: ReportDocument) -> PageTable:
-    """The rules of a policy, the most often broken first."""
+    """Build the table of a policy's rules, the most often broken first."""
     rules = sorted((suite.get("rules") or {}).items(), key=lambda each: -(each[1].get("broken") or 0))
     rows = [
         [
@@ -313,7 +311,7 @@ def _example_texts(value: Any) -> list[str]:
 
 
 def _example_reason(example: ReportDocument) -> str:
-    """Why it stands here: the example's own words, people's verdict, the judge's score, its values."""
+    """Say why an example is shown: its own summary, people's verdict, the judge's score, its values."""
     told = [str(example[key]) for key in ("summary", "why") if isinstance(example.get(key), str)]
     if verdict := example.get("verdict"):
         told.append(_VERDICTS.get(str(verdict), str(verdict).replace("_", " ")))
@@ -334,7 +332,7 @@ def _is_quoted(example: ReportDocument) -> bool:
 
 
 def _mark_passages(text: str, example: ReportDocument) -> list[tuple[str, bool]]:
-    """A text in pieces, its faulty passages marked: by their places, else where the passage that is named stands."""
+    """Split a text into pieces, its faulty passages marked: by their positions, else where the named passage occurs."""
     places = [(mark["start"], mark["end"]) for mark in example.get("marks") or () if _is_place(mark, text)]
     for key in _PASSAGES:
         passage = example.get(key)
@@ -354,6 +352,6 @@ def _is_place(mark: Any, text: str) -> bool:
 
 
 def _shorten_text(text: str) -> str:
-    """A long text's beginning and end, without the empty lines that a model may write by the dozen."""
+    """Return a long text's beginning and end, without the runs of empty lines that a model may generate."""
     short = text if len(text) <= _HEAD_CHARS + _TAIL_CHARS else f"{text[:_HEAD_CHARS]} […] {text[-_TAIL_CHARS:]}"
     return re.sub(r"\n\s*\n\s*", "\n", short)

@@ -1,9 +1,4 @@
-"""Build the report's sections about forgetting and about reinforcement learning.
-
-The page's section about what training left of the base's general knowledge.
-
-The page's section about what a model was rewarded for: how the reward rose, whether a judge agrees, and answers to read.
-"""
+"""Build the report's sections about forgetting and about reinforcement learning."""
 
 from __future__ import annotations
 
@@ -36,7 +31,7 @@ _REMEDY_NAMES = {"none": "as trained"}
 
 
 def forgetting_section(document: ReportDocument) -> PageSection:
-    """General texts and questions before and after training, and the remedies that were tried."""
+    """Build the section about general texts and questions before and after training, and the remedies that were tried."""
     left, retention = look_up(document, "forgetting") or {}, look_up(document, "training", "retention") or {}
     sentences = [*_forgetting_sentences(left), *_retention_sentences(retention)]
     pictures = [found for found in (_general_suites_picture(left or retention), _interpolation_picture(retention)) if found]
@@ -81,7 +76,7 @@ def _suite_name(name: str, suite: ReportDocument) -> str:
 
 
 def _interpolation_picture(retention: ReportDocument) -> PagePicture | None:
-    """The way back from the chosen training's weights to the base's."""
+    """Draw the interpolation between the chosen training's weights and the base's."""
     way = sorted((at["alpha"], at) for at in retention.get("points") or () if at["remedy"] == retention.get("remedy"))
     if len(way) < 2:
         return None
@@ -123,11 +118,11 @@ def _remedies_table(tried: Sequence[ReportDocument]) -> PageTable:
 
 
 _SAMPLE_KINDS = {"best": "one of the best", "median": "one of the middle", "worst": "one of the worst"}
-_MAX_SAMPLE_CHARS = 2000  # characters of a prompt or an answer that are shown
+_MAX_SAMPLE_CHARS = 2000  # characters shown of a prompt or an answer
 
 
 def reinforcement_section(document: ReportDocument) -> PageSection:
-    """The looks at held-out prompts while the policy learned, and its best, median and worst answers to them."""
+    """Build the section about reinforcement learning: evaluations on held-out prompts, with the best, median and worst answers."""
     training = look_up(document, "training") or {}
     tables = [table for table in (_looks_table(training),) if table.rows]
     paragraphs = [" ".join(found)] if (found := list(_reward_sentences(training))) else []

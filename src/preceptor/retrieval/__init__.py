@@ -1,4 +1,4 @@
-"""Documents found again: read, cut into chunks, searched by words and by meaning, and both lists fused."""
+"""Retrieve documents: read them, split them into chunks, search by words and by vectors, and fuse both rankings."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Rank chunks by BM25 over an inverted index in memory-mapped files.
 
-SQLite's FTS5 ranks 100,000 chunks in a quarter of a second where a question has common words, since it reads every row that has one;
-here a term costs one gather (docs/experiments.md). The tests compare both.
+SQLite's FTS5 ranks 100,000 chunks in a quarter of a second where a query has common words, since it reads every row that contains one; here
+a term costs one gather (docs/experiments.md). The tests compare both.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ K1, B = 1.2, 0.75
 
 @dataclass(frozen=True)
 class InvertedIndex:
-    """Of n rows: lengths (n,) in terms; term t stands in rows[begins[t]:begins[t+1]], so often as counts says there."""
+    """An inverted index of n rows.
+
+    term_ids: the number of each term. lengths: of each row in terms, (n,). Term t occurs in rows[begins[t]:begins[t+1]], as often as counts
+    says there.
+    """
 
     term_ids: dict[str, int]
     begins: NDArray[np.int64]
@@ -32,7 +36,7 @@ class InvertedIndex:
 
     @classmethod
     def from_texts(cls, texts: Iterable[str]) -> InvertedIndex:
-        """Of texts, a row each."""
+        """Build the index of texts, a row each."""
         numbers: dict[str, int] = {}
         columns, counts, sizes, lengths = list[int](), list[int](), list[int](), list[int]()
         for text in texts:
@@ -49,20 +53,20 @@ class InvertedIndex:
 
     @classmethod
     def load(cls, folder: Path) -> InvertedIndex:
-        """What `save` left; the postings stay on the disk until they are asked for."""
+        """Load what `save` wrote; the postings stay on disk until they are read."""
         words = (folder / "terms.txt").read_text(encoding="utf-8").split("\n")
         mapped = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("rows", "counts")}
         whole = {name: np.load(folder / f"{name}.npy") for name in ("begins", "lengths")}
         return cls(term_ids={word: number for number, word in enumerate(words) if word}, **mapped, **whole)
 
     def save(self, folder: Path) -> None:
-        """As files of a folder."""
+        """Save the index as files of a folder."""
         (folder / "terms.txt").write_text("\n".join(self.term_ids), encoding="utf-8")
         for name in ("begins", "rows", "counts", "lengths"):
             np.save(folder / f"{name}.npy", getattr(self, name))
 
     def find_rows(self, term: str, live: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """(rows, counts) of the live rows that hold a term."""
+        """Return (rows, counts) of the live rows that contain a term."""
         number = self.term_ids.get(term)
         if number is None:
             return np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int32)
@@ -73,10 +77,10 @@ class InvertedIndex:
 
 
 def bm25_scores(parts: Sequence[InvertedIndex], live: Sequence[NDArray[np.bool_]], query: str) -> list[FloatArray]:
-    """Each part's scores, (n,) each, over all live rows as one collection (Robertson et al. 1994).
+    """Score the rows of each part, (n,) each, over all live rows as one collection (Robertson et al. 1994).
 
-    Σ over the query's terms of idf · f(k1 + 1) / (f + k1(1 − b + b·|d|/avgdl)), idf = log(1 + (N − df + ½)/(df + ½)), k1 = 1.2, b = 0.75.
-    A term counts as often as the query has it.
+    Σ over the query's terms of idf · f(k1 + 1) / (f + k1(1 − b + b·|d|/avgdl)), idf = log(1 + (N − df + ½)/(df + ½)), k1 = 1.2, b = 0.75. A
+    term counts as often as the query has it.
     """
     scores = [np.zeros(len(part.lengths)) for part in parts]
     total = sum(int(rows.sum()) for rows in live)

@@ -10,13 +10,13 @@ from preceptor.retrieval.readers import TABLE, ExtractedDocument, TextBlock
 from preceptor.retrieval.text_analysis import find_sentence_spans
 
 HEADING_SEPARATOR = " > "
-_MAX_TABLE_HEAD = 200  # characters of a table's first row that go with its later rows
+_MAX_TABLE_HEAD = 200  # characters of a table's first row that are repeated with its later rows
 _SPACES = re.compile(r"\s+")
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentChunk:
-    """Characters start to end (exclusive) of a document's text. heading: those above it, " > " between."""
+    """Characters start to end (exclusive) of a document's text. heading: the headings above it, joined by " > "."""
 
     start: int
     end: int
@@ -24,9 +24,10 @@ class DocumentChunk:
 
 
 def split_document(document: ExtractedDocument, longest: int) -> list[DocumentChunk]:
-    """The chunks of a document in order, each of at most `longest` characters; none overlap, and none of the blocks' text is left out.
+    """Split a document into chunks in order, each of at most `longest` characters.
 
-    Paragraphs under one heading go together while they fit. Later pieces of a table have its first row in their heading.
+    None overlap, and none of the blocks' text is left out. Paragraphs under one heading are joined while they fit. Later pieces of a table
+    have its first row in their heading.
     """
     chunks: list[DocumentChunk] = []
     for block in document.blocks:
@@ -39,7 +40,7 @@ def split_document(document: ExtractedDocument, longest: int) -> list[DocumentCh
 
 
 def _can_join(last: DocumentChunk, piece: DocumentChunk, block: TextBlock, longest: int) -> bool:
-    whole = (piece.start, piece.end) == (block.start, block.end)  # what had to be divided stays by itself
+    whole = (piece.start, piece.end) == (block.start, block.end)  # pieces of a block that was split aren't joined with others
     return whole and last.heading == piece.heading and piece.end - last.start <= longest
 
 
@@ -58,7 +59,7 @@ def _split_block(text: str, block: TextBlock, longest: int) -> Iterator[Document
 
 
 def _fill_spans(text: str, start: int, end: int, marks: list[int], longest: int) -> Iterator[tuple[int, int]]:
-    """Ranges that end at marks where these are near enough, else between words, else anywhere; without white space at their ends."""
+    """Yield ranges that end at marks where these are near enough, else between words, else anywhere; without white space at their ends."""
     at, reached = start, 0
     while at < end:
         furthest = min(at + longest, end)
@@ -75,7 +76,7 @@ def _fill_spans(text: str, start: int, end: int, marks: list[int], longest: int)
 
 
 def _last_word_end(text: str, start: int, furthest: int) -> int:
-    """The last place before `furthest` at which a word has ended; `furthest` where there is none in the second half."""
+    """Return the last position before `furthest` at which a word has ended; `furthest` where there is none in the second half."""
     half = (start + furthest) // 2
     ends = [found.end() for found in _SPACES.finditer(text, half, furthest)]
     return ends[-1] if ends else furthest

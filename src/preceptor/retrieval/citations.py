@@ -1,8 +1,8 @@
 """Check an answer's sentences and quotes against its sources.
 
-"Supported" is a statement about wording, unless a judge is given: the sentence stands in its source word for word, or most of its
-words that carry meaning stand there, and every number. That neither understands nor forgives: "excludes" passes for "includes" among
-equal words, and a paraphrase in other words is marked. docs/grounding.md says how often people agree.
+"Supported" is a statement about wording, unless a judge is given: the sentence occurs in its source word for word, or most of its words
+that carry meaning do, and every number. That neither understands nor forgives: "excludes" passes for "includes" among equal words, and a
+paraphrase in other words is marked as unsupported. docs/grounding.md reports how often people agree.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from preceptor.retrieval.search import SearchHit
 from preceptor.retrieval.text_analysis import extract_stems, find_sentence_spans, locate_quote
 
-# How far each claim's sources say it, 0 to 1; NaN where there is nothing in it to check (a greeting, a question).
+# How well each claim's sources support it, 0 to 1; NaN where there is nothing in it to check (a greeting, a question).
 SupportScorer = Callable[[Sequence[str], Sequence[tuple[str, ...]]], Sequence[float]]
 
 SUPPORT_THRESHOLD = 0.7  # support from which on a sentence isn't marked
@@ -29,13 +29,14 @@ _VERDICTS = frozenset(extract_stems("yes no maybe true false unknown"))  # answe
 
 
 def cite_answer(answer: str, hits: Sequence[SearchHit], support: SupportScorer | None = None) -> dict[str, Any]:
-    """JSON: `citations`, each with `start`, `end` (characters of the answer: its sentence, or a quote within), the hit's `document`,
-    `version`, `chunk`, `source_start`, `source_end` (characters of the document's text), `text` (what stands there) and `marker`
-    (the number that the model wrote, None where it wrote none and the source was found for it); and `unsupported`: `start`, `end`,
-    `text`, `why`.
+    """Find the citations and the unsupported sentences of an answer, as JSON.
 
-    A sentence is checked against the sources that it cites, or against all where it cites none. One that only says yes or no, or of
-    which `support` says NaN, states nothing to check. support: `lexical_support` where none is given.
+    `citations`: each with `start`, `end` (characters of the answer: its sentence, or a quote within), the hit's `document`, `version`,
+    `chunk`, `source_start`, `source_end` (characters of the document's text), `text` (of those characters) and `marker` (the number that
+    the model wrote, None where it wrote none and the source was found for it). `unsupported`: `start`, `end`, `text`, `why`.
+
+    A sentence is checked against the sources that it cites, or against all where it cites none. One that only says yes or no, or for which
+    `support` returns NaN, states nothing to check. support: `lexical_support` where none is given.
     """
     said = [sentence for span in _answer_spans(answer) if (sentence := _AnswerSentence.parse(answer, span, len(hits))).claim]
     texts = [hit.text for hit in hits]
@@ -51,8 +52,11 @@ def cite_answer(answer: str, hits: Sequence[SearchHit], support: SupportScorer |
 
 @dataclass(frozen=True, slots=True)
 class CitationCounts:
-    """Of an answer: sentences that state something, those of them that a source which they cite bears out, those that any source does;
-    markers of such sentences, and those whose source alone bears its sentence out."""
+    """The counts of one answer from which citation recall and precision are computed.
+
+    stated: sentences that state something; cited: those of them that a source which they cite supports; supported: those that any source
+    supports; markers: the citations of such sentences; correct_markers: those whose source alone supports its sentence.
+    """
 
     stated: int
     cited: int
@@ -62,7 +66,10 @@ class CitationCounts:
 
 
 def count_citations(answer: str, hits: Sequence[SearchHit], support: SupportScorer | None = None) -> CitationCounts:
-    """What citation recall (`cite_answer` of `stated`) and precision (`right` of `markers`) are made of (Gao et al. 2023, ALCE)."""
+    """Count the sentences and markers of an answer from which citation recall and precision are computed (Gao et al. 2023, ALCE).
+
+    Recall is `cited` of `stated`, precision `correct_markers` of `markers`.
+    """
     said = [sentence for span in _answer_spans(answer) if (sentence := _AnswerSentence.parse(answer, span, len(hits))).claim]
     texts, check = [hit.text for hit in hits], support or lexical_support
     anywhere = _score_sentences([replace(sentence, cited_sources=()) for sentence in said], texts, check)
@@ -79,7 +86,10 @@ def count_citations(answer: str, hits: Sequence[SearchHit], support: SupportScor
 
 
 def lexical_support(claims: Sequence[str], sources: Sequence[tuple[str, ...]]) -> list[float]:
-    """The share of each claim's words that its sources have; half of that where they lack a number of it; NaN without any such word."""
+    """Return the share of each claim's words that its sources contain; half of that where they lack a number of it.
+
+    NaN for a claim without any such word.
+    """
     return [_lexical_overlap(claim, "\n".join(texts)) for claim, texts in zip(claims, sources, strict=True)]
 
 
@@ -94,7 +104,11 @@ def _lexical_overlap(claim: str, text: str) -> float:
 
 @dataclass(frozen=True)
 class _AnswerSentence:
-    """start, end: in the answer, its markers included. claim: its text without them. cites: places of hits; astray: other numbers."""
+    """A sentence of an answer.
+
+    start, end: in the answer, its markers included. claim: its text without them. quotes: (start, end, text) each. cited_sources: indices
+    of the hits that it cites; unknown_markers: other numbers.
+    """
 
     start: int
     end: int
@@ -118,7 +132,7 @@ class _AnswerSentence:
 
 
 def _answer_spans(answer: str) -> list[tuple[int, int]]:
-    """The answer's sentences; numbers that stand behind a sentence's end belong to it."""
+    """Return the spans of the answer's sentences; markers after a sentence's end belong to it."""
     found: list[tuple[int, int]] = []
     for start, end in find_sentence_spans(answer):
         leading = _LEADING_MARKERS.match(answer, start, end)
@@ -131,7 +145,7 @@ def _answer_spans(answer: str) -> list[tuple[int, int]]:
 
 
 def _score_sentences(said: Sequence[_AnswerSentence], texts: Sequence[str], support: SupportScorer) -> list[float]:
-    """Of each sentence: 1 where it, or all that it quotes, stands in its sources word for word; else what `support` says."""
+    """Score each sentence: 1 where it, or all that it quotes, occurs in its sources word for word; else what `support` returns."""
     of = [tuple(texts[at] for at in (sentence.cited_sources or range(len(texts)))) for sentence in said]
     scores = [1.0 if _is_verbatim(sentence, sources) else float("nan") for sentence, sources in zip(said, of, strict=True)]
     asked = [number for number, score in enumerate(scores) if isnan(score)]
@@ -152,7 +166,7 @@ def _is_verbatim(sentence: _AnswerSentence, sources: Sequence[str]) -> bool:
 
 
 def _unsupported_reason(sentence: _AnswerSentence, score: float, hits: int) -> str:
-    """In words why a sentence is marked; "" where it isn't."""
+    """Say why a sentence is unsupported; "" where it isn't."""
     if sentence.unknown_markers:
         return f"it cites [{sentence.unknown_markers[0]}], and there are {hits} sources"
     if isnan(score) or score >= SUPPORT_THRESHOLD:
@@ -183,7 +197,7 @@ def _build_citation(sentence: _AnswerSentence, hit: SearchHit, marker: int | Non
 
 
 def _find_verbatim(sentence: _AnswerSentence, text: str) -> tuple[int, int, tuple[int, int]] | None:
-    """A quote of the sentence, or all of it, where it stands in a source word for word: its place in the answer and in the text."""
+    """Find a quote of the sentence, or all of it, word for word in a source: its span in the answer and in the text."""
     for start, end, quote in sentence.quotes:
         if (found := locate_quote(quote, text)) is not None:
             return start, end, found
@@ -193,7 +207,7 @@ def _find_verbatim(sentence: _AnswerSentence, text: str) -> tuple[int, int, tupl
 
 
 def _nearest_sentence(claim: str, text: str) -> tuple[int, int]:
-    """The sentence of a source that shares most words with a claim; the whole of it where none shares any."""
+    """Find the sentence of a source that shares most words with a claim; the whole source where none shares any."""
     words = set(extract_stems(claim))
     shared = [(len(words & set(extract_stems(text[start:end]))), start, end) for start, end in find_sentence_spans(text)]
     most, start, end = max(shared, key=lambda each: each[0], default=(0, 0, 0))

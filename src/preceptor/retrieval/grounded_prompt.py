@@ -1,6 +1,6 @@
-"""Lay out a question with its numbered sources, for training and serving alike.
+"""Format a question with its numbered sources, in the same way for training and serving.
 
-Whatever a source says, it can't end its block, pose as another source, or hold a mark that the model takes for a turn's end.
+Whatever a source says, it can't end its block, pose as another source, or contain a token that the model takes for the end of a turn.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ _NUMBER = re.compile(r"\[(\d+)\]")
 
 @dataclass(frozen=True, slots=True)
 class GroundingSource:
-    """A text that an answer may rest on. document, version, chunk: where it stands, "" and 0 where it came with its question."""
+    """A text that may support an answer.
+
+    document, version, chunk: where it comes from; "" and 0 where it came with its question.
+    """
 
     text: str
     title: str = ""
@@ -36,27 +39,27 @@ class GroundingSource:
 
     @classmethod
     def from_hit(cls, hit: SearchHit) -> GroundingSource:
-        """A chunk that was found, under its document's name and the headings above it."""
+        """Build a source from a retrieved chunk, titled with its document's name and the headings above it."""
         return cls(hit.text, ": ".join(filter(None, (hit.document, hit.heading))), hit.document, hit.version, hit.chunk)
 
     def to_dict(self) -> dict[str, str | int]:
-        """As JSON."""
+        """Return the source as a JSON-serializable dictionary."""
         return asdict(self)
 
 
 def neutralize_source(text: str, special: Collection[str] = ()) -> str:
-    """A source's text as the model reads it: no special token, no end of the block, and no number that another source has.
+    """Return a source's text as the model reads it: no special token, no end of the block, and no citation marker.
 
-    A citation of its own, [7], becomes (7): the model's citations are of the sources that it was given.
+    A marker in the source, [7], becomes (7): the model's citations are of the sources that it was given.
     """
     text = _NUMBER.sub(r"(\1)", neutralize_chat_markup(text, special))
     return neutralize_chat_markup(_SOURCES_TAG.sub(r"< \1\2", text), special).strip()
 
 
 def insert_sources(turns: Sequence[TextMessage], sources: Sequence[GroundingSource], special: Collection[str] = ()) -> list[dict[str, str]]:
-    """The conversation with the sources before its last user's turn; as it is where there are none.
+    """Return the conversation with the sources before its last user message; unchanged where there are no sources.
 
-    special: the model's special tokens. UserError where nobody asks anything.
+    special: the model's special tokens. Raises UserError where no message is a user's.
     """
     found = [dict(turn) for turn in turns]
     if not sources:
@@ -78,7 +81,7 @@ def select_fitting_sources(
     fits: Callable[[Sequence[TextMessage]], bool],
     special: Collection[str] = (),
 ) -> list[GroundingSource]:
-    """The longest beginning of the sources, whole ones, with which the conversation fits; none where it doesn't even with one."""
+    """Return the longest prefix of the sources, whole ones, with which the conversation fits; none where it doesn't even with one."""
     kept = list(sources)
     while kept and not fits(insert_sources(turns, kept, special)):
         kept.pop()
@@ -86,7 +89,7 @@ def select_fitting_sources(
 
 
 def extract_question(turns: Sequence[TextMessage]) -> str:
-    """What is looked for: the last user's turn; "" where there is none."""
+    """Return the search query: the last user message; "" where there is none."""
     return next((turn["content"] for turn in reversed(turns) if turn["role"] == "user"), "")
 
 

@@ -1,10 +1,9 @@
 """Index a project's chunks in immutable segments, and search it by words and vectors with reciprocal rank fusion.
 
-The index is derived: it may be deleted at any time and is built again. A segment is a folder that never changes once it has its name.
-
-`index.json` names the segments. A segment is written under another name, then renamed, then named there: a kill leaves the index as
-it was before or after. Which documents stand is never kept here: who searches says which, so that what was superseded a moment ago by
-another process isn't found.
+The index is derived: it may be deleted at any time and is rebuilt. A segment is a folder that never changes once it has its name.
+`index.json` names the segments. A segment is written under another name, then renamed, then named there: a kill leaves the index as it was
+before or after. Which documents are active is never stored here: the caller of a search says which, so that what another process superseded
+a moment ago isn't found.
 """
 
 from __future__ import annotations
@@ -32,13 +31,13 @@ from preceptor.types import FloatArray, IntArray
 
 
 class VectorStore(Protocol):
-    """Where the vectors of chunks lie when they don't lie in the index's folder."""
+    """A store of chunk vectors outside the index's folder."""
 
     def find_vectors(self, marks: NDArray[np.uint64]) -> dict[int, NDArray[np.float32]]:
-        """Return the vectors, (d,), of the texts whose marks are known, by mark."""
+        """Return the vectors, (d,), of the texts whose fingerprints are known, by fingerprint."""
 
     def put(self, chunks: IntArray, documents: IntArray, marks: NDArray[np.uint64], made: NDArray[np.float32]) -> None:
-        """Add the vectors, (n, d), of n chunks."""
+        """Store the vectors `made`, (n, d), of n chunks."""
 
     def search(self, vector: NDArray[np.float32], documents: IntArray, most: int) -> list[tuple[int, float]]:
         """Return the `most` chunks of these documents nearest to a unit vector, (d,), with their cosines."""
@@ -52,9 +51,10 @@ class VectorStore(Protocol):
 
 @dataclass(frozen=True)
 class IndexSegment:
-    """n chunks, a row each: their keys, their documents' keys, marks of their words, unit vectors (n, d; d is 0 without), postings.
+    """An immutable segment of n chunks, a row each.
 
-    held: keys of the documents that it has, also of those without any chunk.
+    chunks, documents: their keys and their documents' keys; marks: fingerprints of their texts (`fingerprint_text`); vectors: unit vectors
+    (n, d; d is 0 without); held: keys of the documents in it, also of those without any chunk; postings: the inverted index of their terms.
     """
 
     chunks: IntArray
@@ -68,7 +68,7 @@ class IndexSegment:
         return len(self.chunks)
 
     def save(self, folder: Path) -> None:
-        """As files of a folder."""
+        """Save the segment as files of a folder, with checksums, synced to disk."""
         for name in ("chunks", "documents", "marks", "vectors", "held"):
             np.save(folder / f"{name}.npy", getattr(self, name))
         self.postings.save(folder)
@@ -80,19 +80,22 @@ class IndexSegment:
 
     @classmethod
     def load(cls, folder: Path) -> IndexSegment:
-        """What `save` left; vectors stay on the disk until they are multiplied. UserError where it was altered."""
+        """Load what `save` wrote; vectors stay on disk until they are multiplied.
+
+        Raises UserError where a file was altered.
+        """
         verify_checksums(folder)
         small = {name: np.load(folder / f"{name}.npy") for name in ("chunks", "documents", "marks", "held")}
         return cls(**small, vectors=np.load(folder / "vectors.npy", mmap_mode="r"), postings=InvertedIndex.load(folder))
 
 
 def fingerprint_text(text: str) -> int:
-    """64 bits that tell texts apart, so that what was encoded once isn't again."""
+    """Return a 64-bit fingerprint of a text, so that a text is encoded only once."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 def merge_segments(segments: Sequence[IndexSegment], documents: IntArray) -> IndexSegment:
-    """Several as one, of these documents only; what else they hold is left out."""
+    """Merge several segments into one of these documents only; other documents are dropped."""
     kept = [np.isin(segment.documents, documents) for segment in segments]
     together = {
         name: np.concatenate([getattr(segment, name)[rows] for segment, rows in zip(segments, kept, strict=True)])
@@ -118,7 +121,7 @@ def _merge_postings(parts: Sequence[InvertedIndex], kept: Sequence[NDArray[np.bo
         lengths.append(part.lengths[keep])
         before += int(keep.sum())
     terms = list(numbers)
-    used, place = np.unique(np.concatenate(columns), return_inverse=True)  # a term that only stood in what is left out goes with it
+    used, place = np.unique(np.concatenate(columns), return_inverse=True)  # drops terms that occur only in dropped documents
     order = np.argsort(place, kind="stable")
     begins = np.concatenate([[0], np.cumsum(np.bincount(place, minlength=len(used)))]).astype(np.int64)
     return InvertedIndex(
@@ -135,9 +138,10 @@ RRF_CONSTANT = 60
 
 
 def fuse_rankings(rankings: Sequence[Sequence[T]], *, constant: int = RRF_CONSTANT) -> list[tuple[T, float]]:
-    """(id, score) best first: Σ over rankings of 1 / (constant + rank), ranks from 1, nothing where an id is absent (Cormack et al. 2009).
+    """Fuse rankings into (id, score), best first, by reciprocal rank fusion (Cormack et al. 2009).
 
-    Equal scores stand in order of their ids, which must be comparable.
+    Σ over rankings of 1 / (constant + rank), ranks from 1, nothing where an id is absent. Equal scores are ordered by their ids, which must
+    be comparable.
     """
     scores: dict[T, float] = {}
     for ranking in rankings:
@@ -146,43 +150,45 @@ def fuse_rankings(rankings: Sequence[Sequence[T]], *, constant: int = RRF_CONSTA
     return sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
-INDEX_FORMAT = 1  # of the files, the terms and the chunks' words; another one is made anew
-SEGMENT_CHUNKS = 2048  # chunks of one segment, about: what a kill costs at most
-MERGE_FACTOR = 8  # segments of about one size that become one
-CANDIDATES = 100  # that words and meaning each bring to the fusion
-COSINE_DIGITS = 6  # of a cosine; what differs later is rounding, and equal chunks shall be equal
+INDEX_FORMAT = 1  # of the files, the terms and the chunks' words; an index of another format is rebuilt
+SEGMENT_CHUNKS = 2048  # approximate chunks of a new segment: the most work that a kill can lose
+MERGE_FACTOR = 8  # segments of about the same size that are merged into one
+CANDIDATES = 100  # the candidates that BM25 and cosine each contribute to the fusion
+COSINE_DIGITS = 6  # digits of a cosine; later ones are rounding errors, and equal chunks must have equal scores
 MANIFEST = "index.json"
 
 EncodeFunction = Callable[[Sequence[str]], FloatArray]
-KeyedChunks = Sequence[tuple[int, str]]  # (key, words to be found by)
+KeyedChunks = Sequence[tuple[int, str]]  # (key, text that is indexed)
 
 
 class ChunkIndex:
-    """An index in a folder. encoder: what tells the encoder apart, empty where there are no vectors; encode: texts to vectors (n, d).
+    """A searchable index in a folder.
 
-    shared: where the vectors lie, when they don't lie in the folder.
+    encoder: the identity of the encoder, empty where there are no vectors; encode: texts to vectors (n, d). shared: the store of the
+    vectors, where they aren't in the folder.
     """
 
     def __init__(self, folder: Path, encoder: str, encode: EncodeFunction | None, shared: VectorStore | None = None) -> None:
         self.folder, self.encode, self.vector_store = folder, encode, shared
         self.encoder = f"{encoder}, in PostgreSQL" if shared else encoder
-        self._segments: dict[str, IndexSegment] = {}  # as of the last look
+        self._segments: dict[str, IndexSegment] = {}  # as last loaded
 
     def find_missing(self, documents: IntArray) -> IntArray:
-        """Which of these documents aren't in it yet."""
+        """Return which of these documents aren't indexed yet."""
         held = [segment.held for segment in self._load_segments().values()]
         return documents[~np.isin(documents, np.concatenate(held))] if held else documents
 
     def holds(self, documents: IntArray) -> bool:
-        """Whether anything of these documents is in it."""
+        """Return whether any of these documents is indexed."""
         return any(np.isin(documents, segment.held).any() for segment in self._load_segments().values()) if len(documents) else False
 
     def add(
         self, standing: Callable[[], IntArray], chunks_of: Callable[[int], KeyedChunks], *, tell: Callable[[int, int], None] | None = None
     ) -> None:
-        """Take up what is missing of the documents that stand; one process does so at a time, others wait for it.
+        """Index the active documents that are missing; one process does so at a time, others wait for it.
 
-        standing: asked when it is this one's turn. chunks_of: of a document, at least one, or none if it is gone meanwhile.
+        standing: returns the active documents, called once the lock is held. chunks_of: the chunks of a document, at least one, or none if
+        it was removed meanwhile. tell: called with the documents done and their total.
         """
         with self._locked():
             documents = standing()
@@ -197,7 +203,7 @@ class ChunkIndex:
                 self.vector_store.retain_documents(documents)
 
     def remove_documents(self, documents: IntArray) -> None:
-        """Leave nothing of these documents in it; what else their segments hold stays, with its vectors."""
+        """Remove all traces of these documents; the rest of their segments stays, with its vectors."""
         with self._locked():
             for name, segment in list(self._segments.items()):
                 if (gone := np.isin(segment.held, documents)).any():
@@ -207,10 +213,10 @@ class ChunkIndex:
                 self.vector_store.remove_documents(documents)
 
     def search(self, query: str, documents: IntArray, most: int, *, way: str = "fused") -> list[tuple[int, float]]:
-        """(chunk, score) of the best chunks in these documents, best first; equal ones in order of their keys.
+        """Return (chunk, score) of the best chunks in these documents, best first; equal ones in order of their keys.
 
-        way: lexical (BM25), dense (cosine), or fused (reciprocal ranks of the 100 best of each, or of `most` where that is more). A
-        query without any word finds nothing.
+        way: lexical (BM25), dense (cosine), or fused (reciprocal ranks of the 100 best of each, or of `most` where that is more). A query
+        without any word finds nothing.
         """
         segments = [segment for segment in self._load_segments().values() if len(segment)]
         if not extract_terms(query) or not len(documents) or not segments:
@@ -236,7 +242,7 @@ class ChunkIndex:
         return fuse_rankings([[key for key, _ in ranking] for ranking in rankings])[:most]
 
     def size(self) -> dict[str, int]:
-        """How many chunks and segments it has, and bytes on the disk."""
+        """Return the number of chunks and segments, and the bytes on disk."""
         segments = self._load_segments()
         files = [path for name in segments for path in (self.folder / name).iterdir()]
         return {
@@ -246,13 +252,13 @@ class ChunkIndex:
         }
 
     def _load_segments(self) -> dict[str, IndexSegment]:
-        """What is there now; another process may have added, merged, or deleted everything."""
+        """Load the current segments; another process may have added, merged, or deleted everything."""
         while True:
             names = self._segment_names()
             try:
                 segments = {name: self._segments.get(name) or IndexSegment.load(self.folder / name) for name in names}
             except (OSError, ValueError, EOFError, UserError):
-                if self._segment_names() == names:  # nobody merged meanwhile: somebody has deleted or harmed a part of it
+                if self._segment_names() == names:  # no merge happened meanwhile: a part was deleted or damaged
                     (self.folder / MANIFEST).unlink(missing_ok=True)
                 continue
             self._segments = segments
@@ -287,7 +293,7 @@ class ChunkIndex:
         )
 
     def _encode_texts(self, words: Sequence[str], marks: NDArray[np.uint64]) -> NDArray[np.float32]:
-        """Unit vectors, (n, d); of words that were encoded before, those of then."""
+        """Return unit vectors, (n, d); texts that were encoded before keep their vectors."""
         if self.encode is None:
             return np.zeros((len(words), 0), dtype=np.float32)
         known = self.vector_store.find_vectors(marks) if self.vector_store is not None else self._known_vectors(marks)
@@ -304,7 +310,7 @@ class ChunkIndex:
         return known
 
     def _merge(self, documents: IntArray) -> None:
-        """Make one of many segments of about the same size, and leave out what no longer stands where that is most of a segment."""
+        """Merge many segments of about the same size into one, and drop inactive documents where they are most of a segment."""
         while together := self._to_merge(documents):
             made = merge_segments([self._segments[name] for name in together], documents)
             self._publish_segments([*(name for name in self._segments if name not in together), *self._write(made)])
@@ -318,7 +324,7 @@ class ChunkIndex:
         return next((names for names in levels.values() if len(names) >= MERGE_FACTOR), [])
 
     def _write(self, segment: IndexSegment) -> list[str]:
-        """The new name of a segment, whole; none where it has no rows."""
+        """Write a segment and return its new name; none where it has no rows."""
         if not len(segment):
             return []
         name = f"segment-{secrets.token_hex(8)}"
@@ -330,7 +336,7 @@ class ChunkIndex:
         return [name]
 
     def _publish_segments(self, names: Sequence[str]) -> None:
-        """Let the index be these segments; what else lies there (kills leave it, and merges) goes."""
+        """Make the index consist of these segments; all other segment folders (left by kills and merges) are deleted."""
         with atomic_write(self.folder / MANIFEST) as file:
             file.write(json.dumps({"form": INDEX_FORMAT, "encoder": self.encoder, "segments": list(names)}, indent=1).encode())
         for path in self.folder.iterdir():
@@ -340,13 +346,13 @@ class ChunkIndex:
 
 
 def normalize_vectors(vectors: FloatArray) -> NDArray[np.float32]:
-    """Vectors, (n, d), at length 1; zeros stay."""
+    """Scale vectors, (n, d), to length 1; zero vectors stay."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1.0), dtype=np.float32)
 
 
 def _batch_documents(documents: Iterable[tuple[int, KeyedChunks]]) -> Iterator[list[tuple[int, KeyedChunks]]]:
-    """Documents together until they have BATCH chunks; those without any are gone, and left out."""
+    """Yield batches of documents with about `SEGMENT_CHUNKS` chunks each; documents without any were removed, and are skipped."""
     batch, size = list[tuple[int, KeyedChunks]](), 0
     for document, chunks in documents:
         if chunks:

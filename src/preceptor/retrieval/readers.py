@@ -1,18 +1,10 @@
 """Read documents (text, Markdown, HTML, PDF) as text with blocks; risky ones in a sandboxed process.
 
-What a reader makes of a file: its text, and the blocks that the text is made of.
-
-Plain text: paragraphs between empty lines.
-
-Markdown (CommonMark with tables): the text is the source as it is, so that offsets are those of the author's file.
-
-HTML: what a reader of the page would see as text. Tags are read one after the other, so that nesting costs nothing.
-
-PDF by pypdf. A file can ask for any amount of memory and time, so it is read in a process of its own: see `apart`.
-
-Reading in a process of its own, with bounded memory and processor time: a bad file costs no more than that, and harms nobody.
-
-Documents as text with their structure, a reader a file.
+- Plain text: paragraphs between empty lines.
+- Markdown (CommonMark with tables): the text is the source as it is, so that offsets are those of the author's file.
+- HTML: what a reader of the page would see as text. Tags are read one after the other, so that nesting costs nothing.
+- PDF by pypdf. A file can demand any amount of memory and time, so it is read by `read_sandboxed`: in its own process, with bounded memory
+  and processor time.
 """
 
 from __future__ import annotations
@@ -34,12 +26,15 @@ from typing import Any
 from preceptor.errors import UserError
 
 PARAGRAPH, TABLE = "paragraph", "table"
-_PARAGRAPH = re.compile(r"[^\S\n]*\S[^\n]*(?:\n[^\S\n]*\S[^\n]*)*")  # lines that say something, one after the other
+_PARAGRAPH = re.compile(r"[^\S\n]*\S[^\n]*(?:\n[^\S\n]*\S[^\n]*)*")  # consecutive lines that aren't blank
 
 
 @dataclass(frozen=True, slots=True)
 class TextBlock:
-    """Characters start to end (exclusive) of the text. headings: those above it, the outermost first."""
+    """Characters start to end (exclusive) of the text.
+
+    kind: paragraph or table. headings: those above it, the outermost first.
+    """
 
     start: int
     end: int
@@ -49,7 +44,10 @@ class TextBlock:
 
 @dataclass(frozen=True, slots=True)
 class ExtractedDocument:
-    """A document as text. Blocks come in order and don't overlap; between them is only white space (and, in Markdown, headings)."""
+    """A document as text.
+
+    media: text, markdown, html or pdf. blocks: in order, without overlaps; between them is only white space (and, in Markdown, headings).
+    """
 
     media: str
     title: str
@@ -58,7 +56,7 @@ class ExtractedDocument:
 
 
 class DocumentBuilder:
-    """A text that grows by blocks, where a reader has no text of its own to point into."""
+    """Builds a text block by block, for readers whose source isn't the text itself."""
 
     def __init__(self) -> None:
         self._parts: list[str] = []
@@ -67,19 +65,19 @@ class DocumentBuilder:
         self.blocks: list[TextBlock] = []
 
     def add_heading(self, level: int, words: str) -> None:
-        """A heading: what follows stands under it, and no longer under those of its level or deeper ones."""
+        """Add a heading: what follows belongs under it, and no longer under those of its level or deeper ones."""
         self._append_paragraph(words)
         self._headings = [each for each in self._headings if each[0] < level] + [(level, words)]
 
     def add_block(self, words: str, kind: str) -> None:
-        """A block of text; nothing where it is empty."""
+        """Add a block of text; nothing where it is empty."""
         if not words:
             return
         end = self._append_paragraph(words)
         self.blocks.append(TextBlock(end - len(words), end, kind, tuple(heading for _, heading in self._headings)))
 
     def build(self, media: str, title: str) -> ExtractedDocument:
-        """The document."""
+        """Build the document."""
         return ExtractedDocument(media, title, "".join(self._parts), self.blocks)
 
     def _append_paragraph(self, words: str) -> int:
@@ -90,12 +88,15 @@ class DocumentBuilder:
 
 
 def split_paragraphs(text: str) -> list[TextBlock]:
-    """The blocks of a text that has no other structure than empty lines."""
+    """Split a text that has no other structure than empty lines into blocks."""
     return [TextBlock(found.start(), found.end(), PARAGRAPH) for found in _PARAGRAPH.finditer(text)]
 
 
 def decode_text(data: bytes, name: str) -> str:
-    """The bytes of a text file as text with \\n line ends; UserError when they aren't text in UTF-8 (or UTF-16 that says so)."""
+    r"""Decode the bytes of a text file, with \n line ends.
+
+    Raises UserError when they aren't text in UTF-8 (or UTF-16 with a byte order mark).
+    """
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         text = data.decode(encoding)
@@ -108,18 +109,18 @@ def decode_text(data: bytes, name: str) -> str:
 
 
 def read_plain(data: bytes, name: str) -> ExtractedDocument:
-    """The text as it is."""
+    """Read a plain text as it is."""
     text = decode_text(data, name)
     return ExtractedDocument("text", "", text, split_paragraphs(text))
 
 
 def read_markdown(data: bytes, name: str) -> ExtractedDocument:
-    """Blocks are the outermost ones: paragraphs, lists, quotes, code, tables; headings stand above those that follow."""
+    """Read Markdown; blocks are the outermost ones: paragraphs, lists, quotes, code, tables, each under its headings."""
     from markdown_it import MarkdownIt
 
     text = decode_text(data, name)
     parser = MarkdownIt("commonmark").enable("table")
-    parser.core.ruler.disable("inline")  # only the outline is needed
+    parser.core.ruler.disable("inline")  # only the block structure is needed
     starts = list(accumulate((len(line) for line in text.split("\n")), lambda before, length: before + length + 1, initial=0))
     starts[-1] = len(text)
     blocks, above, title = list[TextBlock](), list[tuple[int, str]](), ""
@@ -139,7 +140,7 @@ def read_markdown(data: bytes, name: str) -> ExtractedDocument:
 
 
 def _trim_span(text: str, start: int, end: int) -> tuple[int, int]:
-    """The same range without white space at its ends."""
+    """Return the same range without white space at its ends."""
     piece = text[start:end]
     return start + len(piece) - len(piece.lstrip()), end - len(piece) + len(piece.rstrip())
 
@@ -155,7 +156,10 @@ _HIDDEN_STYLE = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*hi
 
 
 def read_html(data: bytes, name: str) -> ExtractedDocument:
-    """Headings, paragraphs, and tables a row a line, cells parted by " | "."""
+    """Read HTML: headings, paragraphs, and tables a row a line, cells separated by " | ".
+
+    Raises UserError where it can't be parsed at all.
+    """
     from lxml import etree
 
     page = _HtmlTarget()
@@ -171,7 +175,7 @@ def read_html(data: bytes, name: str) -> ExtractedDocument:
 
 
 def _detect_html_encoding(data: bytes) -> str | None:
-    """UTF-8 where the bytes are UTF-8; else what the page itself says."""
+    """Return UTF-8 where the bytes are UTF-8; else None, so that the page's own declaration counts."""
     try:
         data.decode()
     except UnicodeDecodeError:
@@ -180,12 +184,12 @@ def _detect_html_encoding(data: bytes) -> str | None:
 
 
 class _HtmlTarget:
-    """What the parser tells, gathered into blocks (lxml's target interface)."""
+    """Collects what the parser emits into blocks (lxml's target interface)."""
 
     def __init__(self) -> None:
         self.builder, self.title, self.started = DocumentBuilder(), list[str](), False
-        self._words: list[str] = []  # of the block that is being read
-        self._unseen, self._deep = "", 0  # the tag that hides what is read now, and how often it is open within itself
+        self._words: list[str] = []  # of the current block
+        self._unseen, self._deep = "", 0  # the tag that hides the current text, and its nesting depth
         self._heading = self._tables = 0
         self._in_title = False
 
@@ -233,7 +237,7 @@ class _HtmlTarget:
         pass
 
     def end_block(self) -> None:
-        """End the block that is being read."""
+        """End the current block."""
         words, self._words = "".join(self._words), []
         if self._tables:
             rows = [" | ".join(" ".join(cell.split()) for cell in row.lstrip(" \t").split("\t")) for row in words.split("\n")]
@@ -251,7 +255,10 @@ _PDF_HINT = "make it anew with another program, or add its text"
 
 
 def read_pdf(data: bytes, name: str, *, most_characters: int) -> ExtractedDocument:
-    """Its pages, each under the heading "page N"; UserError when it is broken, encrypted, without text, or holds too much of it."""
+    """Read a PDF's pages, each under the heading "page N".
+
+    Raises UserError when it is broken, encrypted, without text, or holds more than `most_characters` of it.
+    """
     from pypdf import PdfReader
     from pypdf.errors import PyPdfError
 
@@ -291,19 +298,22 @@ def _join_pdf_pages(title: str, pages: list[str], name: str) -> ExtractedDocumen
     return ExtractedDocument("pdf", title, "\n\n".join(pages), blocks)
 
 
-SANDBOX_MEMORY = 3 << 30  # bytes of address space that reading one file may take
+SANDBOX_MEMORY = 3 << 30  # the most bytes of address space for reading one file
 _SANDBOXED_READERS = {"html": read_html, "markdown": read_markdown}
-_STARTUP_SECONDS = 30.0  # seconds for the process to begin and end in, on a machine with much to do
+_STARTUP_SECONDS = 30.0  # seconds for the process to start and end in, on a busy machine
 
 
 def read_sandboxed(media: str, data: bytes, name: str, *, seconds: float, most_characters: int) -> ExtractedDocument:
-    """A PDF, a page of HTML, or Markdown; UserError when it can't be read, or takes more than so many seconds of a processor."""
+    """Read a PDF, HTML or Markdown file in a process with bounded memory and processor time.
+
+    Raises UserError when it can't be read, or takes more than `seconds` of a processor.
+    """
     command = [sys.executable, "-m", __name__, media, str(round(seconds) + 1), str(most_characters)]
     try:
         done = subprocess.run(command, input=data, capture_output=True, timeout=4 * seconds + _STARTUP_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         raise _limit_error(media, name, seconds) from None
-    if done.returncode < 0:  # killed by the limit
+    if done.returncode < 0:  # killed by the resource limit
         raise _limit_error(media, name, seconds)
     try:
         told = json.loads(done.stdout)
@@ -325,7 +335,7 @@ def _limit_error(media: str, name: str, seconds: float) -> UserError:
 def _run_sandboxed(media: str, seconds: int, most_characters: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_AS, (SANDBOX_MEMORY, SANDBOX_MEMORY))
-    warnings.simplefilter("ignore")  # what a file is blamed for is told once, by us; this process reads nothing else
+    warnings.simplefilter("ignore")  # faults of the file are reported once, by the caller; this process reads nothing else
     logging.disable()
     data = sys.stdin.buffer.read()
     try:
@@ -338,14 +348,14 @@ def _run_sandboxed(media: str, seconds: int, most_characters: int) -> None:
 
 _MEDIA_SUFFIXES = {"text": (".txt", ".text"), "markdown": (".md", ".markdown"), "html": (".html", ".htm", ".xhtml"), "pdf": (".pdf",)}
 MEDIA_BY_SUFFIX = {ending: media for media, endings in _MEDIA_SUFFIXES.items() for ending in endings}
-MAX_INLINE_BYTES = 1 << 16  # bytes of HTML or Markdown that take little time whatever they say; what is larger is read apart
+MAX_INLINE_BYTES = 1 << 16  # HTML or Markdown up to this size is read quickly whatever it contains; larger files are sandboxed
 
 
 def read_document(data: bytes, name: str, *, most_bytes: int, seconds: float) -> ExtractedDocument:
-    """The text and blocks of a document.
+    """Read the text and blocks of a document.
 
-    UserError, with the name, when it is larger than most_bytes, is no text, Markdown, HTML or PDF, is broken or encrypted, holds no
-    text, or takes more than so many seconds of a processor.
+    Raises UserError, with the name, when it is larger than most_bytes, is no text, Markdown, HTML or PDF, is broken or encrypted, holds no
+    text, or takes more than `seconds` of a processor.
     """
     if len(data) > most_bytes:
         hint = "divide it, or raise most_megabytes in [retrieval] of preceptor.toml"
@@ -363,7 +373,10 @@ def read_document(data: bytes, name: str, *, most_bytes: int, seconds: float) ->
 
 
 def detect_media(data: bytes, name: str) -> str:
-    """text, markdown, html or pdf: by the bytes where they tell, else by the name."""
+    """Detect text, markdown, html or pdf: by the bytes where they show it, else by the name.
+
+    Raises UserError for a file that is named PDF and isn't one.
+    """
     if data[:1024].lstrip()[:5] == b"%PDF-":
         return "pdf"
     media = MEDIA_BY_SUFFIX.get(PurePath(name).suffix.lower(), "")

@@ -1,10 +1,7 @@
-"""Search hits, metadata filters, and ranking metrics (recall, nDCG).
+"""Define search hits, metadata filters, and ranking metrics (recall, nDCG).
 
-What a search gives.
-
-Which documents a search may find, by their metadata.
-
-How well a ranking finds what is relevant, each of one query.
+Filters select by their metadata the documents that a search may find; ranking metrics measure how well one query's ranking finds what is
+relevant.
 """
 
 from __future__ import annotations
@@ -22,10 +19,10 @@ from preceptor.errors import UserError
 
 @dataclass(frozen=True, slots=True)
 class SearchHit:
-    """A chunk that was found.
+    """A retrieved chunk.
 
-    start, end: characters of the extracted text of this version of the document, the end exclusive; text: what stands there;
-    heading: the headings above it, " > " between; score: the fused one, comparable only within one search.
+    start, end: characters of the extracted text of this version of the document, the end exclusive; text: those characters; heading: the
+    headings above it, joined by " > "; score: the fused one, comparable only within one search.
     """
 
     document: str
@@ -39,19 +36,22 @@ class SearchHit:
     metadata: Mapping[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the hit as a JSON-serializable dictionary."""
         return asdict(self)
 
 
 VALID_FROM, VALID_UNTIL = "valid_from", "valid_until"
-VALID_ON = "valid_on"  # a filter: what held on that day, in place of what holds today
+VALID_ON = "valid_on"  # a filter: documents valid on that day, instead of those valid today
 RANGE_KEYS = ("after", "before")
 _FILTER_HINT = 'a value, several of which one must hold, or {"after": …, "before": …}, each end included'
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 def validate_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Metadata that can be kept: texts, numbers, yes or no by name; valid_from and valid_until are days, 2026-01-31. UserError else."""
+    """Validate a document's metadata and return it: texts, numbers and booleans by name; valid_from and valid_until are days, 2026-01-31.
+
+    Raises UserError otherwise.
+    """
     for name, value in metadata.items():
         if not isinstance(name, str) or not name or name == VALID_ON:
             raise UserError(f"metadata can't have the name {name!r:.60}", "jurisdiction, product, date, …", where="metadata")
@@ -63,11 +63,11 @@ def validate_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def matches_filters(metadata: Mapping[str, Any], filters: Mapping[str, Any], *, today: str = "") -> bool:
-    """Whether a document with this metadata may be found.
+    """Return whether a document with this metadata may be found.
 
-    Every filter must hold. A value: equal, as text. A sequence: one of them is. {"after", "before"}: between them, both included, by
-    number where both are numbers, else as text, which is right for dates as 2026-01-31; {} asks for any value. Nothing without a value
-    passes. valid_from and valid_until must include `valid_on`, by default today.
+    Every filter must hold. A value: equal, as text. A sequence: equal to one of them. {"after", "before"}: between them, both included,
+    compared as numbers where both are numbers, else as text, which is right for dates as 2026-01-31; {} requires any value. A document
+    without a value for a filter doesn't pass. valid_from and valid_until must include `valid_on`, by default today.
     """
     day = str(filters.get(VALID_ON) or today or datetime.now(UTC).date().isoformat())
     if str(metadata.get(VALID_FROM, day)) > day or str(metadata.get(VALID_UNTIL, day)) < day:
@@ -76,7 +76,10 @@ def matches_filters(metadata: Mapping[str, Any], filters: Mapping[str, Any], *, 
 
 
 def check_filters(filters: Mapping[str, Any]) -> None:
-    """UserError for filters that can't be."""
+    """Validate filters.
+
+    Raises UserError for unknown range keys and for a day that isn't one.
+    """
     for name, wanted in filters.items():
         if isinstance(wanted, Mapping) and (unknown := sorted(set(wanted) - set(RANGE_KEYS))):
             raise UserError(f"the filter {name} has no {unknown[0]!r}", _FILTER_HINT, where=name)
@@ -85,7 +88,10 @@ def check_filters(filters: Mapping[str, Any]) -> None:
 
 
 def parse_filters(written: Sequence[str]) -> dict[str, Any]:
-    """Filters of a command line: name=value (several: one of them), name>=value, name<=value."""
+    """Parse the filters of a command line: name=value (several: one of them), name>=value, name<=value.
+
+    Raises UserError where one is none of these.
+    """
     filters: dict[str, Any] = {}
     for each in written:
         found = re.fullmatch(r"([^<>=]+)(<=|>=|=)(.*)", each, re.DOTALL)
@@ -129,18 +135,18 @@ def _check_day(name: str, value: Any) -> None:
 
 
 def recall_at_k(ranking: Sequence[Hashable], relevance: Mapping[Hashable, float], k: int) -> float:
-    """The share of what is relevant (above 0) among the first k; nan where nothing is."""
+    """Return the share of what is relevant (above 0) among the first k; nan where nothing is."""
     relevant = {each for each, grade in relevance.items() if grade > 0}
     return len(relevant & set(ranking[:k])) / len(relevant) if relevant else float("nan")
 
 
 def dcg(gains: Sequence[float]) -> float:
-    """Σ gain_i / log2(i + 1), i from 1 (Järvelin & Kekäläinen 2002)."""
+    """Compute the discounted cumulative gain Σ gain_i / log2(i + 1), i from 1 (Järvelin & Kekäläinen 2002)."""
     return float(np.sum(np.asarray(gains, dtype=np.float64) / np.log2(np.arange(2, len(gains) + 2))))
 
 
 def ndcg_at_k(ranking: Sequence[Hashable], relevance: Mapping[Hashable, float], k: int, *, exponential: bool = True) -> float:
-    """DCG of the first k over that of the best order of all that was judged; nan where nothing is relevant.
+    """Compute the DCG of the first k over that of the best order of all that was judged; nan where nothing is relevant.
 
     Gains are 2^grade − 1 (Burges et al. 2005), or the grades themselves. What nobody judged has none.
     """
@@ -150,6 +156,9 @@ def ndcg_at_k(ranking: Sequence[Hashable], relevance: Mapping[Hashable, float], 
 
 
 def unjudged_share(ranking: Sequence[Hashable], relevance: Mapping[Hashable, float], k: int) -> float:
-    """The share of the first k that nobody judged: how far the other figures may be too low. 0 where nothing was found."""
+    """Return the share of the first k that nobody judged: how far the other metrics may be too low.
+
+    0 where nothing was found.
+    """
     shown = ranking[:k]
     return sum(each not in relevance for each in shown) / len(shown) if shown else 0.0

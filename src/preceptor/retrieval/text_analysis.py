@@ -1,12 +1,8 @@
-"""Analyse text: sentences, search terms, content stems, and the place of a quote.
+"""Analyse text: sentences, search terms, content stems, and the position of a quote.
 
-Where a text's sentences stand, by rules for English; other languages are cut at sentence ends only.
-
-A text's words that carry meaning, as they are compared with another text's.
-
-The words of a text as they are searched for: without case, accents and English endings.
-
-Where a quote stands in a text, to the character: case, space, and the form of quotation marks, dashes and brackets don't count.
+Sentences are split by rules for English; other languages are cut at sentence ends only. Content stems are the words that carry meaning, in
+the form in which texts are compared. Search terms are words without case, accents and English endings. A quote is located to the character,
+ignoring case, white space, and the form of quotation marks, dashes and brackets.
 """
 
 from __future__ import annotations
@@ -25,21 +21,23 @@ u.s u.k u.n e.u a.m p.m ph.d m.d b.c a.d
 """
 _BEFORE_NAMES, _BEFORE_NUMBERS = frozenset(_NAMES.split()), frozenset(_NUMBERS.split())
 _ABBREVIATIONS = frozenset(f"{_NAMES} {_NUMBERS} {_OTHERS}".split())
-_MAX_ABBREVIATION = 12  # characters that tell an abbreviation or a point's number from a word
-# a mark is looked for where its run begins and is taken whole, so that a long run is read once and not from each of its places
+_MAX_ABBREVIATION = 12  # characters within which an abbreviation or a list item's number is told from a word
+# a run of marks is matched from its beginning and as a whole, so that a long run is read once and not from each of its positions
 _SENTENCE_END = re.compile(r"(?<![.!?…])(?P<mark>[.!?…]++)(?P<close>[\"'”’)\]]*+)(?=\s|$)|[。！？]")
 _NEXT_CHARACTER = re.compile(r"\s*(\S?)")
 _LINE = re.compile(r"[^\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")  # as str.splitlines cuts
 
 
 def split_sentences(text: str) -> tuple[str, ...]:
-    """A text's sentences in their order, one space between words; a line break ends one, an abbreviation, an initial or a decimal
-    point doesn't."""
+    """Split a text into its sentences in their order, one space between words.
+
+    A line break ends one; an abbreviation, an initial or a decimal point doesn't.
+    """
     return tuple(" ".join(text[start:end].split()) for start, end in find_sentence_spans(text))
 
 
 def find_sentence_spans(text: str) -> list[tuple[int, int]]:
-    """(start, end) of each of a text's sentences, in characters, without the space around them."""
+    """Find (start, end) of each of a text's sentences, in characters, without the white space around them."""
     lines = ((line.end() - len(line[0].lstrip()), line[0].strip()) for line in _LINE.finditer(text))
     return [(at + start, at + end) for at, line in lines for start, end in _line_spans(line)]
 
@@ -55,7 +53,7 @@ def _line_spans(line: str) -> Iterator[tuple[int, int]]:
 
 
 def _ends_sentence(line: str, end: re.Match[str]) -> bool:
-    """Whether this mark ends its sentence."""
+    """Return whether this mark ends its sentence."""
     if end["mark"] is None or not end["mark"].startswith("."):
         return True
     after = _NEXT_CHARACTER.match(line, end.end())[1]  # type: ignore[index]  # it matches everywhere
@@ -76,21 +74,21 @@ these those he she they his her their i we you your our my not no than then so s
 will would can could may might must shall should also into over under about after before during
 """
 _STOP_WORDS = frozenset(_STOP_WORD_TEXT.split())
-_STEM_LETTERS = 6  # letters: "payment" and "payments", "covered" and "coverage" are one
+_STEM_LETTERS = 6  # letters of a stem: "payment" and "payments", "covered" and "coverage" are one
 
 
 def extract_stems(text: str) -> tuple[str, ...]:
-    """A text's words that carry meaning, shortened to their beginnings; numbers whole."""
+    """Extract a text's words that carry meaning, shortened to their beginnings; numbers whole."""
     words = (word.lower().replace(",", "") if word[0].isdigit() else word.lower() for word in _CONTENT_WORD.findall(text))
     return tuple(word if word[0].isdigit() else word[:_STEM_LETTERS].rstrip("s") for word in words if word not in _STOP_WORDS)
 
 
 _WORD = re.compile(r"\w+")
-_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]")  # written without spaces: a character is a word
+_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]")  # written without spaces: each character is a term
 
 
 def extract_terms(text: str) -> list[str]:
-    """Each word of a text in its order; nothing in a text without letters and digits."""
+    """Extract the search terms of a text in its order; none from a text without letters and digits."""
     found: list[str] = []
     for word in _WORD.findall(text):
         if word.isascii() or not _CJK.search(word):
@@ -122,7 +120,7 @@ _EQUIVALENT_CHARACTERS = str.maketrans(
 
 @lru_cache(maxsize=512)
 def fold_text(text: str) -> tuple[str, tuple[int, ...]]:
-    """A text without space, in one case and form, and of each of its characters where it stands in the text."""
+    """Return a text without white space, in one case and form, and for each of its characters the position in the text."""
     kept: list[str] = []
     places: list[int] = []
     for at, character in enumerate(text):
@@ -136,7 +134,10 @@ def fold_text(text: str) -> tuple[str, tuple[int, ...]]:
 
 
 def locate_quote(quote: str, text: str) -> tuple[int, int] | None:
-    """(start, end) of the first place in a text where a quote stands as whole words and numbers; None where it doesn't, or is empty."""
+    """Find (start, end) of the first position in a text where a quote occurs as whole words and numbers.
+
+    None where it doesn't occur, or is empty.
+    """
     wanted, (whole, places) = fold_text(quote)[0], fold_text(text)
     at = whole.find(wanted) if wanted else -1
     while at >= 0:
@@ -148,7 +149,7 @@ def locate_quote(quote: str, text: str) -> tuple[int, int] | None:
 
 
 def _starts_word(text: str, start: int) -> bool:
-    """Whether no word or number goes across this place: 5 doesn't begin within 15 or 0.5."""
+    """Return whether no word or number spans this position: 5 doesn't begin within 15 or 0.5."""
     before, here = text[max(0, start - 2) : start], text[start]
     if here.isdigit() and len(before) == 2 and before[1] in ".," and before[0].isdigit():
         return False

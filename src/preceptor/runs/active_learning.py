@@ -1,4 +1,4 @@
-"""Which items people see first: a batch chosen for the model's sake, put at the head of the queue and noted."""
+"""Select the items that people see first: a batch chosen for the model's sake is put at the head of the queue and recorded."""
 
 from __future__ import annotations
 
@@ -23,13 +23,16 @@ SELECTION_EVENT = "items prioritised"
 
 
 def prioritize_queries(project: Project, question: str, model: Model | None, base: str | Path, *, size: int, seed: int) -> dict[str, Any]:
-    """Choose among the items that nobody has judged, holds or waits for; what was chosen, as its event says it."""
+    """Select a batch among the items without judgments that nobody holds and queue it first; return the selection as recorded.
+
+    Raises UserError where no such item is left, and for a model of another question.
+    """
     from preceptor.models import embed_texts
 
     with project.database.reading() as connection:
         key, asked = questions.get(connection, question)
         waiting = set(slots.list_untouched_items(connection, key))
-        everything = sorted(items.stream(connection, asked.purpose), key=lambda item: item.id not in waiting)  # those to choose from first
+        everything = sorted(items.stream(connection, asked.purpose), key=lambda item: item.id not in waiting)  # candidates first
     if model is not None:
         _check_model_question(project, model, question)
     if not waiting:
@@ -64,7 +67,7 @@ def prioritize_queries(project: Project, question: str, model: Model | None, bas
 
 
 def _least_certain_label(chances: FloatArray) -> FloatArray:
-    """Yes or no to each item's label that the model is least sure of, (items, 2), from the chances of all its labels."""
+    """Return the probabilities of yes and no for each item's least certain label, (items, 2)."""
     sure = 0.5 + np.abs(chances - 0.5).min(axis=1)
     return np.stack([sure, 1 - sure], axis=1)
 

@@ -1,6 +1,6 @@
 """Choose a training recipe by the available data and by short pilot runs (`preceptor train auto`).
 
-The trainings are measured on validation rows, never on test, and stay in the project's `runs`, so that asking again costs nothing.
+The pilots are measured on validation rows, never on test, and stored in the project's `runs`, so that a repeated call costs nothing.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ if TYPE_CHECKING:
     from preceptor.project import Project
 
 
-_PILOT_ROWS, _PILOT_TEXTS, _PILOT_SEEDS = 300, 1000, 2  # of a pilot, at most: training rows, items without a judgment, trainings
-_PILOT_ROUNDS = 1  # of self-training
+_PILOT_ROWS, _PILOT_TEXTS, _PILOT_SEEDS = 300, 1000, 2  # of a pilot, at most: training rows, unjudged items, and seeds
+_PILOT_ROUNDS = 1  # rounds of self-training in a pilot
 _CLASSIFIER_OPTIONS = {"learning_rate": 1e-4, "dtype": "float32"}
-PILOT_OPTIONS: Mapping[str, Mapping[str, Any]] = {  # rates are fixed, so that no pilot pays for a sweep
+PILOT_OPTIONS: Mapping[str, Mapping[str, Any]] = {  # learning rates are fixed, so that no pilot pays for a sweep
     "classify": _CLASSIFIER_OPTIONS,
     "linear_probe": {"dtype": "float32"},
     "contrastive": {"learning_rate": 5e-5, "dtype": "float32"},
@@ -54,13 +54,13 @@ PILOT_OPTIONS: Mapping[str, Mapping[str, Any]] = {  # rates are fixed, so that n
     "kto": {"learning_rate": 2e-4, "dtype": "float32", "epochs": 1},
 }
 _LORA_LEARNING_RATE = 3e-4
-_MANIFEST_FIGURES = {"dpo": ("preference", "accuracy"), "kto": ("thumbs", "separation")}  # in the manifest; a coin's is a half
+_MANIFEST_FIGURES = {"dpo": ("preference", "accuracy"), "kto": ("thumbs", "separation")}  # places in the manifest; a coin gets one half
 _COIN = "a coin"
 
 
 @dataclass(frozen=True)
 class RecipeChoice:
-    """What to train with. seconds: of machine time that the pilots took; price_per_hour: of the machine."""
+    """The chosen recipe, and what it rests on. seconds: machine time of the pilots. price_per_hour: of the machine."""
 
     available_data: AvailableData
     decision: RecipeDecision
@@ -75,11 +75,11 @@ class RecipeChoice:
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """What to begin with; all else is the recipe's to settle."""
+        """The options to start with; the recipe resolves all others."""
         return self.decision.chosen.options
 
     def expected_seconds(self, name: str) -> float | None:
-        """Seconds that the whole training is expected to take, in proportion to what the pilot read; None where none was measured."""
+        """Return the expected duration of the whole training in seconds, in proportion to the pilot's rows; None where no pilot was run."""
         pilot, texts = self.decision.pilots.get(name), self.available_data.unlabelled
         if pilot is None:
             return None
@@ -93,7 +93,7 @@ class RecipeChoice:
         return pilot.seconds * self.available_data.rows / pilot.rows
 
     def to_dict(self) -> dict[str, Any]:
-        """As one JSON document."""
+        """Return the choice as a JSON object."""
         return {
             "technique": self.recipe,
             "summary": self.decision.summary,
@@ -116,7 +116,7 @@ class RecipeChoice:
 
 
 def _count_read_rows(rows: int, texts: int, rounds: int) -> int:
-    """Rows and texts that self-training reads in a pass over each training: people's rows alone, then both in each round."""
+    """Count the rows and texts that self-training reads per epoch: people's rows alone, then both in each round."""
     return rows + rounds * (rows + texts)
 
 
@@ -129,9 +129,9 @@ def select_recipe(
     pilots: bool = True,
     progress: Callable[[TrainingProgress], None] = lambda progress: None,
 ) -> RecipeChoice:
-    """What is at hand, what can be tried with it, and what short trainings of those that can be compared show on validation rows.
+    """Choose a recipe for a snapshot and a base by the available data, and by short pilots measured on validation rows.
 
-    pilots: False: by the rules alone, nothing is trained. UserError for an empty split, and for a base that isn't a model.
+    pilots: False decides by the rules alone, without training. Raises UserError for an empty split, and for a base that isn't a model.
     """
     folder = resolve_base_folder(project, base)
     found = describe_available_data(project, snapshot, folder)
@@ -145,7 +145,7 @@ def select_recipe(
 
 
 def describe_available_data(project: Project, snapshot: Snapshot, base: Path) -> AvailableData:
-    """What there is to learn from."""
+    """Describe the data that a model could be trained on. Raises UserError for an empty split."""
     from preceptor.models.loading import check_model_folder, is_encoder
     from preceptor.training.preference_pairs import corrected_draft
 
@@ -168,7 +168,7 @@ def describe_available_data(project: Project, snapshot: Snapshot, base: Path) ->
 
 
 def _judgment_form(snapshot: Snapshot) -> JudgmentForm:
-    """What people were asked, as far as it decides how to learn from it."""
+    """Return what people were asked, as far as it decides which recipes are possible."""
     from preceptor.training.kto import resolve_label_values
 
     if snapshot.target_kind == "text":
@@ -190,7 +190,7 @@ def _judgment_form(snapshot: Snapshot) -> JudgmentForm:
 
 @dataclass(frozen=True)
 class _SnapshotSubset:
-    """A snapshot with its first training rows only, in the nested order of a seed."""
+    """A snapshot with only its first training rows, in the nested order of a seed."""
 
     snapshot: Snapshot
     max_rows: int
@@ -223,7 +223,7 @@ class _SnapshotSubset:
 
 @dataclass(frozen=True)
 class _PilotBench:
-    """Where pilots are run, each once."""
+    """Run pilots, each once."""
 
     project: Project
     snapshot: Snapshot
@@ -233,7 +233,7 @@ class _PilotBench:
     progress: Callable[[TrainingProgress], None]
 
     def run_pilots(self, considered: Sequence[RecipeCandidate]) -> tuple[list[RecipePilot], float]:
-        """What the pilots show of those that can be measured, and the seconds that they took in all."""
+        """Run the pilots of the candidates that can be measured; return them, and the seconds they took in all."""
         classifiers = [each for each in considered if each.is_available and each.name in CLASSIFIER_RECIPES]
         if len(classifiers) > 1 and self.snapshot.target_kind != "multilabel":
             return self._run_classifier_pilots(classifiers)
@@ -242,7 +242,7 @@ class _PilotBench:
         return found, sum(pilot.seconds for pilot in found)
 
     def _run_classifier_pilots(self, considered: Sequence[RecipeCandidate]) -> tuple[list[RecipePilot], float]:
-        """Accuracy on validation rows, and the difference from the plain way on the same rows; of several seeds the mean of each row."""
+        """Measure accuracy on validation rows, and the difference from the baseline on the same rows, averaged over seeds per row."""
         right, seconds = dict[str, FloatArray](), dict[str, float]()
         for number, each in enumerate(considered):
             self.progress(TrainingProgress(f"a short training by {each.name}", number, len(considered)))
@@ -259,7 +259,7 @@ class _PilotBench:
         return pilots, _PILOT_SEEDS * sum(seconds.values())
 
     def _run_preference_pilot(self, each: RecipeCandidate) -> RecipePilot:
-        """What a model that learns preferences says of validation pairs or thumbs, beside a coin."""
+        """Measure a preference model on validation pairs or binary feedback, compared with a coin."""
         self.progress(TrainingProgress(f"a short training by {each.name}", 0, 1))
         part, figure = _MANIFEST_FIGURES[each.name]
         run = self._run_pilot(each, self.seed, lambda model: model.manifest[part].get(figure))
@@ -271,7 +271,7 @@ class _PilotBench:
         return RecipePilot(each.name, value, gain, _COIN, run["seconds"], self._row_count)
 
     def _run_pilot(self, each: RecipeCandidate, seed: int, see: Callable[[Model], Any]) -> dict[str, Any]:
-        """One short training, or what an earlier start saw of it: seconds, and what `see` finds."""
+        """Run one short training, or load an earlier result: seconds, and what `see` returns."""
         from preceptor.models.atomic_folder import weights_digest
         from preceptor.training.run_folder import cached_json
 
@@ -298,7 +298,7 @@ class _PilotBench:
         return dict(cached_json(place.with_suffix(".json"), measure))
 
     def _correct_rows(self, model: Model) -> list[float]:
-        """1 for each validation row whose most probable answer is the people's, else 0."""
+        """Return 1 for each validation row whose most probable answer is the people's, else 0."""
         from preceptor.models import class_probabilities
 
         rows = list(self.snapshot.rows("validation"))
@@ -307,7 +307,7 @@ class _PilotBench:
 
     @cached_property
     def _unlabelled_texts(self) -> list[UnlabelledItem]:
-        """What self-training reads: another pilot when items have come."""
+        """The items that self-training reads; a pilot is run again when items have come."""
         return list(islice(list_unlabelled(self.project, self.snapshot), _PILOT_TEXTS))
 
     @property

@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from preceptor.project import Project
 
 
-_METHOD_RECIPES = {"full": "classify", "lora": "classify"}  # ways whose name isn't their recipe's
+_METHOD_RECIPES = {"full": "classify", "lora": "classify"}  # methods whose recipe has another name
 
 
 @dataclass(frozen=True, eq=False)
 class CachedCurves:
-    """The whole curves of one snapshot; `current` is how the newest model of it learnt, else the cheapest of them."""
+    """The complete learning curves of one snapshot.
+
+    current_method: the method of the newest model of the snapshot, else the cheapest method.
+    """
 
     snapshot: Snapshot
     methods: tuple[MeasuredMethod, ...]
@@ -33,7 +36,7 @@ class CachedCurves:
 
 
 def load_cached_curves(project: Project, question: str) -> CachedCurves | None:
-    """The curves of the newest snapshot of a question that has any; None where none was measured to its end."""
+    """Load the curves of the newest snapshot of a question that has any; None where none was measured completely."""
     named = [row["digest"] for row in project.snapshots() if row["question"] == question]
     for digest in reversed(list(dict.fromkeys(named))):
         folder = _curves_folder(project, digest)
@@ -48,10 +51,11 @@ def load_cached_curves(project: Project, question: str) -> CachedCurves | None:
 
 
 def describe_measurement(project: Project, question: str) -> str:
-    """What to do where no curve is at hand."""
+    """Return the hint for a question without a learning curve: the commands that measure one."""
     named = [row["name"] or row["digest"][:12] for row in project.snapshots() if row["question"] == question]
-    start = f"preceptor choose {named[-1]}" if named else f"preceptor snapshot create {question} --name v1, then preceptor choose v1"
-    return f"No learning curve is measured yet, so what more rows would do for a model isn't known: {start} --way linear_probe"
+    first = "" if named else f"preceptor snapshot create {question} --name v1, then "
+    start = f"{first}preceptor learning-curve {named[-1] if named else 'v1'}"
+    return f"No learning curve is measured yet, so what more rows would do for a model isn't known: {start} --method linear_probe"
 
 
 def _curves_folder(project: Project, digest: str) -> Path:
@@ -59,7 +63,7 @@ def _curves_folder(project: Project, digest: str) -> Path:
 
 
 def _newest_points(folder: Path) -> Mapping[str, list[Mapping[str, Any]]]:
-    """Of each way its points, from its newest version only: name-key-size-seed.json."""
+    """Return the points of each method, from its newest version only (files name-key-size-seed.json)."""
     files = defaultdict[str, dict[str, list[Path]]](lambda: defaultdict(list))
     for path in sorted(folder.glob("*.json")):
         name, key, _, _ = path.stem.rsplit("-", 3)
@@ -80,7 +84,7 @@ def _read_points(paths: list[Path]) -> list[Mapping[str, Any]]:
 
 
 def _fit_curve(points: list[Mapping[str, Any]], groups: list[str]) -> MeasuredMethod | None:
-    """A curve from its points, None where some are missing yet."""
+    """Fit a curve to its points; None where some are still missing."""
     sizes, seconds = ([point[name] for point in points] for name in ("size", "seconds"))
     errors = [1 - sum(point["right"]) / len(point["right"]) for point in points]
     worth = effective_rows([point["right"] for point in points if point["size"] == max(sizes)], groups)

@@ -1,11 +1,7 @@
 """Measure the hallucination rate of a model's answers, with human verdicts on a random sample of responses.
 
-People's verdicts on the claims of a model's responses: asked for a sample only, and read when all of a response are there.
-
-`preceptor evaluate MODEL --suite faithfulness`: how much of what a model says its sources don't bear out, as a report's section.
-
-Responses are split into claims, a judge scores all of them, people check those of a random sample that grows until the interval
-decides what the gate asks, or all planned looks are done. Run again, it goes on from what people have answered meanwhile.
+Responses are split into claims, a judge scores all of them, and people check the claims of a random sample, which grows until the interval
+decides the release bounds or all planned looks are done. Run again, the audit continues with what people have answered meanwhile.
 """
 
 from __future__ import annotations
@@ -60,18 +56,18 @@ ClaimVerdicts = Mapping[int, str]
 
 
 def make_claim_question() -> Question:
-    """What people are asked: the verdict on each claim of a response."""
+    """Make the question for people: the verdict on each claim of a response."""
     return replace(define_question({"name": CLAIM_QUESTION, "kind": "claims", "instructions": _CLAIM_INSTRUCTIONS}), purpose=CLAIM_QUESTION)
 
 
 def response_item_ids(answers: ModelAnswers) -> list[str]:
-    """The id of each response as an item: another one when the answers, or the rules that split them, are others."""
+    """Return the item id of each response, which differs when the answers, or the rules that split them, differ."""
     mark = hashlib.sha256(f"{answers.digest}/{SPLITTER_VERSION}".encode()).hexdigest()[:12]
     return [f"{each.id}@{mark}" for each in answers.prompts]
 
 
 def queue_responses(project: Project, answers: ModelAnswers, claims: Sequence[Sequence[str]], rows: Sequence[int], look: int) -> int:
-    """Put responses (row numbers) before people, those without claims left out; how many are new."""
+    """Queue responses (row numbers) for annotation, except those without claims; return how many are new."""
     ids = response_item_ids(answers)
     new = [
         Item(
@@ -98,19 +94,19 @@ def queue_responses(project: Project, answers: ModelAnswers, claims: Sequence[Se
 
 
 def stop_queueing(project: Project, answers: ModelAnswers) -> None:
-    """Ask nobody else about these responses; what people hold in hand is still taken."""
+    """Ask nobody else about these responses; answers of people who hold one are still accepted."""
     _set_target_counts(project, set(response_item_ids(answers)), lambda count: min(count.given, count.wanted), "asking ended")
 
 
 def _existing_question(project: Project) -> Question:
-    """The question as it was asked first: in other words it would be another one, and what people answered would be lost."""
+    """Return the question as it was asked first: with another wording it would be another question, and its answers would be lost."""
     return next(
         (each for each in project.questions() if each.name == CLAIM_QUESTION and each.purpose == CLAIM_QUESTION), make_claim_question()
     )
 
 
 def _set_target_counts(project: Project, of: Collection[str], wanted: Callable[[slots.SlotCounts], int], what: str) -> None:
-    """Set how many judgments items shall have, where that is another number than before."""
+    """Set how many judgments items shall have, where that differs."""
     with project.database.writing() as connection:
         key, _ = questions.get(connection, CLAIM_QUESTION)
         found = {item: (count, wanted(count)) for item, count in slots.counts_by_item(connection, key).items() if item in of}
@@ -121,7 +117,10 @@ def _set_target_counts(project: Project, of: Collection[str], wanted: Callable[[
 
 
 def queue_tied_responses(project: Project, answers: ModelAnswers) -> int:
-    """Ask one more where people are tied about a claim: as many as guidance lets be asked, then a reviewer, then an expert; how many."""
+    """Ask one more person where people are tied about a claim; return for how many responses.
+
+    As many are asked as guidance allows, then a reviewer, then an expert.
+    """
     seen = _load_claim_judgments(project)
     if seen is None:
         return 0
@@ -135,10 +134,11 @@ def queue_tied_responses(project: Project, answers: ModelAnswers) -> int:
 
 
 def load_verdicts(project: Project, answers: ModelAnswers) -> tuple[set[int], dict[int, ClaimVerdicts], int]:
-    """Rows that people are asked about; their verdicts on those that have all the judgments they shall have, or were decided by
-    hand; and how many judgments these rest on.
+    """Load people's verdicts on responses.
 
-    Where people are tied about a claim there is no verdict yet, unless nobody is left to ask: then the claim counts as contradicted.
+    Returns the rows that people are asked about; the verdicts by row, for rows that have all their judgments or were adjudicated; and the
+    number of judgments these rest on. A claim on which people are tied has no verdict yet, unless nobody is left to ask: then it counts as
+    contradicted.
     """
     seen = _load_claim_judgments(project)
     if seen is None:
@@ -156,7 +156,7 @@ def load_verdicts(project: Project, answers: ModelAnswers) -> tuple[set[int], di
 
 
 def load_claim_pairs(project: Project) -> list[ClaimPair]:
-    """People's verdicts on claims of models' responses in a project, each claim with the probability that it is supported."""
+    """Load people's verdicts on claims of models' responses as pairs, each claim with the probability that it is supported."""
     with project.database.reading() as connection:
         try:
             standing = JudgmentSet.load(connection, CLAIM_QUESTION)
@@ -179,8 +179,11 @@ def load_claim_pairs(project: Project) -> list[ClaimPair]:
 
 @dataclass(frozen=True)
 class _ClaimJudgments:
-    """What stands of the question. ties: by item, the claims on which no verdict has more than half of the votes. most: judgments of an
-    item that guidance lets be asked; top: the highest tier of people there are."""
+    """The judgments about claims.
+
+    ties: by item, the claims on which no verdict has more than half of the votes. max_judgments: per item, by guidance. highest_tier: the
+    highest tier of annotators that exists.
+    """
 
     judgment_set: JudgmentSet
     counts: Mapping[str, slots.SlotCounts]
@@ -193,16 +196,16 @@ class _ClaimJudgments:
         return set(self.ties)
 
     def select_complete(self, of: Collection[str]) -> set[str]:
-        """The items that have all the judgments that they shall have."""
+        """Return the items that have all the judgments they shall have."""
         return {item for item in of if (count := self.counts.get(item)) and count.given and count.given >= count.wanted}
 
     def can_be_asked(self, item: str) -> bool:
-        """Whether somebody is left to decide an item."""
+        """Return whether somebody is left to decide an item."""
         return item in self.counts and (self.counts[item].given < self.max_judgments or self.counts[item].tier < self.highest_tier)
 
 
 def _load_claim_judgments(project: Project) -> _ClaimJudgments | None:
-    """None while the question was never asked."""
+    """Load the judgments; None where the question was never asked."""
     with project.database.reading() as connection:
         try:
             key, _ = questions.get(connection, CLAIM_QUESTION)
@@ -234,7 +237,7 @@ _HALLUCINATION_TITLE = "Hallucination"
 
 @dataclass(frozen=True)
 class _AuditProgress:
-    """What there is: responses with scores and verdicts, the order in which they are drawn, and how far the looks have come."""
+    """The progress of an audit: responses with scores and verdicts, their random order, and the looks."""
 
     responses: Sequence[CheckedResponse]
     order: Sequence[int]
@@ -244,7 +247,7 @@ class _AuditProgress:
 
     @property
     def last_complete_look(self) -> AuditLook | None:
-        """The last look whose whole sample people have checked; what is there of the next doesn't count, since easy ones come first."""
+        """The last look whose whole sample people have checked; answers of the next don't count yet, since easy ones come first."""
         complete = [
             look for look in self.looks if not self.list_waiting(look) and any(self.responses[row].claims for row in self.sample(look))
         ]
@@ -260,11 +263,11 @@ class _AuditProgress:
         return self.order[: look.size]
 
     def list_waiting(self, look: AuditLook) -> list[int]:
-        """Of a look's sample those that people haven't checked."""
+        """List the responses of a look's sample that people haven't checked."""
         return [row for row in self.sample(look) if not self.responses[row].is_checked]
 
     def next_look(self, look: AuditLook | None) -> AuditLook | None:
-        """The look that follows."""
+        """Return the look that follows."""
         number = look.number if look else 0
         return self.looks[number] if number < len(self.looks) else None
 
@@ -279,11 +282,11 @@ def audit_claims(
     counted: Sequence[str] = HALLUCINATION_VERDICTS,
     progress: ScoreProgress | None = None,
 ) -> dict[str, Any]:
-    """The section of a report about hallucination: figures with intervals, words, examples.
+    """Run or continue an audit and return the report's section about hallucination: figures with intervals, sentences, examples.
 
-    judge: scores say how far a claim's sources support it. queue: put the next responses before people where the interval doesn't
-    decide `bounds` yet (or there are none). counted: the verdicts that count as hallucination. UserError for responses without
-    sources, and for the same claim about the same sources in two groups.
+    judge: scores how far a claim's sources support it. queue: queue the next responses for annotation where the interval doesn't decide
+    `bounds` yet (or there are none). counted: the verdicts that count as hallucination. Raises UserError for responses without sources, and
+    for the same claim about the same sources in two groups.
     """
     claims = [split_claims(text) for text in answers.texts]
     _check_sources(answers, claims)
@@ -310,7 +313,7 @@ def audit_claims(
 
 
 def _check_sources(answers: ModelAnswers, claims: Sequence[Sequence[str]]) -> None:
-    """UserError for what no rate can be made of."""
+    """Raise UserError for responses of which no rate can be estimated."""
     groups: dict[tuple[str, tuple[str, ...]], str] = {}
     for each, found in zip(answers.prompts, claims, strict=True):
         if found and not any(source.strip() for source in each.sources):
@@ -333,7 +336,7 @@ def _score_responses(
     ends = np.cumsum([0, *map(len, claims)])
     scores = score_cases(project, judge, cases, progress)
     has_seen = getattr(judge, "has_seen", None)
-    # what people said of these is in the judge: it would look better on them than on the rest
+    # the judge was trained on verdicts on these claims, and would look better on them than on the rest
     taught = np.array([has_seen is not None and has_seen(case) for case in cases], dtype=bool)
     scores = np.where(taught, np.nan, scores)
     features = claim_features(cases)
@@ -356,7 +359,7 @@ def _load_progress(project: Project, answers: ModelAnswers, scored: Sequence[Che
 
 
 def _bounds_state(bounds: Sequence[ReleaseBound], measured: FaithfulnessResult | None) -> BoundState | None:
-    """What the intervals say of the bounds together; None where there is nothing to decide, or nothing to decide it by."""
+    """Return the state of the bounds by the intervals; None where there is nothing to decide, or no measurement."""
     if not bounds or measured is None:
         return None
     state = decide_release(bounds, measured.figures).state
@@ -411,7 +414,7 @@ def _audit_section(
 
 
 def _splitting_figures(responses: Sequence[CheckedResponse]) -> Mapping[str, Estimate]:
-    """How many claims a response has, and which share has none: what a rate per claim is to be read with."""
+    """Return the number of claims per response and the share of responses without any, which a rate per claim has to be read with."""
     groups = [response.group for response in responses]
     return {
         "claims_per_response": estimate_mean(

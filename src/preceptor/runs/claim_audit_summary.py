@@ -1,9 +1,4 @@
-"""Summarise a hallucination audit in sentences and pick its worst examples.
-
-What the section on hallucination says to people, sentence by sentence.
-
-The worst of a model's claims, each beside what its sources say: what people found wrong first, then what a judge suspects.
-"""
+"""Summarise a hallucination audit in sentences and select its worst examples."""
 
 from __future__ import annotations
 
@@ -25,12 +20,16 @@ from preceptor.evaluation.release_bounds import BoundState, ReleaseBound
 from preceptor.types import Estimate
 
 _CLAIM_KIND = "claims"
-_MIN_WORTH = 1.02  # from which on a judge is said to save anything
+_MIN_WORTH = 1.02  # relative gain from which on a judge is reported to save judgments
 
 
 @dataclass(frozen=True)
 class ClaimAuditFacts:
-    """What is told. done: the last complete look; ahead: the one that people are at; following: what comes after `done`."""
+    """The facts of an audit that its summary reports.
+
+    last_complete_look: the last look whose sample people have checked. open_look: the one that people are at. next_look: the one after the
+    last complete look. taught_count: claims that the judge was trained on. stray_count: verdicts on claims that the responses don't have.
+    """
 
     judge: CaseJudge
     measured: FaithfulnessResult | None
@@ -52,7 +51,7 @@ class ClaimAuditFacts:
     empty_count: int
 
     def cost_document(self) -> dict[str, Any]:
-        """What people's judgments cost so far, and would have without the judge for the same interval of the rate per claim."""
+        """Return the cost of people's judgments so far, and the cost of the same interval of the rate per claim without the judge."""
         spent = self.judgment_count * self.prices.judgment_price("", _CLAIM_KIND)
         found: dict[str, Any] = {"judgments": self.judgment_count, "spent": round(spent, 2), "currency": self.prices.currency}
         if self.measured is not None and self.last_complete_look is not None:
@@ -61,7 +60,7 @@ class ClaimAuditFacts:
 
 
 def summary_lines(told: ClaimAuditFacts) -> list[str]:
-    """In the order in which a reader asks."""
+    """Return the sentences of the summary, in the order in which a reader asks."""
     return [*_rate_lines(told), *_design_lines(told), *_judge_lines(told), *_exception_lines(told), *_next_step_lines(told)]
 
 
@@ -80,7 +79,7 @@ def _rate_lines(told: ClaimAuditFacts) -> list[str]:
 
 
 def _parts_line(measured: FaithfulnessResult) -> str:
-    """What the rate is made of, and why the parts may not add up to it."""
+    """Return the sentence on the parts of the rate, and why they may not add up to it."""
     contradicted, absent, whole = (measured.figures[name] for name in ("contradicted", "not_found", "hallucination"))
     found = (
         f"people found {measured.verdict_counts['contradicted']:,} contradicted "
@@ -190,13 +189,16 @@ def _join_bounds(bounds: Sequence[ReleaseBound]) -> str:
 
 
 _MAX_EXAMPLES = 10
-_MAX_EXAMPLE_CHARS = 1_500  # characters of a prompt or a response that are shown
+_MAX_EXAMPLE_CHARS = 1_500  # characters of a prompt or a response that an example shows
 _VERDICT_ORDER = {"contradicted": 0, "not_found": 1, None: 2}
 
 
 def worst_claims(answers: ModelAnswers, responses: Sequence[CheckedResponse], judge: CaseJudge) -> list[dict[str, Any]]:
-    """At most `_MAX_EXAMPLES` claims, the worst of each response before a second one of any: what people found contradicted, what they
-    didn't find, then the judge's lowest scores that nobody has checked."""
+    """Select at most `_MAX_EXAMPLES` claims, the worst of each response before a second one of any.
+
+    First come claims that people found contradicted, then those they didn't find in the sources, then unchecked ones with the judge's
+    lowest scores.
+    """
     found = sorted(_find_suspect_claims(responses), key=lambda claim: (_VERDICT_ORDER[claim[2]], claim[3], claim[0], claim[1]))
     rank: Counter[int] = Counter()
     ranked = []
@@ -208,7 +210,7 @@ def worst_claims(answers: ModelAnswers, responses: Sequence[CheckedResponse], ju
 
 
 def _find_suspect_claims(responses: Sequence[CheckedResponse]) -> list[tuple[int, int, str | None, float]]:
-    """(response, claim, people's verdict, support) of what people found wrong, or the judge flags and people haven't checked."""
+    """Return (response, claim, people's verdict, support) of claims found wrong by people, or flagged by the judge and unchecked."""
     suspects = []
     for row, response in enumerate(responses):
         for number, support in enumerate(np.nan_to_num(response.support, nan=1.0).tolist()):

@@ -1,11 +1,8 @@
 """Compare models side by side in a blind round of pairwise judgments.
 
-Whose answers are compared: models that are asked now, and files of answers that were recorded, to the same prompts.
-
-Models side by side: a blind round of pairs put before people, and what it has come to so far.
-
-A round is known by its question. Its record lies in the project's folder `side-by-side/`: whose answers they are, how they were
-drawn, which is which. People see a prompt and two answers; neither the item's content nor its id tells the models.
+The models answer the same prompts now, or their answers are recorded in files. A round is identified by its question. Its record lies in
+the project's folder `side-by-side/`: the answers, how they were sampled, and which is which. People see a prompt and two answers; neither
+the item's content nor its id reveals the models.
 """
 
 from __future__ import annotations
@@ -54,10 +51,10 @@ _PROMPTS_HINT = (
 def load_compared_answers(
     project: Project, names: Sequence[str], rows: str | Path | None = None, *, max_tokens: int = 256, tell: AnswerListener | None = None
 ) -> tuple[list[ModelAnswers], int]:
-    """What each of `names` says to the same prompts, and how many prompts were left out since one of them couldn't read them.
+    """Load each model's answers to the same prompts, and the number of prompts left out since a model couldn't read them.
 
-    names: a model's id, a base, a model's folder, or a file of recorded answers. rows: a file of prompts; without it those of the
-    first file of answers. tell: by a model's name, what is told (answered, of how many).
+    names: a model's id, a base, a model's folder, or a file of recorded answers. rows: a file of prompts; without it those of the first
+    file of answers. tell: returns for a model's name a callback for its progress (answered, total).
     """
     files = {name: read_recorded_answers(name) for name in names if is_answers_file(name)}
     _check_compared_names(names, files)
@@ -98,7 +95,7 @@ def _generate_now(project: Project, name: str, asked: Sequence[SuitePrompt], max
 
 
 def _reorder_answers(answers: ModelAnswers, asked: Sequence[SuitePrompt]) -> ModelAnswers:
-    """The answers to these prompts, in this order; as they are where they are to others, which is told by who compares them."""
+    """Return the answers in the order of these prompts; unchanged where they answer other prompts, which the comparison reports."""
     place = {each.id: at for at, each in enumerate(answers.prompts)}
     if [each.id for each in answers.prompts] == [each.id for each in asked] or any(each.id not in place for each in asked):
         return answers
@@ -108,7 +105,7 @@ def _reorder_answers(answers: ModelAnswers, asked: Sequence[SuitePrompt]) -> Mod
 
 _ROUNDS_FOLDER = "side-by-side"
 _DEFAULT_ANNOTATORS = 3
-_WAVE_PROMPTS = 10  # prompts that are asked about together; the next come when these have been handed out
+_WAVE_PROMPTS = 10  # prompts that are queued at the same priority; the next ones come after them
 COMPARISON_INSTRUCTIONS = """Which answer is better?
 
 Both answer the same prompt, and come from different models, in no particular order. An answer isn't better for being longer."""
@@ -117,7 +114,10 @@ ComparisonProgress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class ComparisonRound:
-    """What a round asks: votes a pair, and pairs of how many prompts (None: of all). answers: whose, with digest and sampling."""
+    """A round of comparisons.
+
+    people: votes per pair. prompts: how many prompts are asked about (None: all). answers: digest and sampling parameters by model.
+    """
 
     question: str
     people: int
@@ -134,9 +134,9 @@ class ComparisonRound:
 
 @dataclass(frozen=True)
 class ComparisonOptions:
-    """What is wanted of a round. question: its name. people, prompts: None for what the round has, or the usual (3, all).
+    """Options of a round. question: its name. people, prompts: None for those of the round, or the defaults (3, all).
 
-    instructions: what people are told. reasons: whether they are asked why. queue: whether people are asked at all.
+    instructions: shown to people. reasons: whether people are asked why. queue: whether people are asked at all.
     """
 
     question: str | None = None
@@ -157,10 +157,11 @@ def compare_side_by_side(
     again: PairJudge | None = None,
     progress: ComparisonProgress | None = None,
 ) -> dict[str, Any]:
-    """Open a round of these answers, or go on with it; the comparison so far as a document of Estimates (see `evaluation.side_by_side`).
+    """Open a round with these answers, or continue it; return the comparison so far as a document of Estimates.
 
-    A match that is decided is asked no more. judge: adds its votes to people's. again: the same judge made anew, to see whether it
-    still says what it said. UserError for what can't be compared, and for wishes that differ from the round's.
+    See `preceptor.evaluation.model_comparison.compare_models`. A decided match is no longer asked about. judge: adds its votes to people's.
+    again: the same judge loaded again, to check whether it has changed. Raises UserError for answers that can't be compared, and for
+    options that differ from the round's.
     """
     wanted = wishes or ComparisonOptions()
     round_, is_new = _find_round(project, answers, wanted)
@@ -185,14 +186,14 @@ def compare_side_by_side(
 
 
 def close_decided_pairs(project: Project, question: str) -> int | None:
-    """Ask no more about what is decided of a round; how many pairs that ends, None when the question is no round's."""
+    """Ask no more about decided matches of a round; return how many pairs that ends, None where the question is no round's."""
     if (round_ := _load_round(project, question)) is None:
         return None
     return _close_decided(project, round_, _load_votes(project, round_))
 
 
 def _find_round(project: Project, answers: Sequence[ModelAnswers], wanted: ComparisonOptions) -> tuple[ComparisonRound, bool]:
-    """The round of these answers, in whichever order they are named, and whether it is new."""
+    """Return the round of these answers, in whichever order they are named, and whether it is new."""
     answers = sorted(answers, key=lambda each: each.subject)
     pairs = pair_answers(answers, seed=wanted.seed)
     about = {each.subject: {"digest": each.digest, "sampling": dict(each.sampling)} for each in answers}
@@ -212,7 +213,7 @@ def _find_round(project: Project, answers: Sequence[ModelAnswers], wanted: Compa
 
 
 def _enqueue_pairs(project: Project, round_: ComparisonRound, asked: Question) -> None:
-    """Ask people about the round's pairs, some prompts after the others; the same again asks nothing new."""
+    """Queue the round's pairs for annotation, in waves of prompts; the same call again queues nothing new."""
     with project.database.reading() as connection:
         known = set(_slot_counts(connection, round_.question))
     waves = split_into_waves(round_.asked_pairs, _WAVE_PROMPTS, seed=round_.seed)
@@ -227,7 +228,7 @@ def _enqueue_pairs(project: Project, round_: ComparisonRound, asked: Question) -
 
 
 def _comparison_question(project: Project, name: str, wanted: ComparisonOptions) -> Question:
-    """What people are asked, as it was asked before; UserError where the name is that of a question of another kind of work."""
+    """Return the question of the round, as it was asked before. Raises UserError where another kind of work has a question of that name."""
     with project.database.reading() as connection:
         kept = next((each for _, each in questions.list_active(connection) if each.name == name), None)
     if kept is not None:
@@ -262,7 +263,7 @@ def _comparison_document(
 def _judge_pairs(
     project: Project, round_: ComparisonRound, judge: PairJudge, progress: ComparisonProgress | None
 ) -> dict[str, tuple[float, float]]:
-    """What a judge says of each pair, in both orders; kept, so that it is asked once."""
+    """Return a judge's verdict on each pair, in both orders; cached, so that it is asked once."""
     cases = [PairCase(pair.text, *pair.responses) for pair in round_.pairs if not pair.is_same]
     both = score_cases(project, judge, [each for case in cases for each in (case.case, case.swapped.case)], progress)
     ids = [pair.id for pair in round_.pairs if not pair.is_same]
@@ -270,7 +271,7 @@ def _judge_pairs(
 
 
 def _judge_drift(project: Project, round_: ComparisonRound, votes: Sequence[PreferenceVote], again: PairJudge | None) -> dict[str, Any]:
-    """Whether the judge still says what it said of pairs that people have finished; nothing where it isn't asked again."""
+    """Check whether the judge still gives its verdicts on pairs that people have finished; empty where no judge is loaded again."""
     if again is None:
         return {}
     finished = [
@@ -289,7 +290,7 @@ def _list_matches(round_: ComparisonRound, votes: Sequence[PreferenceVote]) -> l
 
 
 def _close_decided(project: Project, round_: ComparisonRound, votes: Sequence[PreferenceVote]) -> int:
-    """Ask no more about matches that are decided; how many pairs that ends. What people hold in hand is still taken."""
+    """Ask no more about decided matches; return how many pairs that ends. Answers of people who hold a pair are still accepted."""
     over = decide_matches(round_.asked_pairs, votes, people=round_.people) if votes else {}
     pairs = {pair.id for pair in round_.asked_pairs if frozenset(pair.models) in over}
     if not pairs:
@@ -307,7 +308,7 @@ def _close_decided(project: Project, round_: ComparisonRound, votes: Sequence[Pr
 
 
 def _round_progress(project: Project, round_: ComparisonRound) -> dict[str, Any]:
-    """How many judgments are given, and how many more the round will ask for."""
+    """Return how many judgments are given, and how many more the round will ask for."""
     with project.database.reading() as connection:
         counts = _slot_counts(connection, round_.question)
     if not counts:
@@ -322,7 +323,7 @@ def _round_progress(project: Project, round_: ComparisonRound) -> dict[str, Any]
 
 
 def _slot_counts(connection: Connection, question: str) -> dict[str, slots.SlotCounts]:
-    """The counts of a round's slots by pair; none before it is opened."""
+    """Return the counts of a round's slots by pair; empty before it is opened."""
     try:
         return slots.counts_by_item(connection, questions.get(connection, question)[0])
     except NotFoundError:

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 
 _LISTED_CURRENCY = "USD"
-_UNLIMITED_TOKENS = 1_000_000_000  # tokens of a text that is counted: it isn't cut
+_UNLIMITED_TOKENS = 1_000_000_000  # no text is truncated when its tokens are counted
 
 
 class TrainingCostOptions(OptionsBase):
-    """tokens, or a snapshot whose training rows are counted with base's tokenizer."""
+    """Tokens to train on, or a snapshot whose training rows are counted with the tokenizer of a base model."""
 
     tokens: int | None = Field(None, ge=0, description="of one pass")
     snapshot: str | None = Field(None, description="count this one's training rows instead")
@@ -46,14 +46,14 @@ class ServingCostOptions(OptionsBase):
 
 
 class JudgmentCostOptions(OptionsBase):
-    """What is asked of people."""
+    """The judgments that people are asked for."""
 
     judgments: int = Field(ge=0)
     price: float | None = Field(None, ge=0, description="of one; none: the project's")
 
 
 class MachineCostOptions(OptionsBase):
-    """A machine of one's own; speeds in tokens a second."""
+    """A local machine; speeds in tokens per second."""
 
     hour: float | None = Field(None, ge=0, description="its price; none: the project's")
     training: float | None = Field(None, gt=0)
@@ -63,7 +63,7 @@ class MachineCostOptions(OptionsBase):
 
 
 class CostPlanOptions(OptionsBase):
-    """A file of costs to plan, see docs/costs.md."""
+    """A file of planned costs, see docs/costs.md."""
 
     hosted: tuple[str, ...] = Field((), description="providers' models; none: all that the file prices")
     prices: dict[str, Any] = Field({}, description="a table for each model: input, output, training, and per = 1000 or 1000000")
@@ -76,18 +76,22 @@ class CostPlanOptions(OptionsBase):
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """What was worked out, and what it rests on in words."""
+    """The estimated costs, and sentences about what they rest on."""
 
     costs: CostComparison
     summary_lines: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON document."""
+        """Return the estimate as a JSON object."""
         return {**self.costs.to_dict(), "summary": list(self.summary_lines)}
 
 
 def plan_costs(path: str | Path, project: Project | None = None) -> CostEstimate:
-    """The costs that a file plans. UserError for a file that can't be read, unknown fields or models, and what nobody knows."""
+    """Estimate the costs that a file plans.
+
+    Raises UserError for a file that can't be read, unknown fields or models, and prices or speeds that neither the file nor the project
+    has.
+    """
     try:
         values = parse_toml(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -97,14 +101,14 @@ def plan_costs(path: str | Path, project: Project | None = None) -> CostEstimate
 
 @dataclass(frozen=True)
 class _CostPlanner:
-    """A plan of costs, and the project that may know what it leaves out."""
+    """A cost plan, and the project that may supply what it leaves out."""
 
     plan: CostPlanOptions
     project: Project | None
     where: str
 
     def estimate(self) -> CostEstimate:
-        """The bills, with words about what each rests on."""
+        """Estimate the costs, with sentences about what each rests on."""
         prices, machine, judging = self._prices(), self._machine(), self.plan.people
         if not prices and machine is None and (self.plan.training or self.plan.serving):
             raise UserError("nobody is named who would do it", "price a model in [prices.NAME], name listed ones in hosted, or add [local]")
@@ -141,7 +145,7 @@ class _CostPlanner:
 
     @cached_property
     def _counted_tokens(self) -> tuple[int, str]:
-        """Tokens of one pass, and how that is known."""
+        """The tokens of one epoch, and how they were counted."""
         training = self.plan.training or TrainingCostOptions(tokens=0)
         if (training.tokens is None) == (training.snapshot is None):
             raise UserError("[training] takes tokens, or the snapshot to count them in", "tokens = 500_000", where=self.where)
@@ -170,7 +174,7 @@ class _CostPlanner:
         return MachineProfile(self._known_price("local", "hour", local.hour, "hour"), **{**speeds, **given})
 
     def _known_price(self, part: str, name: str, given: float | None, field: str) -> float:
-        """A price as it is given, else the project's."""
+        """Return a price from the file, else the project's."""
         if given is not None:
             return given
         return float(getattr(self._require_project(f"the {name} of [{part}]").config.cost, field))
@@ -205,7 +209,7 @@ class _CostPlanner:
 
 
 def _measured_speeds(project: Project, name: str) -> Mapping[str, TokenSpeed]:
-    """How fast a model trained here; reading alone is faster than that, so that its cost is from above."""
+    """Return the training speed of a model; reading alone is faster, so that its cost is an upper bound."""
     model = project.model(name)
     speed = model.manifest.get("tokens_per_second")
     if not speed:

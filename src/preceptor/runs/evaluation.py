@@ -1,9 +1,4 @@
-"""Evaluate a model on held-out rows of its snapshot and keep the report.
-
-Measuring a model that says of each label whether it applies, on rows that it never saw.
-
-Measuring a model on the rows of its snapshot that it never saw, as a report.
-"""
+"""Evaluate a model on held-out rows of its snapshot and store the report."""
 
 from __future__ import annotations
 
@@ -44,7 +39,7 @@ _MAX_LABEL_EXAMPLES = 12
 
 
 def _true_label_sets(project: Project, snapshot: Snapshot, rows: Sequence[SnapshotRow], given: Mapping[str, Any] | None) -> FloatArray:
-    """The true labels of each row, 0 or 1, (rows, labels): as given, else gold, else those that more likely apply than not."""
+    """Return the true labels of each row, 0 or 1, (rows, labels): as given, else gold, else those with a probability above one half."""
     with project.database.reading() as connection:
         key, _ = questions.get(connection, snapshot.question["name"])
         known = {**gold.list_answers(connection, key), **(given or {})}
@@ -59,13 +54,13 @@ def _true_label_sets(project: Project, snapshot: Snapshot, rows: Sequence[Snapsh
 
 
 def _label_figures(snapshot: Snapshot, rows: Sequence[SnapshotRow], truth: FloatArray, probabilities: FloatArray) -> dict[str, Any]:
-    """Estimates with their intervals, and the reliability curve of all yes and no."""
+    """Return the estimates with their intervals, and the reliability curve of all label decisions."""
     found = label_estimates(probabilities, truth, [row.group for row in rows], labels=snapshot.answers)
     return {**found, "reliability": label_reliability(probabilities, truth)}
 
 
 def _label_examples(snapshot: Snapshot, rows: Sequence[SnapshotRow], truth: FloatArray, probabilities: FloatArray) -> list[dict[str, Any]]:
-    """Where the model's labels aren't the people's, the most improbable first, beside what people said."""
+    """Return the rows whose predicted labels differ from the true ones, the least probable truth first, with people's probabilities."""
     said = probabilities > 0.5
     wrong = np.flatnonzero((said != truth.astype(bool)).any(axis=1))
     likely = np.where(truth[wrong] > 0, probabilities[wrong], 1 - probabilities[wrong]).prod(axis=1)
@@ -104,8 +99,8 @@ def evaluate_model(
     suites: Sequence[str] = (),
     wishes: suite_runner.SuiteOptions | None = None,
 ) -> Report:
-    """A report about one model on one split, with what suites find; its digest is noted, which counts an opening of the test split."""
-    suite_runner.find_suites(project, suites)  # before anything takes its time
+    """Evaluate a model on one split, with suites, and store the report; a report on the test split counts as an opening of it."""
+    suite_runner.find_suites(project, suites)  # before anything slow
     snapshot = project.load_snapshot(model.manifest["snapshot"])
     document = measure_model(project, model, snapshot, truth=truth, split=split, base=base)
     if suites:
@@ -115,7 +110,7 @@ def evaluate_model(
 
 
 def evaluate_recorded_answers(project: Project, file: str, suites: Sequence[str], wishes: suite_runner.SuiteOptions) -> Report:
-    """What suites find in answers that were recorded in a file, as a report by which the gate checks the file as it is now."""
+    """Evaluate the recorded answers in a file with suites, and store a report by which the gate checks the file as it is now."""
     if not suites:
         raise UserError("a file of answers is measured by suites", "name one: --suite faithfulness")
     found = suite_runner.run_suites(project, file, suites, wishes)
@@ -144,7 +139,10 @@ def measure_model(
     split: str,
     base: str | Path | None = None,
 ) -> dict[str, Any]:
-    """The document of a report about one model on one split, which `store_report` notes."""
+    """Measure a model on one split and return the document of its report, which `store_report` stores.
+
+    Raises UserError where parity fails, or where `base` is given for a model that can't be compared with its base.
+    """
     rows = load_split(snapshot, split)
     if preference_evaluation.is_reward_model(model):
         measured = preference_evaluation.measure_reward_model(project, model, snapshot, rows, truth=truth, base=base)
@@ -180,7 +178,7 @@ def _measure_classifier(
     truth: Mapping[str, Any] | None,
     base: str | Path | None,
 ) -> dict[str, Any]:
-    """What a report says of a classifier's answers. UserError when parity fails."""
+    """Return the report sections of a classifier. Raises UserError where parity fails."""
     proved = parity_check.require_parity(project, model, base)
     probabilities = prediction.predict_probabilities(project, model, [row.text for row in rows], base=base)
     if snapshot.target_kind == "multilabel":
@@ -222,7 +220,7 @@ def _measure_classifier(
 
 
 def _most_frequent_answer(snapshot: Snapshot) -> int:
-    """The code of the answer that most training rows have, by their targets: what who learnt nothing else would always say."""
+    """Return the code of the most frequent answer of the training rows, by their targets: the majority baseline."""
     totals = Counter(dict.fromkeys(snapshot.answers, 0.0))
     for row in snapshot.rows("train"):
         totals.update(row.target)
@@ -230,7 +228,7 @@ def _most_frequent_answer(snapshot: Snapshot) -> int:
 
 
 def store_report(project: Project, model: Model, snapshot: Snapshot, document: Mapping[str, Any], split: str) -> Report:
-    """A report from a document, with what the gate says of it, kept among the project's objects and noted."""
+    """Store a report of a document, with its inputs and the gate's decision, and record it."""
     own = _model_bounds(project, model)
     if own and "bounds" not in document:
         document = {**document, "bounds": own["bounds"], "comparison": {**(document.get("comparison") or {}), **own["comparison"]}}
@@ -247,7 +245,7 @@ def store_report(project: Project, model: Model, snapshot: Snapshot, document: M
 
 
 def _model_bounds(project: Project, model: Model) -> dict[str, Any]:
-    """The bounds that a model has for itself, as a successor has, with the comparisons that they are about: they go with it."""
+    """Return the bounds of the model itself, as a successor has, with the comparisons that they refer to, from its latest report."""
     with project.database.reading() as connection:
         digest = artifacts.latest_report(connection, model.id, "test")
     if digest is None:
@@ -260,7 +258,7 @@ def _model_bounds(project: Project, model: Model) -> dict[str, Any]:
 
 
 def load_split(snapshot: Snapshot, split: str) -> list[SnapshotRow]:
-    """The rows of a split; UserError when there are none."""
+    """Load the rows of a split. Raises UserError where there are none."""
     rows = list(snapshot.rows(split))
     if not rows:
         raise UserError(f"the {split} split of snapshot {snapshot.digest[:12]} is empty", "judge more items, or choose another split")
@@ -268,7 +266,7 @@ def load_split(snapshot: Snapshot, split: str) -> list[SnapshotRow]:
 
 
 def true_answer_codes(project: Project, snapshot: Snapshot, rows: Sequence[SnapshotRow], given: Mapping[str, Any] | None) -> IntArray:
-    """The code of each row's true answer: as given, else gold, else the consensus's top answer."""
+    """Return the code of each row's true answer: as given, else gold, else the consensus's top answer."""
     with project.database.reading() as connection:
         key, _ = questions.get(connection, snapshot.question["name"])
         known = {**gold.list_answers(connection, key), **(given or {})}
@@ -283,7 +281,7 @@ def true_answer_codes(project: Project, snapshot: Snapshot, rows: Sequence[Snaps
 
 
 def classifier_figures(snapshot: Snapshot, rows: Sequence[SnapshotRow], truth: IntArray, probabilities: FloatArray) -> dict[str, Any]:
-    """Estimates with their intervals, the confusion table and the reliability curve of one model's probabilities."""
+    """Return estimates with their intervals, the confusion matrix and the reliability curve of a classifier's probabilities."""
     groups = np.array([row.group for row in rows])
     ordered = snapshot.target_kind == "ordinal"
     estimates = classification_estimates(probabilities, truth, groups, answers=snapshot.answers, ordered=ordered)
@@ -297,7 +295,7 @@ def classifier_figures(snapshot: Snapshot, rows: Sequence[SnapshotRow], truth: I
 def classifier_examples(
     snapshot: Snapshot, rows: Sequence[SnapshotRow], truth: IntArray, probabilities: FloatArray
 ) -> list[dict[str, Any]]:
-    """What the model gets wrong, surest first, beside what people said."""
+    """Return the rows that the model gets wrong, the most confident errors first, with people's probabilities."""
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != truth)
     worst = sorted(wrong.tolist(), key=lambda row: -float(probabilities[row].max()))[:_MAX_EXAMPLES]
     return [
@@ -314,7 +312,7 @@ def classifier_examples(
 
 
 def build_report_header(project: Project, snapshot: Snapshot) -> dict[str, Any]:
-    """What every report says first: what was asked, about what, and how it was split."""
+    """Build the common head of a report: the question, the data, and the split."""
     rows = list(snapshot.rows())
     return {
         "title": f"{project.config.name}: {snapshot.question['name']}",
@@ -327,7 +325,7 @@ def build_report_header(project: Project, snapshot: Snapshot) -> dict[str, Any]:
 
 
 def build_training_section(model: Model) -> dict[str, Any]:
-    """How the model came about, from its manifest."""
+    """Build the section about a model's training, from its manifest."""
     names = (
         "recipe",
         "base",
@@ -348,7 +346,7 @@ def build_training_section(model: Model) -> dict[str, Any]:
 
 
 def _describe_excluded(recipe: str, left_out: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
-    """Rows left out of each split by reason, the reasons in words, which are others where a recipe reads prompts alone."""
+    """Return the rows left out of each split by reason, as text; the reasons differ where a recipe reads only prompts."""
     from preceptor.models.chat_template import RENDER_ERROR_REASONS
     from preceptor.training.kto import FEEDBACK_EXCLUSION_REASONS as OF_THUMBS
     from preceptor.training.meta_tasks import TASK_EXCLUSION_REASONS as OF_TASKS
@@ -360,7 +358,7 @@ def _describe_excluded(recipe: str, left_out: Mapping[str, Mapping[str, int]]) -
 
 
 def measure_cost(project: Project, model: Model) -> dict[str, Any]:
-    """What the judgments behind a model and its training cost, by the project's prices."""
+    """Return the cost of the judgments behind a model and of its training, by the project's prices."""
     prices = project.config.cost
     snapshot = project.load_snapshot(model.manifest["snapshot"])
     numbers = {number for row in snapshot.rows() for number in row.lineage}
@@ -378,7 +376,7 @@ def measure_cost(project: Project, model: Model) -> dict[str, Any]:
 
 
 def _judgment_cost(project: Project, numbers: Set[int]) -> float:
-    """Price of these judgments; one that was retracted since counts at the usual price, for it was paid."""
+    """Return the price of these judgments; one that was retracted since counts at the usual price, since it was paid."""
     prices = project.config.cost
     with project.database.reading() as connection:
         kind = {asked.name: asked.kind for _, asked in questions.list_active(connection)}

@@ -1,8 +1,6 @@
 """Build report sections on forgetting, slices and the comparison with the previous release.
 
-What training left of the base's general knowledge, confirmed on texts and questions that no training has seen.
-
-What a report keeps of its test rows: slices that are worse than the rest, and the same rows under the last release.
+Forgetting is measured on general texts and questions that no training has seen.
 """
 
 from __future__ import annotations
@@ -36,7 +34,7 @@ KnowledgeScores = tuple[FloatArray, dict[str, FloatArray]]
 
 
 def measure_causal_lm(general: RetentionData, folder: Path, base: Path | None) -> KnowledgeScores:
-    """Log-probabilities of the texts, and which questions are answered right, by a causal model, or by its base with its tokenizer."""
+    """Return the log-probabilities of the texts, and which questions a causal model (or its base, with its tokenizer) answers right."""
     from preceptor.models.capability_probes import grade_multiple_choice, render_general_texts, text_log_probabilities
     from preceptor.models.causal_lm import ChatTokenizer, prepare_causal
     from preceptor.models.loading import load_causal
@@ -47,12 +45,12 @@ def measure_causal_lm(general: RetentionData, folder: Path, base: Path | None) -
     texts = text_log_probabilities(model, tokenizer, list(render_general_texts(tokenizer, general.texts).values()))
     right = {name: grade_multiple_choice(model, tokenizer, asked, max_tokens=chat.limit) for name, asked in general.suites.items()}
     del model
-    gc.collect()  # the next model's weights come into memory
+    gc.collect()  # frees memory for the next model's weights
     return texts, right
 
 
 def measure_classifier(general: RetentionData, folder: Path, base: Path | None) -> KnowledgeScores:
-    """The same by the vectors of a classifier's body, see `preceptor.models.capability_probes`."""
+    """Return the same scores for a classifier, by its body's embeddings; see `preceptor.models.capability_probes`."""
     from preceptor.models.batching import get_max_input_tokens
     from preceptor.models.capability_probes import grade_nearest_options, retrieval_log_probabilities
     from preceptor.models.classifier import TextClassifier
@@ -68,7 +66,10 @@ def measure_classifier(general: RetentionData, folder: Path, base: Path | None) 
 def measure_forgetting(
     project: Project, model: Model, base: Path | None, known: Callable[[RetentionData, Path, Path | None], KnowledgeScores]
 ) -> dict[str, Any]:
-    """`{"kept": Estimate, "texts", "suites": {name: …}}` of a model beside its base; empty where nothing is named or a base missing."""
+    """Compare a model with its base on the general data: `{"kept": Estimate, "texts", "suites": {name: …}}`.
+
+    Empty where the project names no general data or the base is missing.
+    """
     parts = load_general_data(project)
     if parts is None or base is None:
         return {}
@@ -83,10 +84,10 @@ def measure_forgetting(
 
 @dataclass(frozen=True)
 class ScoredRows:
-    """Rows that a model was measured on: the true answer of each, and how right the model was.
+    """Rows that a model was measured on, with the true answer of each, and the model's scores.
 
-    columns: figure -> its value on each row, higher is better; slices are told by the first. given: the true answers were brought
-    along for this evaluation, and aren't the snapshot's own.
+    row_scores: figure -> its value on each row, higher is better; slices are compared by the first. is_truth_given: whether the true
+    answers were supplied for this evaluation, instead of those of the snapshot.
     """
 
     rows: Sequence[SnapshotRow]
@@ -96,8 +97,9 @@ class ScoredRows:
 
 
 def build_row_sections(project: Project, model: Model, snapshot: Snapshot, scored: ScoredRows) -> dict[str, Any]:
-    """The report's sections `rows` (where the rows' scores lie), `compare_slices`, `truth`, and `previous` where a model was let out
-    before.
+    """Build the report's sections about its rows.
+
+    They are `rows` (the digest of the rows' scores), `slices`, `truth`, and `previous` where a model was released before.
     """
     names = _load_slices(project, scored.rows)
     groups = [row.group for row in scored.rows]
@@ -119,7 +121,7 @@ def build_row_sections(project: Project, model: Model, snapshot: Snapshot, score
 def _compare_previous(
     project: Project, model: Model, snapshot: Snapshot, now: RowScores, groups: Sequence[str], names: SliceProperties
 ) -> dict[str, Any]:
-    """The last release beside this model; nothing when there is none."""
+    """Compare the model with the last release; empty where there is none."""
     released = find_last_release(project, snapshot.question["name"], besides=model.id)
     if released is None:
         return {}
@@ -134,24 +136,24 @@ def _compare_previous(
         if kept is None:
             return told | nothing | {"why": "its report kept no rows: it was made by an earlier version"}
         return told | compare_with_previous(now, RowScores.from_bytes(project.objects.get(kept)), groups, names)
-    except UserError as error:  # gone from the disk, which is no reason not to measure this one
+    except UserError as error:  # missing on disk, which must not prevent this measurement
         return told | nothing | {"why": error.message}
 
 
 def _suite_figures(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of a report's suites, by suite."""
+    """Return the figures of a report's suites, by suite."""
     return {name: dict(suite.get("figures") or {}) for name, suite in (document.get("suites") or {}).items()}
 
 
 def _load_slices(project: Project, rows: Sequence[SnapshotRow]) -> dict[str, list[str | None]]:
-    """The slices of rows: their items' metadata, and how long they are."""
+    """Return the slices of rows, by their items' metadata and their length."""
     with project.database.reading() as connection:
         known = items.metadata(connection, [row.id for row in rows])
     return slice_properties([known.get(row.id, {}) for row in rows], [row.text for row in rows])
 
 
 def _truth_section(snapshot: Snapshot, scored: ScoredRows) -> dict[str, Any]:
-    """What the true answers rest on: how probable people make them, on average, where they are the snapshot's own labels."""
+    """Return the basis of the true answers: their mean probability by people, where they are the snapshot's own labels."""
     if scored.is_truth_given or snapshot.target_kind == "text":
         return {"rows": len(scored.rows), "given": scored.is_truth_given}
     several = snapshot.target_kind == "multilabel"

@@ -1,8 +1,8 @@
 """Estimate accuracy against experts by prediction-powered inference on a random part of the test rows.
 
-A consensus holds each answer for more or less probable, and a model that is wrong where people are wrong passes for right. Experts'
-answers on a random part, with the people's own view of the model's answers on all rows, give the accuracy that experts would find
-on all (prediction-powered; see `preceptor.statistics.ppi_mean`). Nothing need be true of the people: they only narrow the interval.
+A consensus is only more or less probable, and a model that repeats people's errors counts as right. Experts' answers on a random part, with
+the people's probabilities of the model's answers on all rows, give the accuracy that experts would find on all (prediction-powered; see
+`preceptor.statistics.ppi_mean`). Nothing is assumed about the people: they only narrow the interval.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ EXPERT_ROLES = ("expert", "owner")
 
 @dataclass(frozen=True)
 class ExpertSample:
-    """The test rows in the order in which experts are asked about them, what they decided, by item, and on which they are tied.
+    """The test rows in the order in which experts are asked about them.
 
-    standing, experts: what all people answered, and who of them is an expert.
+    expert_answers: what experts decided, by item. tied_items: those on which experts are tied. judgment_set: what all people answered.
+    experts: the names of the experts among them.
     """
 
     rows: Sequence[SnapshotRow]
@@ -46,8 +47,10 @@ class ExpertSample:
 
     @property
     def last_complete_look(self) -> AuditLook | None:
-        """The last planned look all of whose rows are decided. What is decided beyond it counts for nothing: it is what came easily, or
-        what somebody chose."""
+        """The last planned look all of whose rows are decided, or None.
+
+        Further decisions don't count: they are a selection of easy rows, or of rows that somebody chose.
+        """
         whole = next((at for at, row in enumerate(self.rows) if row.id not in self.expert_answers), len(self.rows))
         return next((look for look in reversed(self.planned_looks) if look.size <= whole), None)
 
@@ -57,7 +60,7 @@ class ExpertSample:
 
     @property
     def wanted_rows(self) -> Sequence[SnapshotRow]:
-        """The rows of the look after that; all of the sample when it is done."""
+        """The rows of the look after the last complete one; the whole sample when all looks are complete."""
         following = next(
             (look for look in self.planned_looks if self.last_complete_look is None or look.number > self.last_complete_look.number),
             self.planned_looks[-1],
@@ -66,9 +69,9 @@ class ExpertSample:
 
 
 def queue_expert_sample(project: Project, snapshot: Snapshot, *, split: str = "test") -> int:
-    """Hand experts the next planned part of the sample (50 rows, 100, 200, 400), the same for every model; how many rows wait for them.
+    """Queue the next planned part of the sample for experts (50 rows, 100, 200, 400); return how many rows wait for them.
 
-    UserError when there is no expert, or the question isn't asked any more.
+    The sample is the same for every model. Raises UserError where there is no expert, or the question is no longer asked.
     """
     with project.database.writing() as connection:
         sample = _load_sample(connection, snapshot, split)
@@ -87,7 +90,7 @@ def queue_expert_sample(project: Project, snapshot: Snapshot, *, split: str = "t
 def measure_against_experts(
     project: Project, snapshot: Snapshot, rows: Sequence[SnapshotRow], probabilities: FloatArray, split: str
 ) -> tuple[Estimate, dict[str, Any]] | None:
-    """The accuracy that experts would find on all rows, and what it rests on; None while they haven't decided the first part.
+    """Estimate the accuracy that experts would find on all rows, with its basis; None until they have decided the first part.
 
     probabilities: the model's, (rows, answers).
     """
@@ -116,7 +119,7 @@ def measure_against_experts(
 
 
 def _load_sample(connection: Any, snapshot: Snapshot, split: str) -> ExpertSample:
-    """Gold decides, else what most of the experts who answered say; where they are tied, one more is asked."""
+    """Load the sample: gold decides, else the majority of the experts who answered; where they are tied, one more is asked."""
     found = list(snapshot.rows(split))
     rows = [found[at] for at in shuffle_by_hash([row.id for row in found], snapshot.digest)]
     standing = JudgmentSet.load(connection, snapshot.question["name"])
@@ -134,7 +137,7 @@ def _load_sample(connection: Any, snapshot: Snapshot, split: str) -> ExpertSampl
 
 
 def _exclude_experts(standing: JudgmentSet, experts: Set[str], test: set[str]) -> JudgmentSet:
-    """What stands without the experts, and without known answers of test rows: what it makes of a row mustn't rest on its own truth."""
+    """Return the judgments without those of experts and without gold of test rows: a row's prediction must not rest on its own truth."""
     kept = [row for row, who in enumerate(standing.columns[1]) if who not in experts]
     what, who, said, numbers = standing.columns
     known = {item: answer for item, answer in standing.gold.items() if item not in test}
@@ -143,7 +146,7 @@ def _exclude_experts(standing: JudgmentSet, experts: Set[str], test: set[str]) -
 
 
 def _answer_probabilities(crowd: JudgmentSet, said: Mapping[str, str]) -> dict[str, float]:
-    """How probable people hold each of the model's answers; the mean of these where nobody but experts has judged."""
+    """Return how probable people make each of the model's answers; their mean for a row that only experts have judged."""
     if not crowd.columns[0]:
         return dict.fromkeys(said, 0.5)
     fitted = crowd.fit()

@@ -1,4 +1,7 @@
-"""General texts and suites that a project names (`[general]` in preceptor.toml): one part is trained by, another confirms."""
+"""Load the general texts and suites that a project names (`[general]` in preceptor.toml), split into two halves.
+
+One half is used during training, the other to confirm in evaluation.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from preceptor.project import Project
 
 
-_MAX_SUITE_QUESTIONS = 150  # of a suite, on each side
+_MAX_SUITE_QUESTIONS = 150  # of a suite, in each half
 _TEXT_HINT = "a general text has messages, or prompt and completion, or instruction (and input) and output, or question and answer"
 _CHOICE_HINT = 'a question of a suite is {"question": …, "options": [texts], "answer": one of them or its position}'
 _PAIR_COLUMNS = (("prompt", "completion"), ("instruction", "output"), ("question", "answer"))
@@ -25,16 +28,16 @@ _PAIR_COLUMNS = (("prompt", "completion"), ("instruction", "output"), ("question
 
 @dataclass(frozen=True)
 class GeneralDataSplits:
-    """validation: what training looks at, and what it may train on. test: what evaluation confirms by."""
+    """validation: what training monitors, and may replay. test: what evaluation confirms with."""
 
     validation: RetentionData
     test: RetentionData
 
 
 def load_general_data(project: Project) -> GeneralDataSplits | None:
-    """What the project names, by halves; None when it names nothing. UserError with the row that can't be read.
+    """Load the general data in halves; None where the project names none. Raises UserError with the row that can't be read.
 
-    Without texts to measure by, half of those for replay are held back for that.
+    Without texts to measure with, half of those for replay are held back for that.
     """
     named = project.config.general
     if not (named.replay or named.texts or named.suites):
@@ -43,7 +46,7 @@ def load_general_data(project: Project) -> GeneralDataSplits | None:
     texts = {id_: turns for file in named.texts for id_, turns in _read_texts(project.folder / file)}
     if not texts:
         texts = {id_: turns for id_, turns in replay.items() if _is_test_half(f"replay {id_}")}
-    replay = {id_: turns for id_, turns in replay.items() if id_ not in texts}  # what is measured by isn't trained on
+    replay = {id_: turns for id_, turns in replay.items() if id_ not in texts}  # texts that are measured with aren't trained on
     suites = {Path(file).stem: list(read_multiple_choice(project.folder / file)) for file in named.suites}
     validation, test = (_build_split(side, replay, texts, suites) for side in (False, True))
     if texts and not (validation.texts and test.texts):
@@ -94,7 +97,7 @@ def _parse_messages(row: Mapping[str, Any], where: str) -> list[dict[str, str]]:
 
 
 def read_multiple_choice(path: Path) -> Iterator[MultipleChoiceItem]:
-    """The questions with options of a file; UserError with the row that is none."""
+    """Yield the multiple-choice questions of a file. Raises UserError with the row that is none."""
     for where, row in _read_rows(path):
         options, answer = row.get("options"), row.get("answer_index", row.get("answer"))
         if not row.get("question") or not isinstance(options, list) or len(options) < 2:

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 
 _MAX_EXAMPLES = 12
-_LENGTH_FACTOR = 2  # an answer may be so many times as long as the longest reference
+_LENGTH_FACTOR = 2  # the longest answer, as a multiple of the longest reference
 _HEAD_CHARS, _TAIL_CHARS = 700, 700  # characters that an example keeps of a text's beginning and end
 
 
 @dataclass(frozen=True)
 class _GenerationTask:
-    """What is measured: rows that the model can read, their tokens, references and groups; how long an answer may be."""
+    """The rows that the model can read, with their tokens, references and groups, and the maximal length of an answer."""
 
     rows: Sequence[SnapshotRow]
     tokens: Sequence[RenderedConversation]
@@ -62,7 +62,10 @@ def measure_generative_model(
     truth: Mapping[str, Any] | None,
     base: str | Path | None,
 ) -> dict[str, Any]:
-    """What a report says of a model's texts. UserError when parity fails, or when the model can read none of the rows."""
+    """Return the report sections of a generative model, with its base where that is available.
+
+    Raises UserError where parity fails, where the gate compares with a missing base, and where the model can read none of the rows.
+    """
     folder = model_ancestry.find_recorded_base(project, model, base)
     asked = next((bound for bound in project.config.gate.bounds if "base" in bound), None)
     if folder is None and asked is not None:
@@ -93,7 +96,7 @@ def measure_generative_model(
 
 
 def _load_references(project: Project, snapshot: Snapshot, rows: Sequence[SnapshotRow], given: Mapping[str, Any] | None) -> dict[str, str]:
-    """The reference of each row by its id: as given, else gold, else the snapshot's own."""
+    """Return the reference of each row by its id: as given, else gold, else the snapshot's own."""
     with project.database.reading() as connection:
         key, _ = questions.get(connection, snapshot.question["name"])
         known = {**gold.list_answers(connection, key), **(given or {})}
@@ -102,7 +105,7 @@ def _load_references(project: Project, snapshot: Snapshot, rows: Sequence[Snapsh
 
 
 def _build_task(model: Model, rows: Sequence[SnapshotRow], references: Mapping[str, str]) -> tuple[_GenerationTask, dict[str, int]]:
-    """The rows that can be measured as the model reads them, and how many can't be, by reason in words."""
+    """Return the rows that can be measured as the model reads them, and the counts of the others by reason, as text."""
     from preceptor.generation.offline import count_longest_reference, render_references
     from preceptor.models.causal_lm import ChatTokenizer
     from preceptor.models.chat_template import RENDER_ERROR_REASONS, build_conversation
@@ -119,7 +122,7 @@ def _build_task(model: Model, rows: Sequence[SnapshotRow], references: Mapping[s
 
 
 def _generate_and_score(model: Model, task: _GenerationTask, base: Path | None) -> _GenerationResult:
-    """One model on the rows; a base has the tokenizer, the template and the ends of what was made of it."""
+    """Generate and score with one model; a base uses the tokenizer, template and end tokens of the fine-tuned model."""
     from preceptor.generation.offline import score_references
     from preceptor.models.causal_lm import ChatModel, ChatTokenizer, prepare_causal
 
@@ -128,7 +131,7 @@ def _generate_and_score(model: Model, task: _GenerationTask, base: Path | None) 
     found = score_references(chat, task.tokens, task.max_tokens)
     parameters = sum(each.numel() for each in chat.model.parameters())
     del chat, weights
-    gc.collect()  # the next model's weights come into memory
+    gc.collect()  # frees memory for the next model's weights
     return _GenerationResult(GeneratedAnswers(found.answers, found.log_probabilities), found.truncated_count, parameters)
 
 
@@ -137,7 +140,7 @@ def _text_figures(found: _GenerationResult, task: _GenerationTask, labels: Seque
 
 
 def _score_rows(found: _GenerationResult, task: _GenerationTask, labels: Sequence[str], *, given: bool) -> ScoredRows:
-    """How right each answer is: of labels whether it is the one, of free text how many words it shares first."""
+    """Score each answer: whether it is the right label, or for free text first the share of common words (token F1)."""
     pairs = list(zip(found.answers.answers, task.references, strict=True))
     columns = {
         "token_f1": np.array([word_f1(answer, wanted) for answer, wanted in pairs]),
@@ -156,7 +159,7 @@ def _compare_with_base(found: Mapping[str, _GenerationResult], task: _Generation
 
 
 def _worst_examples(task: _GenerationTask, found: Mapping[str, _GenerationResult]) -> list[dict[str, Any]]:
-    """What the model writes, beside reference and base, the worst first: least in common, then least probable."""
+    """Return the worst answers beside reference and base: the least in common first, then the least probable."""
     tuned = found["tuned"].answers
     f1 = [word_f1(answer, wanted) for answer, wanted in zip(tuned.answers, task.references, strict=True)]
     said = [float(each.mean()) for each in tuned.log_probabilities or ()]
@@ -179,7 +182,7 @@ def _worst_examples(task: _GenerationTask, found: Mapping[str, _GenerationResult
 
 
 def _prompt_text(row: SnapshotRow) -> str:
-    """What stands before the answer: the prompt, or the conversation's turns with their roles."""
+    """Return the text before the answer: the prompt, or the conversation's messages with their roles."""
     from preceptor.models.chat_template import build_conversation
 
     before = build_conversation(row.content, "")[:-1]
@@ -187,5 +190,5 @@ def _prompt_text(row: SnapshotRow) -> str:
 
 
 def _shorten(text: str) -> str:
-    """A long text's beginning and end."""
+    """Return a long text's beginning and end."""
     return text if len(text) <= _HEAD_CHARS + _TAIL_CHARS else f"{text[:_HEAD_CHARS]} […] {text[-_TAIL_CHARS:]}"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 HOSTED_RECIPE = "hosted_sft"
-_MAX_AUTO_EPOCHS = 10  # of a job that is to choose by itself, for the estimate: small files get more passes than the usual three
+_MAX_AUTO_EPOCHS = 10  # assumed for "auto" in the cost estimate: small files get more epochs than the usual three
 
 
 def train_hosted_model(
@@ -41,10 +41,10 @@ def train_hosted_model(
     tell: Callable[[str], None] = lambda words: None,
     look_seconds: float = POLL_SECONDS,
 ) -> Model:
-    """The model that a supervised job of the service has made of a snapshot; a job that was begun before is followed on.
+    """Fine-tune a base model of a service on a snapshot, or follow a job that was started before; return the model.
 
-    hyperparameters: n_epochs, batch_size, learning_rate_multiplier, each "auto" unless given. tell: hears what the job says.
-    UserError, with nothing sent, for rows that can't be trained on and where it may cost more than max_cost (dollars).
+    hyperparameters: n_epochs, batch_size, learning_rate_multiplier, each "auto" unless given. tell: called with the messages of the job.
+    Raises UserError, before anything is sent, for rows that can't be trained on and where training may cost more than max_cost (dollars).
     """
     asked = {"n_epochs": "auto", "batch_size": "auto", "learning_rate_multiplier": "auto", **hyperparameters}
     folder = project.folder / "hosted" / snapshot.digest[:16]
@@ -65,14 +65,14 @@ def train_hosted_model(
 def estimate_training_cost(
     snapshot: Snapshot, base: str, hyperparameters: Mapping[str, Any], prices: Mapping[str, TokenPrice] = LISTED_PRICES
 ) -> float:
-    """Dollars that training may cost: tokens from above, times passes, times the price."""
+    """Estimate the most that training may cost, in dollars: an upper bound of the tokens, times epochs, times the price."""
     epochs = hyperparameters.get("n_epochs", "auto")
     tokens = sum(estimate_message_tokens(_row_messages(row)) for row in snapshot.rows("train"))
     return tokens * (_MAX_AUTO_EPOCHS if epochs == "auto" else float(epochs)) * find_price(base, prices).training / MILLION
 
 
 def _write_split(folder: Path, snapshot: Snapshot, split: str) -> Path | None:
-    """A split as a training file; None for an empty one."""
+    """Write a split as a training file; None for an empty one."""
     rows = list(snapshot.rows(split))
     if not rows:
         return None
@@ -85,7 +85,7 @@ def _write_split(folder: Path, snapshot: Snapshot, split: str) -> Path | None:
 
 
 def _row_messages(row: SnapshotRow) -> list[dict[str, Any]]:
-    """A row's turns, the answer last. Earlier answers that aren't marked as taught weigh nothing: the service would teach them too."""
+    """Return a row's messages, the answer last. Earlier answers without weight 1 get weight 0, or the service would train on them."""
     asked = row.content.get("messages", [{"role": "user", "content": row.text}])
     return [*map(_service_message, asked), {"role": "assistant", "content": row.answer}]
 
@@ -98,7 +98,7 @@ def _service_message(turn: Mapping[str, Any]) -> dict[str, Any]:
 def _record_hosted_model(
     project: Project, snapshot: Snapshot, base: str, asked: Mapping[str, Any], seed: int, hosted: Mapping[str, Any]
 ) -> Model:
-    """Note the run and its model; it has no weights here."""
+    """Record the run and its model, which has no weights here."""
     identity = json_digest([HOSTED_RECIPE, snapshot.digest, base, asked, seed, hosted])
     id_ = f"m-{identity[:12]}"
     manifest = {

@@ -1,18 +1,7 @@
 """Give a training run access to human feedback and to a held-out reward model.
 
-What people have answered by now about some items of a question: the consensus, for those that have all judgments asked for.
-
-The questions that people are asked for a run's sake: one of each kind for a snapshot's question, which all its runs share.
-
-What several runs ask adds up there: annotators are known by all that they answered, and a snapshot of it holds all of it.
-
-`Run.measure`: what a reward model that the run isn't rewarded by says of answers to held-out prompts.
-
-Putting what a run asks before people, and reading what they have answered by now.
-
-What is told of a run that can't go on before people have answered.
-
-A run with its functions to ask the project by: what `preceptor train --ask-people --judge` puts into it.
+People are asked one question of each kind per snapshot's question, shared by all its runs: annotators are estimated from all their answers,
+and a snapshot of the question contains all of them. A run that can't continue before people have answered raises WaitsForHumans.
 """
 
 from __future__ import annotations
@@ -51,15 +40,15 @@ if TYPE_CHECKING:
 
 
 def _load_feedback_answers(project: Project, question: Question, wanted: Collection[str]) -> dict[str, FeedbackAnswer]:
-    """By item: the text that people agree on most, or each answer's probability (of several labels, that each applies).
+    """Return by item the text that people agree on most, or each answer's probability (of several labels, that each applies).
 
-    All judgments of the question bear on how far each person is believed, not only those about these items.
+    Only items that have all their judgments are returned. All judgments of the question count for the reliability of each annotator.
     """
     with project.database.reading() as connection:
         try:
             standing = JudgmentSet.load(connection, question.name)
         except NotFoundError:
-            return {}  # nothing was asked yet
+            return {}  # nothing has been asked yet
         counts = slots.counts_by_item(connection, standing.key)
     done = {item for item in wanted if item in standing.gold or _is_complete(counts.get(item))}
     if not done & set(standing.columns[0]):
@@ -73,7 +62,7 @@ def _load_feedback_answers(project: Project, question: Question, wanted: Collect
 
 
 class FeedbackProgress(NamedTuple):
-    """Items of a question that people are asked about, how many of them wait, and the judgments that these still want."""
+    """The number of items of a question that people are asked about, how many of them wait, and the judgments these still need."""
 
     item_count: int
     waiting_count: int
@@ -81,7 +70,7 @@ class FeedbackProgress(NamedTuple):
 
 
 def _count_feedback(project: Project, question: str, asked: Collection[str]) -> FeedbackProgress:
-    """How far people are with these items."""
+    """Count the progress of people on these items."""
     with project.database.reading() as connection:
         counts = slots.counts_by_item(connection, questions.get(connection, question)[0])
     waiting = [item for item in asked if not _is_complete(counts.get(item))]
@@ -91,7 +80,7 @@ def _count_feedback(project: Project, question: str, asked: Collection[str]) -> 
 
 
 def _is_complete(count: slots.SlotCounts | None) -> bool:
-    """Whether somebody has judged it, and nobody else is asked."""
+    """Return whether somebody has judged an item, and nobody else is asked."""
     return count is not None and count.given > 0 and count.given >= count.wanted
 
 
@@ -106,13 +95,13 @@ _QUESTION_FIELDS: Mapping[str, dict[str, Any]] = {
     "correct": {"kind": "write", "settings": {"correct": True}},
     "good": {"kind": "choice", "options": list(BINARY_OPTIONS)},
 }
-_EQUIVALENT_KINDS = {"compare": "compare", "write": "correct"}  # a snapshot's own question of such a kind asks the very same
+_EQUIVALENT_KINDS = {"compare": "compare", "write": "correct"}  # kinds of a snapshot's own question that ask the same
 
 
 def _feedback_question(project: Project, kind: FeedbackKind, snapshot: Snapshot) -> Question:
-    """What people are asked, in the words in which it was asked before. UserError where that can't be asked.
+    """Return the question for people, worded as it was before. Raises UserError where it can't be asked.
 
-    label: the snapshot's own question, which must be as it was then, and have answers to choose from.
+    label: the snapshot's own question, which must be unchanged and have answers to choose from.
     """
     own = snapshot.question
     with project.database.reading() as connection:
@@ -128,7 +117,7 @@ def _feedback_question(project: Project, kind: FeedbackKind, snapshot: Snapshot)
 
 
 def _root_question(known: Mapping[str, Question], own: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The question for whose sake people are asked: the snapshot's own; where an earlier run asked that, the one before it."""
+    """Return the question that a run asks about: the snapshot's own; where an earlier run created that, its root."""
     asked = known.get(own["name"])
     if asked is None or not asked.purpose.startswith(TRAINING_PURPOSE_PREFIX):
         return own
@@ -148,7 +137,7 @@ def _snapshot_question(known: Mapping[str, Question], own: Mapping[str, Any]) ->
 
 
 def _question_instructions(kind: FeedbackKind, own: Mapping[str, Any]) -> str:
-    """The snapshot's own words where it asks the same; else ours, and below them what the answers were asked for."""
+    """Return the snapshot's own instructions where it asks the same; else the default ones, followed by the original instructions."""
     told = "" if own["name"] in (COMPLETION.name, PREFERENCE.name) else str(own["instructions"]).strip()
     if told and _EQUIVALENT_KINDS.get(own["kind"]) == kind:
         return told
@@ -157,13 +146,16 @@ def _question_instructions(kind: FeedbackKind, own: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class HeldOutRewardModel:
-    """A reward model in a folder. weights: their digest."""
+    """A reward model that the run isn't rewarded by (`TrainingRun.measure`). folder: of the model. weights: their digest."""
 
     folder: Path
     weights: str
 
     def __call__(self, written: Sequence[HeldOutAnswer]) -> Mapping[str, Estimate]:
-        """preference: the mean reward, in log-odds, with an interval over prompts. UserError for an answer that it can't read whole."""
+        """Return `preference`: the mean reward, in log-odds, with an interval over prompts.
+
+        Raises UserError where there are no answers, and for an answer that the model can't read whole.
+        """
         from preceptor.models.chat_template import build_conversation
 
         if not written:
@@ -180,7 +172,10 @@ class HeldOutRewardModel:
 
 
 def load_held_out_reward_model(project: Project, name: str, options: Mapping[str, Any]) -> HeldOutRewardModel:
-    """A reward model by its id or folder. UserError where it is none, or the run's options name it: it would judge its own pupil."""
+    """Load a reward model by its id or folder.
+
+    Raises UserError where it is none, or where the run's options name it: it would judge the policy that it rewards.
+    """
     from preceptor.models.atomic_folder import weights_digest
     from preceptor.models.classifier import is_reward_model
 
@@ -196,19 +191,19 @@ def load_held_out_reward_model(project: Project, name: str, options: Mapping[str
     return HeldOutRewardModel(folder, weights_digest(folder))
 
 
-_REQUESTS_FILE = "people.json"  # in a run's folder: the items that it has had people asked about, by question
-_PRIORITY_LEVELS = 10  # of priority: few, so that finding the next item stays cheap
+_REQUESTS_FILE = "people.json"  # in a run's folder: the items that it has asked people about, by question
+_PRIORITY_LEVELS = 10  # few levels, so that finding the next item stays cheap
 _RESPONSE_COUNTS = {"compare": 2, "correct": 1, "good": 1}
-_SHOWN_FIELDS = ("prompt", "messages", "sources", "format")  # beside what the model said
-_ANNOTATORS_PER_ITEM = {"correct": 1}  # who answer about each item; of other kinds as many as guidance begins with
+_SHOWN_FIELDS = ("prompt", "messages", "sources", "format")  # shown beside the responses
+_ANNOTATORS_PER_ITEM = {"correct": 1}  # annotators per item; for other kinds the initial number of guidance
 
 
 @dataclass
 class ProjectAnnotators:
-    """`Run.ask`: the project's people, who find what it asks among their work, before anything else.
+    """The project's people as the run's feedback requester (`TrainingRun.ask`); its requests come before all other work.
 
-    origin: what an item tells of where it came from. most: items that the run may have them asked about in all. beyond: items
-    that weren't put before people at the last call, since they are more than that.
+    origin: stored with each item. max_items: that the run may ask about in all. excess_count: items beyond that limit, which weren't queued
+    in the last call.
     """
 
     project: Project
@@ -237,7 +232,7 @@ class ProjectAnnotators:
         }
 
     def count_progress(self) -> dict[str, FeedbackProgress]:
-        """By question, how far people are with what this run had them asked."""
+        """Return by question how far people are with what this run asked."""
         return {name: _count_feedback(self.project, name, asked) for name, asked in self._requested_items.items()}
 
     def _enqueue(self, kind: FeedbackKind, question: Question, ranked: Sequence[FeedbackRequest], item_of: Mapping[str, Item]) -> None:
@@ -253,7 +248,7 @@ class ProjectAnnotators:
                 _prioritize_items(self.project, question, [item.id for item in group], level, self.origin)
 
     def _select_allowed(self, question: str, ranked: Iterable[str]) -> set[str]:
-        """The items that people may be asked about; noted before they are, so that a kill can't make it more."""
+        """Return the items that people may be asked about; stored before they are queued, so that a kill can't exceed the limit."""
         known = dict.fromkeys(self._requested_items.get(question, ()))
         new = [item for item in dict.fromkeys(ranked) if item not in known]
         left = len(new) if self.max_items is None else max(self.max_items - sum(map(len, self._requested_items.values())), 0)
@@ -266,9 +261,9 @@ class ProjectAnnotators:
         return set(self._requested_items.get(question, ()))
 
     def _request_item(self, kind: FeedbackKind, question: str, asked: FeedbackRequest) -> Item:
-        """What people look at: an item that is there, or one made of a prompt and what a model said to it.
+        """Return the item that people see: an existing one, or one made of a prompt and a model's responses.
 
-        Known by what it shows, so that what was answered in one run isn't asked again in another.
+        Its id is a digest of its content, so that what was answered in one run isn't asked again in another.
         """
         if self.prompts.is_held_out(asked.id, asked.content):
             raise UserError("a run can't have people asked about validation and test rows", "ask about others", where=asked.id)
@@ -280,7 +275,7 @@ class ProjectAnnotators:
 
 
 def _request_content(kind: FeedbackKind, asked: FeedbackRequest) -> dict[str, Any]:
-    """As it is stored and shown: a draft to correct is a completion, and NUL characters, which models may write, are replaced."""
+    """Return the content as stored and shown: a draft to correct is a completion, and NUL characters are replaced."""
     content, said = asked.content, [str(text).replace("\0", "\ufffd") for text in asked.content.get("responses", ())]
     if ("prompt" in content) == ("messages" in content) or len(said) != _RESPONSE_COUNTS[kind]:
         form = f'"prompt" or "messages", and "responses", as many as {_RESPONSE_COUNTS[kind]}'
@@ -290,14 +285,14 @@ def _request_content(kind: FeedbackKind, asked: FeedbackRequest) -> dict[str, An
 
 
 def _normalize_answer(said: FeedbackAnswer, kind: FeedbackKind, asked: FeedbackRequest, item: Item) -> FeedbackAnswer:
-    """As the run takes it: what was left as it was is the draft itself, however lines end in forms."""
+    """Return the answer as the run takes it: an unchanged draft is the draft itself, however forms end lines."""
     if kind == "correct" and str(said).splitlines() == str(item.content["completion"]).splitlines():
         return str(asked.content["responses"][0])
     return said
 
 
 def _prioritize_items(project: Project, question: Question, ids: Sequence[str], level: int, origin: Mapping[str, str]) -> None:
-    """Have ordinary items come first among those of their question. UserError for one that isn't there."""
+    """Queue existing items before the others of their question. Raises UserError for one that doesn't exist."""
     with project.database.writing() as connection:
         key, _ = questions.get(connection, question.name)
         known = items.keys(connection, ids)
@@ -314,7 +309,7 @@ def _check_request_priorities(asked: Sequence[FeedbackRequest]) -> None:
 
 
 def _priority_levels(priorities: Sequence[float]) -> list[int]:
-    """1 to LEVELS, the highest for the highest priority, equal ones alike."""
+    """Return levels from 1 to `_PRIORITY_LEVELS`, the highest for the highest priority, equal ones for equal priorities."""
     distinct = sorted(set(priorities))
     level = {value: 1 + place * _PRIORITY_LEVELS // len(distinct) for place, value in enumerate(distinct)}
     return [level[value] for value in priorities]
@@ -324,7 +319,10 @@ _RERUN_HINT = "run the same command again when they have answered"
 
 
 class WaitsForHumans(FeedbackPending):
-    """Items wait for people; the same command, run again, goes on. items: how many. document: what `preceptor train --json` says."""
+    """Raised where items wait for people; the same command, run again, continues.
+
+    item_count: how many. document: what `preceptor train --json` prints.
+    """
 
     exit_code = 3
 
@@ -335,7 +333,7 @@ class WaitsForHumans(FeedbackPending):
 
 
 def _build_wait_error(project: Project, why: str, counts: Mapping[str, FeedbackProgress]) -> WaitsForHumans:
-    """How many items wait where, and what their judgments will cost. why: the run's own words."""
+    """Build the error with how many items wait, where, and what their judgments will cost. why: the run's message."""
     with project.database.reading() as connection:
         kinds = {each.name: each.kind for _, each in questions.list_active(connection)}
     price, page = project.config.cost, f"{project.address}/work"
@@ -355,9 +353,10 @@ def _build_wait_error(project: Project, why: str, counts: Mapping[str, FeedbackP
 
 @dataclass(frozen=True)
 class FeedbackOptions:
-    """Whom a run may ask. people: those of the project, or a function that answers in their place (simulated experts), or nobody.
+    """The feedback that a run may request.
 
-    most: items that the project's people may be asked about in all. judge: a reward model, by its id or folder, or "".
+    people: the project's people, or a function that answers in their place (simulated experts), or none. max_items: that the project's
+    people may be asked about in all. judge: a reward model, by its id or folder, or "".
     """
 
     people: bool | FeedbackRequester = False
@@ -367,34 +366,36 @@ class FeedbackOptions:
 
 @dataclass(frozen=True)
 class FeedbackSources:
-    """Who is there to be asked. judge: None where none was named."""
+    """The sources of feedback of a run. judge: None where none was named."""
 
     options: FeedbackOptions
     judge: HeldOutRewardModel | None
 
     @classmethod
     def from_options(cls, project: Project, wishes: FeedbackOptions, options: Mapping[str, Any]) -> FeedbackSources:
-        """UserError for a judge that can't judge this run, and for a limit that means nothing."""
+        """Load the sources. Raises UserError for a judge that can't judge this run, and for a limit without people to ask."""
         if wishes.max_items is not None and (wishes.people is not True or wishes.max_items < 1):
-            raise UserError("a limit of what people are asked needs people to ask, and 1 item at least", "--ask-people --ask-at-most 100")
+            raise UserError(
+                "a limit of what people are asked needs people to ask, and 1 item at least", "--human-feedback --max-queries 100"
+            )
         return cls(wishes, load_held_out_reward_model(project, wishes.judge, options) if wishes.judge else None)
 
     @property
     def identity(self) -> list[str]:
-        """What makes a run that may ask them another run; a function is known by its name and what it does, not by what it looks up."""
+        """The part of a run's identity that its feedback makes up; a function counts by its name and code, not by what it looks up."""
         people = self.options.people
         asked = [] if not people else ["people"] if people is True else _function_identity(people)
         return [*asked, *([self.judge.weights] if self.judge else [])]
 
 
 def _function_identity(function: Any) -> list[str]:
-    """The name of a function, or of a callable's class, and its code in the form of this Python."""
+    """Return the name of a function, or of a callable's class, and its code in the form of this Python."""
     function = function if hasattr(function, "__qualname__") else type(function).__call__
     return [f"{function.__module__}.{function.__qualname__}", *_code_identity(getattr(function, "__code__", None))]
 
 
 def _code_identity(code: Any) -> list[str]:
-    """What a code object does: bytecode, names and constants, of which some are the code of functions within."""
+    """Return the contents of a code object: bytecode, names and constants, including nested functions."""
     if code is None:
         return []
     constants = [sorted(each, key=repr) if isinstance(each, frozenset) else each for each in code.co_consts]
@@ -410,10 +411,10 @@ def run_with_feedback(
     origin: Mapping[str, str],
     train: Callable[[TrainingRun], Model],
 ) -> Model:
-    """What `train` makes of the run with what it may ask for; the manifest says what of it the run asked for.
+    """Train a run with its sources of feedback, and record in the manifest what it asked for.
 
-    origin: what the items that people are asked about tell of where they came from. Where the run waits for people, what is raised
-    says how many items, where, and at what price.
+    origin: stored with the items that people are asked about. Where the run waits for people, the error says how many items wait, where,
+    and at what price.
     """
     people, prompts = consultants.options.people, PromptGroups(snapshot)
     asked = ProjectAnnotators(project, snapshot, run.folder, prompts, origin, consultants.options.max_items)
@@ -428,7 +429,7 @@ def run_with_feedback(
 
 
 def _update_manifest(made: Model, asked: Mapping[str, Any]) -> Model:
-    """The model with what its run asked for, as far as it did: how far people are, and how many items it chose unlabelled ones from."""
+    """Add to the model's manifest what its run asked for: people's progress, and the number of items it chose unlabelled ones from."""
     found = {name: value for name, value in asked.items() if value is not None}
     if not found:
         return made
@@ -444,5 +445,5 @@ def _wait_error(project: Project, people: ProjectAnnotators, waiting: FeedbackPe
         return told
     more = f"it would have people asked about {people.excess_count:,} items more than the {people.max_items:,} that it may"
     return UserError(
-        f"{waiting.message.rstrip('.')}: {more}", f"--ask-at-most {people.max_items + people.excess_count}, or less to ask in its options"
+        f"{waiting.message.rstrip('.')}: {more}", f"--max-queries {people.max_items + people.excess_count}, or less to ask in its options"
     )

@@ -1,7 +1,4 @@
-"""Forecast what more judgments about a question and more training rows would buy.
-
-the forecasts, and the page about it.
-"""
+"""Forecast what more judgments about a question and more training rows would gain, and at what cost."""
 
 from __future__ import annotations
 
@@ -28,17 +25,17 @@ if TYPE_CHECKING:
     from preceptor.project import Project
 
 
-_PAST_SHARES = (0.25, 0.5, 0.75)  # of today's judgments: where the curve so far is measured
+_PAST_SHARES = (0.25, 0.5, 0.75)  # shares of today's judgments at which the curve so far is measured
 
 
 @dataclass(frozen=True)
 class JudgmentPlan:
-    """What the next judgments about a question would buy.
+    """What the next judgments about a question would gain.
 
-    buys: judgments that can still be asked for, of those that were meant. gain: what they add to the share of right answers;
-    "right" is what everybody together would come to. past: mean certainty as judgments came in. curve: today's point, then ahead.
-    learning: measured learning curves with their forecasts; buying: whether rows, judgments or the machine would add most to a
-    model for the same money, None where no curve is measured. advice: what to do to know more, or nothing.
+    judgment_count: judgments that can still be asked for, of those planned. gain: what they add to the share of right answers, where
+    "right" is what everybody together would answer. past_certainty: (cost, mean certainty) as judgments came in. curve: today's point, then
+    the forecast. forecasts: of the measured learning curves. allocation: whether rows, judgments or compute would improve a model most for
+    the same money, None where no curve is measured. advice: how to find out more, or "".
     """
 
     question: str
@@ -55,11 +52,11 @@ class JudgmentPlan:
 
     @property
     def today(self) -> ForecastPoint:
-        """Where the question stands."""
+        """The point of today."""
         return self.curve[0]
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON document."""
+        """Return the plan as a JSON object."""
         return {
             "question": self.question,
             "items": self.items,
@@ -74,7 +71,7 @@ class JudgmentPlan:
         }
 
     def save_html(self, path: str | Path) -> None:
-        """Write the page; a reader sees the old file or the whole new one."""
+        """Write the plan as an HTML page, atomically."""
         from preceptor.formats import atomic_write
         from preceptor.runs.plan_page import render_plan_page
 
@@ -83,9 +80,10 @@ class JudgmentPlan:
 
 
 def plan_judgments(project: Project, question: str, judgments: int, rows: Sequence[int] = ()) -> JudgmentPlan:
-    """The forecast of a question, from the judgments that stand, the curves that were measured and the project's prices and rule.
+    """Forecast a question from its valid judgments, the measured learning curves, and the project's prices and guidance.
 
-    rows: sizes at which the learning curves are forecast, twice and four times what was measured unless given.
+    rows: sizes at which the learning curves are forecast, by default twice and four times the largest measured one. Raises UserError for
+    fewer than one judgment, and for a kind of question that can't be forecast.
     """
     if judgments < 1:
         raise UserError(f"{judgments} judgments buy nothing", "plan at least one")
@@ -100,7 +98,7 @@ def plan_judgments(project: Project, question: str, judgments: int, rows: Sequen
         )
     beliefs = _item_beliefs(project, standing, fitted, given)
     spent = len(standing.columns[0])
-    price = project.config.cost.total_price(standing.columns[1], standing.question.kind) / spent  # on average, by those who have answered
+    price = project.config.cost.total_price(standing.columns[1], standing.question.kind) / spent  # the average price of a judgment so far
     buys, gained = forecast_gain(beliefs, judgments)
     ahead = forecast_curve(beliefs, spent, price=price, most=max(spent, judgments))
     found = load_cached_curves(project, question)
@@ -126,7 +124,7 @@ def plan_judgments(project: Project, question: str, judgments: int, rows: Sequen
 
 
 def _item_beliefs(project: Project, standing: JudgmentSet, fitted: Consensus, given: dict[str, int]) -> ItemBeliefs:
-    """Kinds of item by the votes, answers by the consensus; an item without judgments is like the others on average."""
+    """Return the beliefs about items: kinds of item by the votes, answers by the consensus; an unjudged item is like the average."""
     votes = _class_votes(standing.question, standing, fitted)
     learnt = VoteMixture.fit(votes.votes, fitted.posterior, votes)
     lead = np.arange(len(learnt.votes)) % len(fitted.answers)
@@ -140,7 +138,7 @@ def _item_beliefs(project: Project, standing: JudgmentSet, fitted: Consensus, gi
 
 
 def _class_votes(question: Question, standing: JudgmentSet, fitted: Consensus) -> Judgments:
-    """Judgments as votes for the answers of the consensus: a rating votes for the class that it lies in."""
+    """Return the judgments as votes for the answers of the consensus: a rating votes for the class that contains it."""
     what, who, said, _ = standing.columns
     cuts = question.settings.get("cuts")
     if not cuts:
@@ -150,7 +148,7 @@ def _class_votes(question: Question, standing: JudgmentSet, fitted: Consensus) -
 
 
 def _past_certainty(standing: JudgmentSet, items: int, price: float) -> list[tuple[float, float]]:
-    """(cost, mean certainty) when a part of today's judgments was there; an item without any is as certain as chance."""
+    """Return (cost, mean certainty) at parts of today's judgments; an item without judgments is as certain as chance."""
     what, who, said, numbers = standing.columns
     found = []
     for part in _PAST_SHARES:

@@ -1,12 +1,6 @@
-"""Compare training methods by learning curves on the project's own data.
+"""Compare training methods by learning curves on the project's own data, scored on validation, never on test.
 
-Learning curves as one picture: what was measured with its spread over seeds, and the range of a forecast.
-
-How good each way to learn is after so many rows: one training and one measurement for each point of a learning curve.
-
-A point that was measured stays on disk; the model that was made for it doesn't.
-
-Which way to learn pays, at which size: learning curves on the user's own data, scored on validation, never on test.
+Each point of a curve is one training and one measurement. Measured points stay on disk; the models are deleted.
 """
 
 from __future__ import annotations
@@ -43,12 +37,12 @@ _CURVE_STYLE = (
     "text{font:11px system-ui,sans-serif;fill:#444}.soft{fill:#666}.grid{stroke:#ddd}"
     ".axis{stroke:#888}.mark{stroke:#999;stroke-dasharray:2 3}"
 )
-_LEGEND_LINE_HEIGHT = 15.0  # of one line of the legend
+_LEGEND_LINE_HEIGHT = 15.0  # height of one line of the legend
 
 
 @dataclass(frozen=True)
 class CurveLine:
-    """One method: (size, accuracy) with (low, high) at each; and points of a forecast, drawn dashed."""
+    """A curve: (size, accuracy) points with (low, high) ranges, and the points of a forecast, drawn dashed."""
 
     label: str
     points: Sequence[Point]
@@ -58,7 +52,7 @@ class CurveLine:
 
 
 def draw_curves(title: str, lines: Sequence[CurveLine], *, words: str, measured_until: float | None = None) -> str:
-    """An SVG of its own, with its style. measured_until: where a line marks the end of what was measured."""
+    """Draw learning curves with their ranges as a standalone SVG. measured_until: where a line marks the end of the measurements."""
     sizes = sorted({x for each in lines for x, _ in (*each.points, *each.forecast)})
     heights = [end for each in lines for ends in (*each.ranges, *each.forecast_ranges) for end in ends]
     low, high = max(0.0, min(heights) - 0.02), min(1.0, max(heights) + 0.02)
@@ -99,7 +93,7 @@ def _draw_band(points: Sequence[Point], ranges: Sequence[Point], number: int, fr
 
 
 def _space_ticks(at: Sequence[float], frame: PlotFrame) -> list[float]:
-    """Those of the sizes whose numbers don't run into each other, the last kept."""
+    """Select the sizes whose labels don't overlap, keeping the last."""
     kept: list[float] = []
     for value in reversed(at):
         if not kept or frame.x(kept[-1]) - frame.x(value) > 34:
@@ -125,10 +119,10 @@ def _format_percent(share: float) -> str:
 
 @dataclass(frozen=True)
 class ComparedMethod:
-    """A way to learn: a recipe with its options, and the base it starts from.
+    """A training method: a recipe with its options, and the base it starts from.
 
-    words: what it is called in sentences. key: what tells it from earlier versions of itself, where points are kept. Its learning
-    rate is fixed, so that no point of a curve pays for a sweep.
+    display_name: in sentences. key: distinguishes it from earlier versions of itself in the names of stored points. Its learning rate is
+    fixed, so that no point of a curve pays for a sweep.
     """
 
     name: str
@@ -140,7 +134,7 @@ class ComparedMethod:
     key: str = ""
 
     def options_at(self, size: int) -> dict[str, Any]:
-        """The options for so many rows; examples that are shown can't be more than those."""
+        """Return the options for so many rows; a few-shot prompt can't have more examples than those."""
         shots = {"shots": min(int(self.options["shots"]), size)} if "shots" in self.options else {}
         return {**self.options, **shots, "rows": size}
 
@@ -159,7 +153,11 @@ class HeldOutAnswers:
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """One point: right (n,) 0 or 1 for each held-out row, its log loss in nats (n,), seconds of training and of all answers."""
+    """A measured point of a curve.
+
+    is_correct: 0 or 1 for each held-out row, (n,). loss: log loss of each row in nats, (n,). seconds: of training; answer_seconds: of all
+    answers.
+    """
 
     method: str
     size: int
@@ -177,7 +175,7 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class CurveBench:
-    """Where points are measured: a folder of its own for what is kept, the rows, and how other models are found."""
+    """The place where points are measured: its folder, the rows, and how other models are found."""
 
     folder: Path
     snapshot: TrainingData
@@ -185,7 +183,7 @@ class CurveBench:
     folder_of: Callable[[str], Path]
 
     def measure_point(self, method: ComparedMethod, size: int, seed: int) -> CurvePoint:
-        """A point of a method's curve: measured now, or as an earlier start left it."""
+        """Return a point of a method's curve: measured now, or as an earlier call stored it."""
         from preceptor.training.run_folder import cached_json
 
         kept = cached_json(self._point_path(method, size, seed), partial(self._train_and_measure, method, size, seed))
@@ -193,7 +191,7 @@ class CurveBench:
         return CurvePoint(method.name, size, seed, right, loss, kept["seconds"], kept["answering"])
 
     def has_point(self, method: ComparedMethod, size: int, seed: int) -> bool:
-        """Whether a point was measured before."""
+        """Return whether a point was measured before."""
         return self._point_path(method, size, seed).exists()
 
     def _point_path(self, method: ComparedMethod, size: int, seed: int) -> Path:
@@ -233,7 +231,7 @@ class CurveBench:
         return class_probabilities(model.path, texts)
 
 
-_MIN_ROWS, _MAX_SIZES, _MIN_DOUBLINGS = 20, 8, 2  # rows; sizes; the least range of a curve
+_MIN_ROWS, _MAX_SIZES, _MIN_DOUBLINGS = 20, 8, 2  # rows; sizes; doublings that a curve must cover
 _DEFAULT_SIZES = (20, 200, 2000)
 TRAINING_METHODS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "few_shot": ("few-shot", "few_shot", {"shots": 8}),
@@ -242,12 +240,12 @@ TRAINING_METHODS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "full": ("full fine-tuning", "classify", {"learning_rate": 1e-4, "dtype": "float32"}),
     "lora": ("LoRA", "classify", {"learning_rate": 3e-4, "dtype": "float32", "adapter": "lora"}),
 }
-_GENERATIVE_METHODS = ("few_shot", "lora")  # ways that start from a model that writes
+_GENERATIVE_METHODS = ("few_shot", "lora")  # methods that start from a generative model
 
 
 @dataclass(frozen=True)
 class MethodComparison:
-    """What was measured and what it says. rows: at hand for training; price_per_hour: of the machine."""
+    """The measured curves and the advice that follows. rows: available for training. price_per_hour: of the machine."""
 
     snapshot: str
     rows: int
@@ -262,11 +260,11 @@ class MethodComparison:
 
     @property
     def seconds(self) -> float:
-        """Machine time behind all of it, that of earlier starts included."""
+        """The machine time behind all points, including those measured earlier."""
         return float(sum(each.seconds + each.answer_seconds for each in self.curve_points))
 
     def to_dict(self) -> dict[str, Any]:
-        """As one JSON document."""
+        """Return the comparison as a JSON object."""
         return {
             "snapshot": self.snapshot,
             "rows": self.rows,
@@ -279,7 +277,7 @@ class MethodComparison:
         }
 
     def save_svg(self, path: str | Path) -> None:
-        """The curves with their forecasts as a picture."""
+        """Write the curves with their forecasts as an SVG file."""
         lines = [self._curve_line(each) for each in self.methods]
         spoken = "; ".join(f"{each.size:,} rows: {each.summary}" for each in self.advice)
         Path(path).write_text(draw_curves("Learning curves", lines, words=spoken, measured_until=self.rows), encoding="utf-8")
@@ -325,11 +323,11 @@ def compare_methods(
     seeds: int = MIN_SEEDS,
     progress: Callable[[TrainingProgress], None] = lambda progress: None,
 ) -> MethodComparison:
-    """Measure each way's curve and say which pays at 20, 200, 2,000, all rows and four times those (or at the sizes `at`).
+    """Measure each method's learning curve and recommend one at 20, 200, 2,000, all rows and four times those (or at the sizes `at`).
 
-    base: an encoder, for probe, contrastive and full. writer: a causal base, with which few-shot and LoRA take part. ways: only
-    these. What was measured stays in the project's `runs`, and a later call goes on. UserError, before anything is trained: too few
-    rows, answers that aren't chosen, an answer without rows, a base of the wrong kind.
+    base: an encoder, for linear probe, contrastive and full fine-tuning. writer: a causal base, for few-shot and LoRA. ways: only these
+    methods. Measured points stay in the project's `runs`, and a later call continues. Raises UserError, before anything is trained, for too
+    few rows, a question without a single choice, an answer without rows, and a base of the wrong kind.
     """
     if seeds < MIN_SEEDS:
         raise UserError(f"{seeds} seeds don't show how far chance goes", f"take {MIN_SEEDS} or more")
@@ -347,7 +345,7 @@ def compare_methods(
 
 
 def _choose_sizes(snapshot: Snapshot) -> list[int]:
-    """Sizes that about double, from the smallest to all training rows; UserError where a curve can't be had."""
+    """Choose sizes that about double, from the smallest to all training rows. Raises UserError where no curve can be measured."""
     if not snapshot.answers:
         raise UserError("choose compares ways to answer a question of choice, and this snapshot's answers are texts", "train with sft")
     if snapshot.target_kind == "multilabel":
@@ -370,7 +368,7 @@ def _choose_sizes(snapshot: Snapshot) -> list[int]:
 
 
 def _select_methods(ways: Sequence[str] | None, writer: str | Path | None) -> list[str]:
-    """The ways that take part, each once."""
+    """Select the methods to compare, each once."""
     able = [name for name in TRAINING_METHODS if writer is not None or name not in _GENERATIVE_METHODS]
     for name in ways or ():
         if name not in TRAINING_METHODS:
@@ -378,12 +376,12 @@ def _select_methods(ways: Sequence[str] | None, writer: str | Path | None) -> li
                 f"no way to learn is called {name!r}{suggest_name(name, TRAINING_METHODS)}", f"known: {', '.join(TRAINING_METHODS)}"
             )
         if name not in able:
-            raise UserError(f"{name} starts from a model that writes, and none is named", "--writer smollm2")
+            raise UserError(f"{name} starts from a model that writes, and none is named", "--generative-base smollm2")
     return [name for name in able if name in ways] if ways else able
 
 
 def _make_method(project: Project, name: str, base: str | Path, writer: str | Path | None) -> ComparedMethod:
-    """A way with its base, looked at before anything is trained."""
+    """Make a method with its base, checked before anything is trained."""
     from preceptor.models.atomic_folder import weights_digest
     from preceptor.models.causal_lm import check_causal
     from preceptor.models.loading import check_encoder
@@ -417,7 +415,7 @@ def _measure_points(
     seeds: int,
     progress: Callable[[TrainingProgress], None],
 ) -> list[CurvePoint]:
-    """Every point, the small sizes first, so that what is wrong shows soon."""
+    """Measure every point, the small sizes first, so that errors show early."""
     from preceptor.training.run_folder import lock_run_folder
 
     bench, found = CurveBench(place, snapshot, held, partial(resolve_base_folder, project)), list[CurvePoint]()

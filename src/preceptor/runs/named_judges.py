@@ -1,11 +1,8 @@
-"""Load judges by name, keep their scores and detect drift of hosted ones.
+"""Load judges by name, cache their scores and detect drift of hosted ones.
 
-Judges of a project, by name: a local model or a hosted one, with a question; and the watch on whether they are still the same.
-
-"smollm2", a model's id or a model's folder: its probabilities are read. "openai:NAME": what the hosted model writes is read; each
-answer is kept in the project and paid for once, also through a kill.
-
-A judge's scores of cases, kept as they come: what was scored once is neither scored nor paid for again.
+"smollm2", a model's id or a model's folder names a local model, whose probabilities are read. "openai:NAME" names a hosted model, whose
+text output is parsed; each answer is stored in the project and paid for once, even through a kill. Scores are cached, too: what was scored
+once is neither scored nor paid for again.
 """
 
 from __future__ import annotations
@@ -49,15 +46,15 @@ if TYPE_CHECKING:
 
 
 HOSTED_PREFIX = "openai:"
-_JUDGES_FOLDER = "judges"  # in the project's own
-_PROBE_CASES = 40  # cases that are asked again
+_JUDGES_FOLDER = "judges"  # in the project's folder
+_PROBE_CASES = 40  # cases that are scored again to detect drift
 
 
 @dataclass(frozen=True)
 class JudgeHosting:
-    """How hosted judges are reached: address and key file of the service, dollars that all their answers may cost, a price table.
+    """How hosted judges are reached: the service's address and key file, the budget for all answers in dollars, and a price table.
 
-    again: another number asks anew, and pays anew.
+    repetition: another number requests new answers, and pays for them.
     """
 
     base_url: str | None = None
@@ -68,19 +65,19 @@ class JudgeHosting:
 
 
 def load_rubric_judge(project: Project, name: str, question: str, hosting: JudgeHosting | None = None) -> RubricJudge:
-    """A judge that answers a question about texts with yes or no."""
+    """Load a judge that answers a question about texts with yes or no."""
     return RubricJudge(question, load_chooser(project, name, hosting))
 
 
 def load_pair_judge(project: Project, name: str, question: str = PAIR_QUESTION, hosting: JudgeHosting | None = None) -> PairJudge:
-    """A judge that says which of two answers is better."""
+    """Load a judge that decides which of two answers is better."""
     return PairJudge(load_chooser(project, name, hosting), question)
 
 
 def identify_judge(project: Project, name: str) -> str:
-    """What a judge of this name is, without loading it: its name, with a digest of its weights where these lie in a folder that may change.
+    """Return the identity of a judge without loading it: its name, with a digest of its weights where their folder may change.
 
-    No name stands for the project's own judge. UserError where there is none of that name.
+    An empty name means the project's own judge. Raises UserError where there is no judge of that name.
     """
     if not name:
         return load_claim_judge(project).digest
@@ -92,7 +89,7 @@ def identify_judge(project: Project, name: str) -> str:
 
 
 def load_chooser(project: Project, name: str, hosting: JudgeHosting | None = None) -> OptionChooser:
-    """The model of a judge, loaded. NotFound with what could be named where there is none of that name."""
+    """Load the model of a judge. Raises NotFoundError, with the possible names, where there is none of that name."""
     if name.startswith(HOSTED_PREFIX):
         return _load_hosted_chooser(project, name.removeprefix(HOSTED_PREFIX), hosting or JudgeHosting())
     from preceptor.generation import LocalProvider
@@ -114,10 +111,10 @@ def load_chooser(project: Project, name: str, hosting: JudgeHosting | None = Non
 def check_judge_drift(
     project: Project, judge: CaseJudge, cases: Sequence[JudgeCase], human: FloatArray, groups: Sequence[str]
 ) -> JudgeDrift | None:
-    """Ask a judge again about cases that people have answered: None the first time, when what it says is frozen.
+    """Score cases that people have answered again and compare with the first time; None the first time, when the scores are stored.
 
-    cases: (cases,), of which the first 40 are frozen; human: people's answers in [0, 1]. To see a hosted model change, make the
-    judge with `JudgeHosting(again=…)`.
+    cases: (cases,), of which the first 40 are stored. human: people's answers in [0, 1]. To detect a change of a hosted model, load the
+    judge with another `JudgeHosting.repetition`.
     """
     known = project.folder / _JUDGES_FOLDER / f"probe-{json_digest([judge.name, type(judge).__name__])[:16]}.json"
     if not known.is_file():
@@ -144,13 +141,13 @@ def _load_hosted_chooser(project: Project, name: str, hosting: JudgeHosting) -> 
 
 
 class _CachedHostedWriter:
-    """A hosted model whose kept answers are read anew at each call, by one process after the other: two at once would pay twice."""
+    """A hosted model with stored answers, which are read again in each call under a lock: two processes at once would pay twice."""
 
     def __init__(self, name: str, service: OpenAIClient, kept: Path, price: TokenPrice, most: float) -> None:
         self.name, self._service, self._kept, self._price, self._most = name, service, kept, price, most
 
     def write(self, conversations: Sequence[Sequence[Message]], **how: Any) -> list[str]:
-        """See `Writer`."""
+        """Generate an answer to each conversation, as `TextGenerator.write` does."""
         from preceptor.generation import AnswerStore, HostedProvider
 
         with exclusive_lock(self._kept.with_suffix(".lock")):
@@ -164,16 +161,16 @@ def _write_probe(path: Path, document: object) -> None:
         file.write(json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
 
-_SCORE_BATCH = 256  # cases between two looks at the disk
-_SCORES_FOLDER = "scores"  # the folder in a project's own
+_SCORE_BATCH = 256  # cases per cache file
+_SCORES_FOLDER = "scores"  # in the project's folder
 
 ScoreProgress = Callable[[int, int], None]
 
 
 def score_cases(project: Project, judge: CaseJudge, cases: Sequence[JudgeCase], progress: ScoreProgress | None = None) -> FloatArray:
-    """The judge's score of each case, (cases,), NaN where it gave no verdict.
+    """Return the judge's score of each case, (cases,), NaN where it gave no verdict.
 
-    Kept by the judge's digest and what the cases say, some hundred at a time: after a failure it goes on where it was.
+    Scores are cached by the judge's digest and the content of the cases, in batches: after a failure the next call continues where it was.
     """
     found: list[FloatArray] = []
     for start in range(0, len(cases), _SCORE_BATCH):
@@ -186,7 +183,7 @@ def score_cases(project: Project, judge: CaseJudge, cases: Sequence[JudgeCase], 
 def _score_batch(project: Project, judge: CaseJudge, cases: Sequence[JudgeCase]) -> FloatArray:
     key = json_digest([judge.digest, [[case.text, list(case.sources), case.context] for case in cases]])
     path = project.folder / _SCORES_FOLDER / f"{key[:32]}.json"
-    with suppress(FileNotFoundError, ValueError):  # never scored, or altered on disk since: it is scored again
+    with suppress(FileNotFoundError, ValueError):  # never scored, or altered on disk since: scored again
         return np.array([np.nan if score is None else score for score in load_sealed_json(path.read_bytes())], dtype=np.float64)
     scores = np.asarray(judge.scores(cases), dtype=np.float64)
     if scores.shape != (len(cases),):

@@ -1,9 +1,4 @@
-"""Verify that a model gives the same probabilities when trained, merged, saved, loaded again and served, here or by an upstream server.
-
-`preceptor parity`: that a model says the same when trained, merged, saved, loaded again and served.
-
-That the server behind ours draws from the model that it is said to: it finds the model's own probes as probable as training did.
-"""
+"""Verify that a model gives the same probabilities when trained, merged, saved, loaded again and served, here or by an upstream server."""
 
 from __future__ import annotations
 
@@ -24,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def check_parity(project: Project, model: Model, *, base: str | Path | None = None) -> dict[str, Any]:
-    """Each stage held against what the trained model said of a few validation rows: `{"passed", "stages", …}`.
+    """Compare each stage with the trained model's recorded predictions for a few validation rows: `{"passed", "stages", …}`.
 
-    base: where the model's base lies, when it is no known one; without it the adapter can't be put on anew, which is told.
-    A causal model is held in float32 and bfloat16, each with its own tolerance. UserError for a base that it wasn't trained from.
+    base: where the model's base lies, when it is no known one; without it the adapter can't be applied again, which a note says. A causal
+    model is checked in float32 and bfloat16, each with its own tolerance. Raises UserError for a base that it wasn't trained from.
     """
     from preceptor.generation import LocalClassifier, LocalProvider
     from preceptor.models.parity import TOLERANCE, check_parity_stages, compare_with_trained, load_recorded_scores
@@ -42,7 +37,7 @@ def check_parity(project: Project, model: Model, *, base: str | Path | None = No
         found = [compare_with_trained("served", trained, lambda: load_few_shot(project, model, base).score_rows(rows), "float32")]
     for dtype in {"causal": tuple(TOLERANCE), "classifier": ("float32",), "reward": ("float32",)}.get(kind, ()):
         found += check_parity_stages(model.path, rows, base=folder, dtype=dtype)  # type: ignore[arg-type]
-        if kind == "reward":  # which nothing serves but what reads its folder, as the stages do
+        if kind == "reward":  # a reward model is only served from its folder, as the stages check
             continue
         serve = LocalClassifier(model.path) if kind == "classifier" else LocalProvider(model.path, dtype=dtype)  # type: ignore[arg-type]
         found.append(compare_with_trained("served", trained, lambda serve=serve: serve.score_rows(rows), dtype))  # type: ignore[misc]
@@ -55,24 +50,26 @@ def check_parity(project: Project, model: Model, *, base: str | Path | None = No
 
 
 def require_parity(project: Project, model: Model, base: str | Path | None) -> dict[str, Any]:
-    """Parity as a report's section; UserError where it fails, for then the figures would be of another model than was trained."""
+    """Check parity and return it as a report's section. Raises UserError where it fails, since another model would be measured."""
     found = check_parity(project, model, base=base)
     failed = [stage for stage in found["stages"] if not stage["passed"]]
     if failed:
         first = f"{failed[0]['stage']}, {failed[0]['dtype']}: {failed[0]['summary']}"
-        raise UserError(f"{model.id} is not measured, for parity fails ({first})", f"preceptor parity {model.id}, or train it anew")
+        raise UserError(f"{model.id} is not measured, for parity fails ({first})", f"preceptor verify {model.id}, or train it anew")
     return {**{name: found[name] for name in ("passed", "rows", "stages", "notes")}, "files": digest_model_files(model.path)}
 
 
 def digest_model_files(folder: Path) -> str:
-    """Of all files of a model's folder: what is released is what was proved and measured."""
+    """Return the digest of all files of a model's folder, so that a release is of the files that were checked and measured."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return json_digest([[str(path.relative_to(folder)), file_digest(path)] for path in files])
 
 
 def load_probe_rows(project: Project, model: Model, kind: str, ids: list[str]) -> dict[str, Any]:
-    """The rows that were recorded, as conversations that end with the answer (of a reward model, one an answer) or as a classifier's
-    texts."""
+    """Load the recorded probe rows: conversations that end with the answer (for a reward model one per answer), or a classifier's texts.
+
+    Raises UserError for a row that isn't in the model's snapshot.
+    """
     from preceptor.models.chat_template import build_conversation
     from preceptor.models.parity import load_recorded_conversations
     from preceptor.training.kto import judged_response
@@ -87,18 +84,18 @@ def load_probe_rows(project: Project, model: Model, kind: str, ids: list[str]) -
         return {id_: [build_conversation(known[id_].content, answer) for answer in pair_answers(known[id_])] for id_ in ids}
     if kind != "causal":
         return {id_: known[id_].text for id_ in ids}
-    if model.manifest["recipe"] == "kto":  # whose rows' answers are about the text that the model learnt from
+    if model.manifest["recipe"] == "kto":  # the answer of such a row is a label; the model was trained on the judged response
         return {id_: build_conversation(known[id_].content, judged_response(known[id_].content) or "") for id_ in ids}
     return {id_: build_conversation(known[id_].content, preferred_answer(known[id_])) for id_ in ids}
 
 
-_UPSTREAM_DTYPE = "bfloat16"  # what such servers compute in, so that no more can be asked of them
+_UPSTREAM_DTYPE = "bfloat16"  # the dtype of such servers, which limits the tolerance
 
 
 def check_upstream_parity(project: Project) -> list[dict[str, Any]]:
-    """Each model of [serving] upstream_models held against what it said in training: model, name there, difference in nats a token.
+    """Compare each model of [serving] upstream_models with its recorded predictions: model, name there, difference in nats per token.
 
-    The probes go there as conversations, so that the server's chat template and tokenizer are held to the same tokens too. UserError
+    The probes are sent as conversations, so that the server's chat template and tokenizer must give the same tokens, too. Raises UserError
     at the first that differs, and for one that has no record.
     """
     rule = project.config.serving
@@ -127,7 +124,7 @@ def _check_upstream_model(project: Project, relay: UpstreamClient, ours: str, th
 
 
 def _score_upstream_probes(relay: UpstreamClient, theirs: str, model: Model, rows: dict[str, Any]) -> ProbeScores:
-    """What the server says of conversations: of the tokens that were learnt, if it reads the same ones."""
+    """Return the server's log-probabilities of the supervised tokens, and digests of the tokens that it read."""
     from preceptor.models.chat_template import render_conversation
     from preceptor.models.loading import load_tokenizer
     from preceptor.models.parity import ProbeScores, digest_tokens
@@ -139,7 +136,7 @@ def _score_upstream_probes(relay: UpstreamClient, theirs: str, model: Model, row
         cut = render_conversation(tokenizer, turns, 2**30)
         told = relay.prompt_log_probabilities(theirs, turns)
         read = [token if at and token in told[at] else -1 for at, token in enumerate(cut.tokens[: len(told)])]
-        read[:1] = cut.tokens[:1]  # of the first token nothing is told
+        read[:1] = cut.tokens[:1]  # the server returns no log-probability for the first token
         digests[id_] = digest_tokens(read, cut.supervised[: len(read)])
         learnt = [at for at, wanted in enumerate(cut.supervised) if wanted and at]
         probable[id_] = [told[at].get(cut.tokens[at], 0.0) if at < len(told) else 0.0 for at in learnt]

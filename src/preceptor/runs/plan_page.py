@@ -37,7 +37,7 @@ _UNKNOWN_TEXT = "not known"
 
 
 def judgments_summary(plan: JudgmentPlan) -> str:
-    """What the next judgments would buy, in one sentence."""
+    """Summarise in one sentence what the next judgments would gain."""
     if not plan.judgment_count:
         return "Nothing more can be asked: every item has as many judgments as the rule allows, or everybody's."
     price = format_money(plan.cost, plan.currency)
@@ -46,12 +46,12 @@ def judgments_summary(plan: JudgmentPlan) -> str:
 
 
 def allocation_summary(buying: BudgetAllocation, currency: str) -> str:
-    """Which use of the money adds most to a model, in one sentence."""
+    """Summarise in one sentence which use of the money improves a model most."""
     return f"For {format_money(buying.cost, currency)}: {buying.summary}."
 
 
 def cost_summary_lines(costing: CostEstimate) -> list[str]:
-    """What each way costs, a sentence each."""
+    """Summarise the costs of each option, a sentence each."""
     found = costing.costs
 
     def amount(value: float) -> str:
@@ -63,7 +63,7 @@ def cost_summary_lines(costing: CostEstimate) -> list[str]:
 
 
 def build_cost_table(costing: CostEstimate) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """(head, rows) of the costs: what for, and each way's price."""
+    """Return (head, rows) of the cost table: the items, and the price of each option."""
     found = costing.costs
     bills = found.bills
 
@@ -84,7 +84,7 @@ def build_cost_table(costing: CostEstimate) -> tuple[tuple[str, ...], list[tuple
 def render_plan_page(
     plan: JudgmentPlan | None = None, outlooks: Sequence[ScalingForecast] = (), costing: CostEstimate | None = None
 ) -> str:
-    """One self-contained page of what was planned; outlooks: curves beside those of the plan."""
+    """Render a self-contained HTML page of a plan. outlooks: learning curves besides those of the plan."""
     learning = [*(plan.forecasts if plan is not None else ()), *outlooks]
     sections = [
         *([] if plan is None else _judgment_sections(plan)),

@@ -1,9 +1,4 @@
-"""Load a model's predictor, and predict on new rows: answers with probabilities, generated texts, or reward scores.
-
-What a model answers to texts: its classifier's head, or its base after the examples that it shows.
-
-What a model says of new rows: each row again, with the answer, its probability, or the text that the model writes.
-"""
+"""Load a model's predictor, and predict on new rows: answers with probabilities, generated texts, or reward scores."""
 
 from __future__ import annotations
 
@@ -29,36 +24,36 @@ if TYPE_CHECKING:
 
 
 def is_few_shot(model: Model) -> bool:
-    """Whether a model is examples for a base, and not weights."""
+    """Return whether a model is a few-shot prompt for a base model, without weights of its own."""
     return bool(model.manifest["recipe"] == "few_shot")
 
 
 def is_generative(model: Model) -> bool:
-    """Whether a model writes texts rather than choosing among answers."""
+    """Return whether a model generates text rather than choosing among answers."""
     from preceptor.models.parity import load_recorded_scores
 
     return not model.manifest["answers"] or ((model.path / "parity.json").is_file() and load_recorded_scores(model.path)[0] == "causal")
 
 
 def predict_probabilities(project: Project, model: Model, texts: Sequence[str], *, base: str | Path | None = None) -> FloatArray:
-    """Probability of each answer for each text: (texts, answers) float64, columns in the order of the question's answers.
+    """Return the probability of each answer for each text: (texts, answers) float64, columns in the order of the question's answers.
 
-    base: where the base of a `load_few_shot` model lies, when it is no known one.
+    base: where the base of a few-shot model lies, when it is no known one.
     """
     found = load_predictor(project, model, base=base)
-    order = [found.answers.index(answer) for answer in model.manifest["answers"]]  # that of a model from elsewhere may be another
+    order = [found.answers.index(answer) for answer in model.manifest["answers"]]  # an imported model may have another order
     return found.predict(texts)[:, order]
 
 
 def load_predictor(project: Project, model: Model, *, base: str | Path | None = None) -> TextClassifier | FewShotClassifier:
-    """What a model answers with, in memory: `answers`, and `predict` of texts."""
+    """Load the predictor of a model: `answers`, and `predict` for texts."""
     from preceptor.models.classifier import TextClassifier
 
     return load_few_shot(project, model, base) if is_few_shot(model) else TextClassifier(model.path)
 
 
 def load_few_shot(project: Project, model: Model, base: str | Path | None) -> FewShotClassifier:
-    """A `load_few_shot` model with the two models that it names; UserError when one isn't at hand or has changed."""
+    """Load a few-shot model with its base and its encoder. Raises UserError where one of them is missing or has changed."""
     from preceptor.generation.in_context import FewShotClassifier
     from preceptor.generation.local import LocalProvider
     from preceptor.models.atomic_folder import weights_digest
@@ -73,7 +68,7 @@ def load_few_shot(project: Project, model: Model, base: str | Path | None) -> Fe
 
 
 _BATCH_ROWS = 256  # rows that are in memory at once
-_LABEL_THRESHOLD = 0.5  # probability from which a label applies, where several can
+_LABEL_THRESHOLD = 0.5  # probability from which a label applies, in multilabel questions
 _PREDICTION_COLUMN, _PROBABILITY_COLUMN = "prediction", "probability"
 
 _InputRow = Mapping[str, Any]
@@ -91,12 +86,12 @@ def predict_rows(
     max_tokens: int = 256,
     progress: Callable[[TrainingProgress], None] = ignore_progress,
 ) -> Iterator[dict[str, Any]]:
-    """Yield each row with what the model says of it, in order; a batch at a time, so that a file of any length fits in memory.
+    """Yield each row with the model's prediction, in order; a batch at a time, so that a file of any length fits in memory.
 
-    source: a file's path, a table in memory, or rows (dicts, or texts). text: the column of the text; the usual names are found. Of a
-    model that chooses come `prediction`, its `probability` and `probability_ANSWER` of each answer; of one that writes `prediction`, a text
-    of at most `max_tokens` tokens, written as it is served at temperature 0; of a reward model `prediction`, its score. base: where the
-    base of a few-shot model lies. UserError for a row without a text, with its place.
+    source: a file's path, a table in memory, or rows (dicts, or texts). text: the column of the text; the usual names are found. A
+    classifier adds `prediction`, its `probability` and `probability_ANSWER` for each answer; a generative model `prediction`, a text of at
+    most `max_tokens` tokens, generated as it is served at temperature 0; a reward model `prediction`, its score. base: where the base of a
+    few-shot model lies. Raises UserError, with the place, for a row without a text.
     """
     say, columns = _content_predictor(project, model, base, max_tokens)
     if isinstance(source, Iterable) and not isinstance(source, str | os.PathLike) and not hasattr(source, "columns"):
@@ -144,7 +139,7 @@ def _parse_content(row: _InputRow, text: str | None, columns: Sequence[str], whe
 
 
 def _content_predictor(project: Project, model: Model, base: str | Path | None, max_tokens: int) -> tuple[_ContentPredictor, list[str]]:
-    """What says of contents what the model makes of them, and the columns that it fills."""
+    """Return the function that predicts for contents, and the columns that it fills."""
     if "hosted" in model.manifest:
         message = f"{model.id} lies at {model.manifest['hosted']['service']}: there is nothing here to predict with"
         raise UserError(message, "preceptor migrate openai brings it home")
@@ -164,7 +159,7 @@ def _content_predictor(project: Project, model: Model, base: str | Path | None, 
 
 
 def _best_answer(answers: Sequence[str], chances: Sequence[float], *, several: bool) -> dict[str, Any]:
-    """The most probable answer; of several labels those that apply, joined by commas, and the probability that just these do."""
+    """Return the most probable answer; for several labels those that apply, joined by commas, and the probability of exactly this set."""
     if not several:
         best = max(range(len(answers)), key=lambda at: chances[at])
         return {_PREDICTION_COLUMN: answers[best], _PROBABILITY_COLUMN: chances[best]}
@@ -207,7 +202,7 @@ def _reward_predictor(model: Model) -> _ContentPredictor:
 
 
 def _scored_answer(content: Mapping[str, Any]) -> str:
-    """The answer that is scored: the completion, or the last turn of a conversation."""
+    """Return the answer to score: the completion, or the last message of a conversation."""
     messages = content.get("messages")
     answer = content.get("completion") if not messages else messages[-1].get("content") if messages[-1]["role"] == "assistant" else None
     if not isinstance(answer, str):

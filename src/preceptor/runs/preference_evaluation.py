@@ -1,13 +1,8 @@
 """Evaluate DPO, KTO and reward models on held-out comparisons and binary feedback.
 
-Measuring a model that was trained on comparisons, on pairs that it never saw: does it move towards what people prefer?
-
-The model's margin of a pair is what training moved, see `preceptor.training.preference_pairs`: how much more than its base it prefers
-the one answer to the other. Positive where it sides with the people; σ of it is held against their posterior.
-
-Measuring a reward model on comparisons that it never saw: does it take the side that people do, and how sure is it of that?
-
-Measuring a model that was trained on thumbs, on responses that it never saw: did those that people call good gain more than others?
+The margin of a pair is the change of the model's preference from its base's (see `preceptor.training.preference_pairs`), positive for the
+answer that people prefer; its sigmoid is compared with their posterior. A reward model's margin is the difference of two rewards. A KTO
+model is measured by whether responses that people call good gained more log-probability than others.
 """
 
 from __future__ import annotations
@@ -38,12 +33,12 @@ if TYPE_CHECKING:
 
 
 _MAX_EXAMPLES = 12
-_PREFERENCE_RECIPES = ("dpo",)  # whose models write, and were trained to prefer
+_PREFERENCE_RECIPES = ("dpo",)  # of generative models trained on preferences
 
 
 @dataclass(frozen=True)
 class PairLogprobs:
-    """What a model and its base make of pairs: log-probabilities of both answers in nats, (pairs, 2), and how many parameters it has."""
+    """Log-probabilities in nats of both answers of pairs, (pairs, 2), under a model and its base, and the model's number of parameters."""
 
     tuned: FloatArray
     base: FloatArray
@@ -51,7 +46,7 @@ class PairLogprobs:
 
 
 def is_preference_model(model: Model, snapshot: Snapshot) -> bool:
-    """Whether a model writes texts, and was trained on people's comparisons."""
+    """Return whether a model is generative and was trained on people's comparisons."""
     return model.manifest["recipe"] in _PREFERENCE_RECIPES and snapshot.question["kind"] == "compare"
 
 
@@ -64,7 +59,10 @@ def measure_preference_model(
     truth: Mapping[str, Any] | None,
     base: str | Path | None,
 ) -> dict[str, Any]:
-    """What a report says of a model's preferences. UserError when parity fails, the base isn't at hand, or no pair can be measured."""
+    """Return the report sections of a preference-trained model.
+
+    Raises UserError where parity fails, the base isn't available, or no pair can be measured.
+    """
     folder = model_ancestry.find_recorded_base(project, model, base)
     if folder is None:
         message = f"the base of {model.id} ({model.manifest['base']}) is not at hand, and preferences are measured against it"
@@ -112,7 +110,7 @@ def measure_preference_model(
 def _apply_known_winners(
     project: Project, snapshot: Snapshot, rows: Sequence[SnapshotRow], given: Mapping[str, Any] | None
 ) -> list[SnapshotRow]:
-    """The rows with the winner that is known of them: as given, else gold, else people's posterior."""
+    """Return the rows with their known winner: as given, else gold, else people's posterior."""
     with project.database.reading() as connection:
         key, _ = questions.get(connection, snapshot.question["name"])
         known = {**gold.list_answers(connection, key), **(given or {})}
@@ -129,7 +127,7 @@ def _parse_winner(snapshot: Snapshot, item: str, answer: Any) -> str:
 
 
 def _tokenize_pairs(model: Model, rows: Sequence[SnapshotRow]) -> tuple[list[tuple[ResponsePair, TokenizedPair]], dict[str, int]]:
-    """The pairs as the model reads them, and how many are left out, by reason in words."""
+    """Return the pairs as the model reads them, and the counts of those left out, by reason as text."""
     from preceptor.models.causal_lm import ChatTokenizer
     from preceptor.training.examples import format_exclusion_reasons
     from preceptor.training.preference_pairs import TOKENIZED_PAIR_EXCLUSION_REASONS, tokenize_pairs
@@ -143,7 +141,7 @@ def _tokenize_pairs(model: Model, rows: Sequence[SnapshotRow]) -> tuple[list[tup
 
 
 def _read_pair_logprobs(model: Model, base: Path, sides: Sequence[TokenizedPair | BinaryFeedback]) -> PairLogprobs:
-    """Log-probabilities of both answers of each fork under a model and its base."""
+    """Return the log-probabilities of both answers of each fork under a model and its base."""
     from preceptor.models.causal_lm import ChatTokenizer, prepare_causal
     from preceptor.models.completion_scoring import LMHead, score_pairs, supports_joined_pairs
     from preceptor.models.loading import load_causal
@@ -159,12 +157,12 @@ def _read_pair_logprobs(model: Model, base: Path, sides: Sequence[TokenizedPair 
     weights = load_causal(model.path)
     tuned, parameters = read(weights), sum(each.numel() for each in weights.parameters())
     del weights
-    gc.collect()  # the base's weights come into memory
+    gc.collect()  # frees memory for the base's weights
     return PairLogprobs(tuned, read(prepare_causal(base, tokenizer).eval()), parameters)
 
 
 def _preference_margins(model: Model, found: PairLogprobs, pairs: Sequence[tuple[ResponsePair, TokenizedPair]]) -> FloatArray:
-    """As the model was trained by: its β, and whether log-ratios count a token."""
+    """Return the margins as in training: with its β, and length-normalised log-ratios where it used them."""
     ratios = found.tuned - found.base
     if model.manifest["options"]["normalise"] == "length":
         ratios = ratios / np.array([sides.fork.supervised_counts for _, sides in pairs])
@@ -172,7 +170,7 @@ def _preference_margins(model: Model, found: PairLogprobs, pairs: Sequence[tuple
 
 
 def _likelier_shares(sums: FloatArray, counts: FloatArray, pairs: Sequence[tuple[ResponsePair, TokenizedPair]]) -> FloatArray:
-    """1 where the preferred answer is the more probable one a token, of pairs that aren't ties."""
+    """Return 1 where the preferred answer is more probable per token, for pairs that aren't ties."""
     each = sums / counts
     decided = np.array([not pair.tie for pair, _ in pairs])
     return np.asarray(_margin_accuracy(each[:, 0] - each[:, 1])[decided])
@@ -183,24 +181,24 @@ def _margin_accuracy(margins: FloatArray) -> FloatArray:
 
 
 def _side_probabilities(margins: FloatArray) -> FloatArray:
-    """The model's probabilities of both sides, (pairs, 2)."""
+    """Return the model's probabilities of both sides, (pairs, 2)."""
     from scipy.special import expit
 
     return np.stack([expit(margins), expit(-margins)], axis=1)
 
 
 def _human_probabilities(chances: FloatArray) -> FloatArray:
-    """People's probabilities of both sides, (pairs, 2)."""
+    """Return people's probabilities of both sides, (pairs, 2)."""
     return np.stack([chances, 1 - chances], axis=1)
 
 
 def _first_pair_of_items(pairs: Sequence[ResponsePair]) -> list[int]:
-    """Of each item the first pair, whose chosen answer is its best."""
+    """Return the first pair of each item, whose chosen answer is its best."""
     return sorted({pair.id: at for at, pair in reversed(list(enumerate(pairs)))}.values())
 
 
 def _pair_examples(rows: Mapping[str, SnapshotRow], pairs: Sequence[ResponsePair], margins: FloatArray) -> list[dict[str, Any]]:
-    """Where the model moved towards the other answer, furthest first, beside what people said."""
+    """Return the pairs where the model moved towards the other answer, the largest shift first, with people's probabilities."""
     worst = sorted((at for at in range(len(pairs)) if margins[at] < 0 and not pairs[at].tie), key=lambda at: float(margins[at]))
     chances = _side_probabilities(margins)
     return [
@@ -217,7 +215,7 @@ def _pair_examples(rows: Mapping[str, SnapshotRow], pairs: Sequence[ResponsePair
 
 
 def is_reward_model(model: Model) -> bool:
-    """Whether a model gives rewards, neither writing texts nor choosing among answers."""
+    """Return whether a model gives rewards, rather than text or a choice among answers."""
     return bool(model.manifest["recipe"] == "reward")
 
 
@@ -230,7 +228,7 @@ def measure_reward_model(
     truth: Mapping[str, Any] | None,
     base: str | Path | None,
 ) -> dict[str, Any]:
-    """What a report says of a reward model. UserError when parity fails, or when the split has no pair that it can read."""
+    """Return the report sections of a reward model. Raises UserError where parity fails, or the split has no pair that it can read."""
     proved = parity_check.require_parity(project, model, base)
     pairs, left_out = _reward_pairs(_apply_known_winners(project, snapshot, rows, truth))
     margins = _reward_margins(model, pairs)
@@ -260,7 +258,7 @@ def measure_reward_model(
 
 
 def _reward_pairs(rows: Sequence[SnapshotRow]) -> tuple[list[ResponsePair], dict[str, int]]:
-    """The rows' pairs, and how many rows have none, by reason in words."""
+    """Return the rows' pairs, and the counts of rows without one, by reason as text."""
     from preceptor.training.preference_pairs import PAIR_EXCLUSION_REASONS, extract_pairs
 
     found = [extract_pairs(row) for row in rows]
@@ -272,7 +270,7 @@ def _reward_pairs(rows: Sequence[SnapshotRow]) -> tuple[list[ResponsePair], dict
 
 
 def _reward_margins(model: Model, pairs: Sequence[ResponsePair]) -> FloatArray:
-    """Log-odds that the preferred side is better, (pairs,)."""
+    """Return the log-odds that the preferred side is better, (pairs,)."""
     from preceptor.models.chat_template import build_conversation
     from preceptor.models.classifier import RewardModel
 
@@ -282,14 +280,17 @@ def _reward_margins(model: Model, pairs: Sequence[ResponsePair]) -> FloatArray:
 
 
 def is_binary_feedback_model(model: Model) -> bool:
-    """Whether a model writes texts, and was trained on what people said of single responses."""
+    """Return whether a model is generative and was trained on people's feedback on single responses."""
     return bool(model.manifest["recipe"] == "kto")
 
 
 def measure_binary_feedback_model(
     project: Project, model: Model, snapshot: Snapshot, rows: Sequence[SnapshotRow], *, base: str | Path | None
 ) -> dict[str, Any]:
-    """What a report says of what the model gained. UserError when parity fails, the base isn't at hand, or hardly a row can be read."""
+    """Return the report sections of a KTO model, by what responses gained over the base.
+
+    Raises UserError where parity fails, the base isn't available, or hardly a row can be read.
+    """
     from preceptor.models.causal_lm import ChatTokenizer
     from preceptor.training.kto import (
         FEEDBACK_EXCLUSION_REASONS,
@@ -337,7 +338,7 @@ def measure_binary_feedback_model(
 def _binary_feedback_examples(
     rows: Sequence[SnapshotRow], gains: FloatArray, chances: FloatArray, good: Mapping[str, float]
 ) -> list[dict[str, Any]]:
-    """Responses that went the other way than people's word, furthest first."""
+    """Return the responses that moved against people's feedback, the largest shift first."""
     wrong = np.sign(gains) != np.sign(chances - 0.5)
     worst = sorted((at for at in range(len(rows)) if wrong[at] and chances[at] != 0.5), key=lambda at: -abs(float(gains[at])))
     return [

@@ -1,7 +1,7 @@
 """Measure base and fine-tuned model, each with and without retrieved sources.
 
-Sources are what the project's search finds; where it has no documents, each question's own. Tuned alone is the newest `sft` model of the
-same base and snapshot, which never saw a source, or else the model itself without sources.
+The sources are what the project's search finds; where it has no documents, each question's own. The fine-tuned model without sources is the
+newest `sft` model of the same base and snapshot, which never saw a source, or else the model itself.
 """
 
 from __future__ import annotations
@@ -38,7 +38,11 @@ ConditionProgress = Callable[[str], Callable[[int, int], None] | None]
 def measure_rag_ablation(
     project: Project, suite: EvaluationSuite, subject: SuiteSubject, asked: Sequence[SuitePrompt], progress: ConditionProgress
 ) -> dict[str, Any]:
-    """UserError for questions without a reference, and where there is no source to put before any question."""
+    """Measure the answers in each condition (base, tuned, rag, both) and return the report section.
+
+    Questions that can't be read in every condition are left out and reported. Raises UserError for questions without a reference, and where
+    there are no sources for any question.
+    """
     subjects = find_condition_subjects(project, subject)
     grounding = DocumentGrounding(project)
     told = {
@@ -63,7 +67,7 @@ def measure_rag_ablation(
 
 
 def find_condition_subjects(project: Project, subject: SuiteSubject) -> dict[str, SuiteSubject]:
-    """Who stands for each way; without the base, where it isn't at hand."""
+    """Return the model of each condition; conditions with the base are left out where it isn't available."""
     from preceptor.models.atomic_folder import weights_digest
 
     if subject.model is None:
@@ -76,7 +80,7 @@ def find_condition_subjects(project: Project, subject: SuiteSubject) -> dict[str
 
 
 def _find_sft_sibling(project: Project, model: Model) -> Model | None:
-    """The newest `sft` model of the same base and snapshot; None where the model is one itself, or there is none."""
+    """Return the newest `sft` model of the same base and snapshot; None where the model is one itself, or there is none."""
     same = ("base_weights", "snapshot")
     if model.manifest["recipe"] == "sft":
         return None
@@ -91,7 +95,7 @@ def _find_sft_sibling(project: Project, model: Model) -> Model | None:
 
 @dataclass(frozen=True)
 class _ConditionAnswers:
-    """What a way said, by the questions' ids, and the sources that stood before each."""
+    """The answers in one condition by the questions' ids, and the grounded conversations, if any."""
 
     texts: Mapping[str, str]
     conversations: Mapping[str, GroundedConversation]
@@ -126,7 +130,7 @@ def _ground_prompts(
 
 
 def _ground_in_own_sources(asked: SuitePrompt, special: Any, grounding: DocumentGrounding) -> GroundedConversation:
-    """A question with the sources that it came with."""
+    """Ground a question in the sources that it came with."""
     hits = [SearchHit(f"source {at}", 1, at, 0, len(text), text, "", 1.0, {}) for at, text in enumerate(asked.sources, start=1)]
     return GroundedConversation(
         insert_sources(asked.turns, [GroundingSource(hit.text) for hit in hits], special), tuple(hits), grounding.support
@@ -159,7 +163,7 @@ def _rag_condition(
 
 
 def _golden_sources(asked: SuitePrompt, hits: Sequence[SearchHit]) -> set[int] | None:
-    """The numbers of the sources that are pieces of those that the question came with; None where it came with none."""
+    """Return the numbers of the sources that are parts of the question's own sources; None where it has none."""
     from preceptor.training.raft_sources import MIN_PIECE_OVERLAP, word_overlap
 
     if not asked.sources:

@@ -1,8 +1,7 @@
 """Generate, cache or load the answers that evaluation suites measure.
 
-What can be asked: a model of the project, a base, or a model's folder; or a file of answers that were recorded.
-
-A model's answers to prompts: written once, kept as they come, and known again by who wrote them, to what, and how.
+A subject is a model of the project, a base, or a model's folder; or the answers are recorded in a file. Generated answers are cached by the
+model's weights, the prompts and the sampling parameters.
 """
 
 from __future__ import annotations
@@ -32,16 +31,18 @@ RECORDED_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".parquet")
 
 
 class CheckedWriter(Protocol):
-    """A writer that knows which conversations it can read."""
+    """A text generator that knows which conversations it can read."""
 
-    def write(self, conversations: Sequence[Sequence[Message]], *, max_tokens: int, temperature: float, seed: int) -> list[str]: ...
+    def write(self, conversations: Sequence[Sequence[Message]], *, max_tokens: int, temperature: float, seed: int) -> list[str]:
+        """Generate an answer to each conversation, of at most `max_tokens` tokens."""
 
-    def fits(self, turns: Sequence[Message]) -> bool: ...
+    def fits(self, turns: Sequence[Message]) -> bool:
+        """Return whether the model can read a conversation."""
 
 
 @dataclass(frozen=True)
 class SuiteSubject:
-    """Somebody to ask. identity: of the weights (or the service and name), so that answers are known as theirs."""
+    """A model that suites can ask. identity: of the weights (or the service and name), by which its answers are cached."""
 
     name: str
     identity: str
@@ -49,19 +50,19 @@ class SuiteSubject:
     model: Model | None = None
 
     def load_writer(self) -> CheckedWriter:
-        """With its weights loaded."""
+        """Load the model's weights and return its text generator."""
         from preceptor.generation import LocalProvider
 
         return LocalProvider(self.folder)
 
 
 def is_answers_file(name: str) -> bool:
-    """Whether a name is that of a file of recorded answers."""
+    """Return whether a name is that of a file of recorded answers."""
     return Path(name).suffix.lower() in RECORDED_SUFFIXES
 
 
 def find_subject(project: Project, name: str | Model) -> SuiteSubject:
-    """A model by its id, a known base, or a model's folder. UserError where it isn't there, or doesn't write."""
+    """Find a model by its id, a known base, or a model's folder. Raises UserError where it doesn't exist, or isn't generative."""
     from preceptor.models.atomic_folder import weights_digest
 
     model = name if isinstance(name, Model) else _find_model(project, name)
@@ -89,14 +90,14 @@ def _find_model(project: Project, name: str) -> Model | None:
 
 AnswerProgress = Callable[[int, int], None]
 
-ANSWER_BATCH = 16  # answers written between two looks at the disk
-ANSWERS_FOLDER = "answers"  # the folder in a project's own
+ANSWER_BATCH = 16  # answers generated between two writes to disk
+ANSWERS_FOLDER = "answers"  # in the project's folder
 _ANSWER_COLUMNS = ("answer", "response")
 _ROW_EXAMPLE = '{"id": "q1", "prompt": "May I return it?", "answer": "Within 30 days."}'
 
 
 def prompts_from_rows(rows: Sequence[SnapshotRow], metadata: Mapping[str, Mapping[str, Any]]) -> list[SuitePrompt]:
-    """A snapshot's rows as prompts: what stands before their answer, with its sources and the answer as reference.
+    """Return a snapshot's rows as prompts: the messages before the answer, with the sources, and the answer as reference.
 
     metadata: of the items, by id.
     """
@@ -112,9 +113,10 @@ def prompts_from_rows(rows: Sequence[SnapshotRow], metadata: Mapping[str, Mappin
 def generate_answers(
     project: Project, subject: SuiteSubject, asked: Sequence[SuitePrompt], *, max_tokens: int, progress: AnswerProgress | None = None
 ) -> tuple[ModelAnswers, list[str]]:
-    """What a subject says to prompts, greedily, and the ids of prompts that it can't read, which are left out.
+    """Generate a subject's answers to prompts greedily; return them, and the ids of prompts that it can't read, which are left out.
 
-    Answers are kept in the project as they come: the same again writes nothing, and what a kill cut off goes on.
+    Answers are cached in the project as they are generated: the same call again generates nothing, and a killed one is continued. Raises
+    UserError where the subject can read none of the prompts.
     """
     sampling = {"max_tokens": max_tokens, "temperature": 0.0, "seed": 0}
     key = json_digest([subject.identity, [_plain_messages(each.turns) for each in asked], sampling])
@@ -138,9 +140,9 @@ def generate_answers(
 
 
 def read_recorded_answers(path: str | Path, *, group: str = "group") -> ModelAnswers:
-    """Answers that stand in a file, beside their prompts, in a column `answer` (or `response`); an empty one says nothing.
+    """Read answers recorded in a file beside their prompts, in a column `answer` (or `response`); an empty one is an empty answer.
 
-    UserError with the rows that are no prompts, or the first that has no answer.
+    Raises UserError with the rows that are no prompts, or the first that has no answer.
     """
     asked, texts = [], []
     for each in read_prompts(path, group=group):
@@ -156,13 +158,16 @@ def read_recorded_answers(path: str | Path, *, group: str = "group") -> ModelAns
 
 
 def build_answers(subject: str, asked: Sequence[SuitePrompt], texts: Sequence[str], sampling: Mapping[str, Any]) -> ModelAnswers:
-    """Answers with their digest."""
+    """Build answers with their digest."""
     what = [[each.id, each.group, _plain_messages(each.turns), list(each.sources), each.reference, dict(each.metadata)] for each in asked]
     return ModelAnswers(subject, asked, texts, sampling, json_digest([what, list(texts), dict(sampling)]))
 
 
 class _AnswerCache:
-    """A file of answers by their prompt's place, None for a prompt that can't be read; each batch is on the disk when it is there."""
+    """A file of answers by the position of their prompt, None for a prompt that can't be read.
+
+    Each batch is on disk before it is returned.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -171,7 +176,7 @@ class _AnswerCache:
             data = path.read_bytes()
             whole = data.rfind(b"\n") + 1
             if whole < len(data):
-                os.truncate(path, whole)  # a line that a kill cut off
+                os.truncate(path, whole)  # a line truncated by a kill
             for line in data[:whole].split(b"\n")[:-1]:
                 with suppress(ValueError):  # altered on disk: these prompts are answered again
                     self.texts |= {int(at): text for at, text in load_sealed_json(line).items()}

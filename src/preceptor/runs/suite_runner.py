@@ -1,12 +1,7 @@
 """Run evaluation suites on a model or on recorded answers.
 
-A suite of questions with options: which option a model finds the most probable.
-
-Suites that need nobody's verdict: metrics, a policy's rules, and whether a model knows what it doesn't know.
-
-Suites of a report: whose answers, by which judge, and what came out, each suite a section of the report's document.
-
-A suite is named by its file, by the name of a file in the project's folder `suites/`, or is one of those that are built in and need none.
+A suite is named by its file, by the name of a file in the project's folder `suites/`, or is built in. Each suite becomes a section of the
+report's document.
 """
 
 from __future__ import annotations
@@ -45,7 +40,10 @@ if TYPE_CHECKING:
 
 
 def build_multiple_choice_section(suite: EvaluationSuite, subject: SuiteSubject) -> dict[str, Any]:
-    """figures: `accuracy`, and `above_chance`, how far it is above guessing. UserError where a row is no question with options."""
+    """Build a report's section on multiple-choice questions, by the option that the model makes most probable.
+
+    figures: `accuracy`, and `above_chance`, how far it is above guessing. Raises UserError where a row is no multiple-choice question.
+    """
     from preceptor.models.capability_probes import grade_multiple_choice
     from preceptor.models.causal_lm import ChatTokenizer
     from preceptor.models.loading import load_causal
@@ -74,17 +72,17 @@ def build_multiple_choice_section(suite: EvaluationSuite, subject: SuiteSubject)
     }
 
 
-_CONFIDENCE_FIELD = "confidence"  # metadata of a recorded answer: how sure its model was
+_CONFIDENCE_FIELD = "confidence"  # metadata of a recorded answer: the model's confidence
 _CONFIDENCE_HINT = 'a "confidence" beside each answer, from 0 to 1 or a log-probability'
 
 
 def build_generation_section(suite: EvaluationSuite, answers: ModelAnswers) -> dict[str, Any]:
-    """A report's section of metrics."""
+    """Build a report's section of metrics of generated answers."""
     return generation_section(answers, named_metrics(suite.metrics), title=suite.title, slices=suite.slices)
 
 
 def build_policy_section(suite: EvaluationSuite, answers: ModelAnswers, judge_for: Callable[[str], CaseJudge] | None) -> dict[str, Any]:
-    """A report's section of a policy's violations."""
+    """Build a report's section of a policy's violations. judge_for: loads the judge of a rule's question; None where no judge is named."""
     assert suite.policy is not None
     section = policy_section(answers, read_policy(suite.policy), title=suite.title, judge_for=judge_for, slices=suite.slices)
     judged = [name for name, rule in section["rules"].items() if rule["kind"] == "judge"]
@@ -97,7 +95,11 @@ def build_policy_section(suite: EvaluationSuite, answers: ModelAnswers, judge_fo
 
 
 def build_selective_section(suite: EvaluationSuite, answers: ModelAnswers, subject: SuiteSubject | None) -> dict[str, Any]:
-    """A report's section of errors by how sure the model is: by its first metric, and by its own log-probabilities or what was recorded."""
+    """Build a report's section on selective prediction: the error rate of the first metric by confidence.
+
+    subject: the model, whose log-probabilities are its confidence; None: the confidence that was recorded with the answers. Raises
+    UserError for a metric without values per answer, and for recorded answers without confidence.
+    """
     metrics = named_metrics(suite.metrics)
     name, found = next(iter(measure_metrics(answers, metrics).items()))
     if found.figure is not None:
@@ -116,7 +118,7 @@ def _recorded_confidence(answers: ModelAnswers) -> FloatArray:
 
 
 def _model_confidence(answers: ModelAnswers, subject: SuiteSubject) -> FloatArray:
-    """Mean log-probability of each answer's tokens, in nats; an answer without any is as unsure as can be."""
+    """Return the mean log-probability of each answer's tokens, in nats; an empty answer gets less than all others."""
     from preceptor.generation import LocalProvider
 
     provider = LocalProvider(subject.folder)
@@ -142,9 +144,9 @@ SuiteListener = Callable[[str], Callable[[int, int], None]]
 
 @dataclass(frozen=True)
 class SuiteOptions:
-    """How suites are run. judge: its name, where a suite names none. queue: whether people are asked for what is missing.
+    """Options of a suite run. judge: its name, where a suite names none. queue: whether missing judgments are queued for annotation.
 
-    tell: by what is being done, what is told (done, of how many).
+    hosting: of a hosted judge. listener: returns for the name of a step a callback for its progress (done, total).
     """
 
     judge: str = ""
@@ -153,11 +155,12 @@ class SuiteOptions:
     listener: SuiteListener | None = None
 
     def make_progress(self, what: str) -> Callable[[int, int], None] | None:
+        """Return the progress callback of a step, or None without a listener."""
         return self.listener(what) if self.listener else None
 
 
 def find_suite(project: Project, name: str) -> EvaluationSuite:
-    """A suite by its file, or by its name; NotFound with those that there are."""
+    """Find a suite by its file or its name. Raises NotFoundError, with the known names, where there is none."""
     if name.endswith(".toml"):
         return read_suite(name)
     beside = project.folder / _SUITES_FOLDER / f"{name}.toml"
@@ -171,7 +174,7 @@ def find_suite(project: Project, name: str) -> EvaluationSuite:
 
 
 def find_suites(project: Project, names: Sequence[str]) -> list[EvaluationSuite]:
-    """Suites of different names; UserError where one isn't known."""
+    """Find suites of different names. Raises UserError where one isn't known or two have the same name."""
     suites = [find_suite(project, name) for name in names]
     called = [suite.name for suite in suites]
     if twice := next((name for name in called if called.count(name) > 1), None):
@@ -182,12 +185,13 @@ def find_suites(project: Project, names: Sequence[str]) -> list[EvaluationSuite]
 def run_suites(
     project: Project, subject: str | Model, names: Sequence[str], wishes: SuiteOptions, *, rows: Sequence[SnapshotRow] = ()
 ) -> dict[str, dict[str, Any]]:
-    """What each suite finds, by its name. rows: the test rows, for suites without prompts of their own.
+    """Run suites on a model or a file of recorded answers; return each suite's section by its name.
 
-    UserError before anything is written or asked, where a suite isn't known or can't be answered.
+    rows: the test rows, for suites without prompts of their own. Raises UserError, before anything is generated or queued, where a suite
+    isn't known or can't be answered.
     """
     suites = find_suites(project, names)
-    digests = [suite.digest for suite in suites]  # a file that is changed while answers are measured is another suite
+    digests = [suite.digest for suite in suites]  # before measuring: a file that changes meanwhile is another suite
     if isinstance(subject, str) and is_answers_file(subject):
         given = suite_answers.read_recorded_answers(subject)
         found = {suite.name: _run_on_recorded(project, suite, given, wishes) for suite in suites}
@@ -209,7 +213,7 @@ def _run_on_recorded(project: Project, suite: EvaluationSuite, given: ModelAnswe
 
 
 def _select_recorded_answers(suite: EvaluationSuite, given: ModelAnswers) -> ModelAnswers:
-    """Recorded answers to a suite's own prompts, known by their ids; UserError where one is missing."""
+    """Select the recorded answers to a suite's own prompts by their ids. Raises UserError where one is missing."""
     assert suite.prompts is not None
     asked = read_prompts(suite.prompts, group=suite.group)
     said = dict(zip((each.id for each in given.prompts), given.texts, strict=True))
@@ -243,7 +247,7 @@ def _load_prompts(project: Project, suite: EvaluationSuite, subject: SuiteSubjec
         known = items.metadata(connection, [row.id for row in rows])
     asked = suite_answers.prompts_from_rows(rows, known)
     if suite.kind == "faithfulness" and not any(each.sources for each in asked):
-        return [replace(each, sources=(each.prompt,)) for each in asked]  # what is asked about stands in the question
+        return [replace(each, sources=(each.prompt,)) for each in asked]  # the question contains what it is about
     return asked
 
 
@@ -267,7 +271,7 @@ def _suite_section(
 
 
 def _suite_bounds(project: Project, suite: EvaluationSuite) -> list[ReleaseBound]:
-    """What the gate asks of a faithfulness suite, by the figures' bare names; its audit ends when that is decided."""
+    """Return the gate's bounds on a faithfulness suite, by the figures' bare names; its audit ends when these are decided."""
     bounds = [ReleaseBound.parse(text) for text in project.config.gate.bounds]
     own = (f"suites.{suite.name}.figures.", f"{suite.name}.")
     named = [replace(bound, figure=bound.figure.removeprefix(own[0]).removeprefix(own[1])) for bound in bounds]
@@ -275,7 +279,7 @@ def _suite_bounds(project: Project, suite: EvaluationSuite) -> list[ReleaseBound
 
 
 def _made_section(suite: EvaluationSuite, answers: ModelAnswers, unread: Sequence[str], wishes: SuiteOptions) -> dict[str, Any]:
-    """What it takes to make the section again, and the prompts that couldn't be asked."""
+    """Return what reproduces the section, and the prompts that couldn't be read."""
     about = {"answers": answers.digest, "subject": answers.subject, "sampling": dict(answers.sampling)}
     about["judge"] = suite.judge or wishes.judge
     return {"made": about} | ({"unread": {"prompts": len(unread), "first": list(unread[:5])}} if unread else {})
@@ -283,7 +287,7 @@ def _made_section(suite: EvaluationSuite, answers: ModelAnswers, unread: Sequenc
 
 @dataclass(frozen=True)
 class _CachedJudge:
-    """A judge whose scores are kept in the project."""
+    """A judge whose scores are cached in the project."""
 
     project: Project
     judge: CaseJudge

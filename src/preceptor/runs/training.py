@@ -1,12 +1,8 @@
 """Train a model with a recipe, resume an interrupted run, or repeat a run from its file.
 
-Where else a run's metrics go: TensorBoard, MLflow, Weights & Biases, where the user has and asks for them.
-
-What a project can say of an answer while a policy learns: whether it keeps a policy's rules, and whether its sources support it.
-
-Running a recipe for a project: one run a set of options, resumed when interrupted, kept when done.
-
-Training a model again, from the file of its run: what `preceptor train --from` does.
+A run is identified by its recipe, options, seed, snapshot and base; it resumes when interrupted, and its model is stored when done. Metrics
+also go to TensorBoard, MLflow or Weights & Biases where these are installed and asked for. Rewards may use the project's checks: whether an
+answer complies with a policy, and whether its sources support it.
 """
 
 from __future__ import annotations
@@ -56,10 +52,10 @@ LOGGERS_VARIABLE = "PRECEPTOR_REPORT_TO"
 
 
 def find_loggers(training: TrainingLogOptions) -> tuple[str, ...]:
-    """The loggers asked for, by the variable PRECEPTOR_REPORT_TO (names, commas) or else preceptor.toml; UserError where one is missing.
+    """Return the loggers named in the variable PRECEPTOR_REPORT_TO (comma-separated) or else in preceptor.toml.
 
-    TensorBoard's files go into the run's folder, and at the end into the model's, unless its own TENSORBOARD_LOGGING_DIR says
-    otherwise; MLflow and Weights & Biases read their own variables, too.
+    TensorBoard's files go into the run's folder, and at the end into the model's, unless its own TENSORBOARD_LOGGING_DIR says otherwise;
+    MLflow and Weights & Biases also read their own variables. Raises UserError where one isn't installed.
     """
     asked = os.environ.get(LOGGERS_VARIABLE)
     names = training.report_to if asked is None else _parse_loggers(asked)
@@ -75,21 +71,24 @@ def _parse_loggers(asked: str) -> tuple[str, ...]:
 
 
 def make_reward_checks(project: Project) -> Mapping[str, AnswerScorerFactory]:
-    """The checks that a reward may name, each made when it is asked for."""
+    """Return the checks that a reward may name, each created when it is used."""
     return {"policy": _policy_check, "claims": partial(_claims_check, project)}
 
 
 def score_policy_compliance(policy: AnswerPolicy, samples: Sequence[SampledAnswer]) -> FloatArray:
-    """1 for an answer that breaks no rule; each rule that it breaks halves it: the first one costs most, and the next still something."""
+    """Score answers by a policy: 1 for no violation, halved by each broken rule.
+
+    So the first violation costs most, and each further one still something.
+    """
     asked = [_suite_prompt(sample) for sample in samples]
     found = check_policy(ModelAnswers("policy", asked, [sample.text for sample in samples], {}, ""), policy)
     return np.asarray(0.5 ** np.sum([one.broken for one in found], axis=0), dtype=np.float64)
 
 
 def score_claim_support(judge: CaseJudge, samples: Sequence[SampledAnswer]) -> FloatArray:
-    """The mean support of an answer's claims by its sources; 0 for one that claims nothing, or silence would be rewarded.
+    """Score answers by the mean support of their claims by their sources; 0 for an answer without claims, or silence would be rewarded.
 
-    UserError for a row without sources.
+    Raises UserError for a row without sources.
     """
     cases, owners = list[JudgeCase](), list[int]()
     for row, sample in enumerate(samples):
@@ -140,9 +139,9 @@ def train_model(
     options: Mapping[str, Any],
     wishes: FeedbackOptions | None = None,
 ) -> Model:
-    """Run a recipe to its end and keep the model; a run that was done before gives its model at once.
+    """Run a recipe to its end and store the model; a run that was finished before returns its model at once.
 
-    wishes: whom the run may ask. WaitsForPeople where it can't go on before people have answered; the same again goes on.
+    wishes: whom the run may ask. Raises WaitsForHumans where it can't continue before people have answered; the same call again continues.
     """
     check_single_process()
     chosen = recipes.get(recipe)
@@ -156,7 +155,7 @@ def train_model(
         done, looked_at = came
         if not has_new_items(project, looked_at):
             return done
-        run = replace(run, id=json_digest([run.id, done.id])[:16])  # which goes on by this name too, for its predecessor stays
+        run = replace(run, id=json_digest([run.id, done.id])[:16])  # derived from the predecessor's id, so that it can be resumed
     context = RecipeRun(project.folder / "runs" / run.id, resolve_base_folder(project, base), snapshot, seed, run.base)
     context = replace(context, folder_of=partial(resolve_base_folder, project), checks=make_reward_checks(project))
     context = replace(context, loggers=find_loggers(project.config.training), general=general.validation if general else None)
@@ -172,7 +171,7 @@ def train_model(
 
 
 def write_training_curves(model: Model) -> None:
-    """The training's curves, beside the model."""
+    """Write the training curves as an SVG file beside the model."""
     if (picture := training_curves_svg(model.manifest)) is not None:
         with atomic_write(model.path / "curves.svg") as file:
             file.write(picture.encode())
@@ -181,7 +180,10 @@ def write_training_curves(model: Model) -> None:
 def preview_training(
     project: Project, recipe: str, snapshot: Snapshot, base: str | Path, *, seed: int, options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What training would see: counts by reason, and a few rows token by token; nothing is trained. UserError where it can't tell."""
+    """Preview what training would see: counts by reason, and a few rows token by token, without training anything.
+
+    Raises UserError where the recipe has no preview.
+    """
     chosen = recipes.get(recipe)
     if not hasattr(chosen, "preview"):
         raise UserError(f"recipe {recipe!r} has nothing to show before it trains", "sft and classify have")
@@ -197,7 +199,7 @@ def preview_training(
 
 
 def training_summary(model: Model) -> dict[str, Any]:
-    """What `preceptor train --json` ends with."""
+    """Return the summary that `preceptor train --json` prints last."""
     manifest = model.manifest
     wanted = (
         "seconds",
@@ -219,7 +221,7 @@ def training_summary(model: Model) -> dict[str, Any]:
 
 
 def load_model(project: Project, name: str) -> Model:
-    """A model by its id or the beginning of it; UserError when there is none."""
+    """Load a model by its id or a prefix of it. Raises UserError where there is none."""
     with project.database.reading() as connection:
         row = artifacts.model_row(connection, name)
     return _model_from_row(project, row)
@@ -228,7 +230,7 @@ def load_model(project: Project, name: str) -> Model:
 def _identify_run(
     project: Project, recipe: str, snapshot: Snapshot, base: str | Path, options: dict[str, Any], seed: int, apart: Sequence[str]
 ) -> Run:
-    """Known by what goes into it: the weights of a base of one's own, since many a folder is called model. apart: what else does."""
+    """Identify a run by its inputs; a base folder counts by its weights, since many folders are called model. apart: further inputs."""
     name = weights = str(base)
     if (model := find_parent_model(project, base)) is not None:
         name, weights = model.id, model.manifest["weights"]
@@ -242,9 +244,9 @@ def _identify_run(
 
 
 def _find_outcome(project: Project, run: Run) -> tuple[Model, int | None] | None:
-    """The model that a run ended with, and how many items the project had when the run looked at them, if it did; None where it didn't end.
+    """Return the model that a run ended with, and how many items the project had when it chose unlabelled ones; None if it didn't end.
 
-    Two runs may end with the very same model (no round of self-training helped): it is noted as the first one's, and known to both.
+    Two runs may end with the same model (where no round of self-training helped): it is recorded for the first and known to both.
     """
     with project.database.reading() as connection:
         rows = [row for row in artifacts.list_models(connection) if row["run"] == run.id]
@@ -257,7 +259,7 @@ def _find_outcome(project: Project, run: Run) -> tuple[Model, int | None] | None
 
 
 def _store_model(project: Project, run: Run, made: Model) -> Model:
-    """Move a finished model under its digest and note it; the run's checkpoints have served."""
+    """Move a finished model under its digest and record it; the run's checkpoints are deleted."""
     model_id = f"m-{made.manifest['id'][:12]}"
     path = project.objects.adopt(_stage_copy(project.objects.root, made.path), json_digest(model_id))
     model = Model(model_id, path, made.manifest)
@@ -270,7 +272,7 @@ def _store_model(project: Project, run: Run, made: Model) -> Model:
 
 
 def _stage_copy(root: Path, folder: Path) -> Path:
-    """A second name for a folder's files, to be moved away whole while the first stays until the model is noted."""
+    """Hard-link a folder's files, to be moved away as a whole while the first copy stays until the model is recorded."""
     root.mkdir(parents=True, exist_ok=True)
     staged = Path(tempfile.mkdtemp(prefix="model-", dir=root))
     shutil.copytree(folder, staged, copy_function=os.link, dirs_exist_ok=True)
@@ -284,7 +286,7 @@ def _model_from_row(project: Project, row: Mapping[Any, Any]) -> Model:
 
 @dataclass(frozen=True)
 class RepeatedRun:
-    """What to train with: the arguments of `Project.train`."""
+    """The arguments of `Project.train` for a repeated run."""
 
     recipe: str
     snapshot: Snapshot
@@ -303,9 +305,9 @@ def load_repeated_run(
     seed: int | None = None,
     options: Mapping[str, Any] = {},
 ) -> RepeatedRun:
-    """The run that a file (or a model's id) tells of; what is given besides takes the place of what stands there.
+    """Load the run that a file (or a model's id) describes; arguments given here override it.
 
-    UserError for a snapshot that this project doesn't have, for a base that isn't at hand or has other weights now, and for general
+    Raises UserError for a snapshot that this project doesn't have, for a base that is missing or has other weights now, and for general
     texts that have changed.
     """
     path = Path(source) if Path(source).exists() else _find_run_file(project, source)
@@ -340,7 +342,7 @@ def _recorded_snapshot(project: Project, found: RunFile, path: Path) -> Snapshot
 
 
 def _recorded_base(project: Project, found: RunFile, path: Path) -> str | Path:
-    """A known base, a model trained here, or a folder; any that is named has the weights that it had then."""
+    """Return a known base, a model of the project, or a folder, after checking that it has the recorded weights."""
     from preceptor.models.atomic_folder import weights_digest
 
     if found.base in BASE_ASSETS or found.base.startswith(MODEL_ID_PREFIX) or Path(found.base).is_dir():

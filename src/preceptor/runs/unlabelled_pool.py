@@ -1,8 +1,6 @@
 """Select unjudged items for a run that leak nothing of its held-out rows.
 
-Where the prompts of a run stand: which are held out, and what stays on one side of a split with them.
-
-Items that nobody has judged for a snapshot's question, and that give away nothing of its validation and test rows.
+An item leaks where it is a validation or test row, shares its group, or is a near-duplicate of one.
 """
 
 from __future__ import annotations
@@ -41,22 +39,22 @@ class GroupedContent(Protocol):
 
 
 class PromptGroups:
-    """Prompts by their text, of a snapshot's rows first and then of others, with their groups."""
+    """The groups of prompts by their text, first those of a snapshot's rows, then those that are added."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
 
     def add(self, other: GroupedContent) -> None:
-        """Know this one's group too."""
+        """Add the group of a further prompt."""
         self._groups.setdefault(prompt_key(other.content), other.group)
 
     def is_held_out(self, id_: str, content: Mapping[str, Any]) -> bool:
-        """Whether this is a validation or test row, or asks what such a row and no train row asks."""
+        """Return whether this is a validation or test row, or has the prompt of such a row and of no train row."""
         key = prompt_key(content)
         return id_ in self._held_out_ids or (key in self._held_out_keys and key not in self._groups)
 
     def get_group(self, content: Mapping[str, Any]) -> str:
-        """The group of the row or item that asks this; of an unknown prompt one of its own."""
+        """Return the group of the row or item with this prompt; for an unknown prompt a group of its own."""
         key = prompt_key(content)
         return self._groups.get(key) or f"prompt-{key[:16]}"
 
@@ -74,18 +72,18 @@ class PromptGroups:
 
 
 def prompt_key(content: Mapping[str, Any]) -> str:
-    """Equal for contents that ask the same."""
+    """Return a key that is equal for contents with the same prompt."""
     return exact_key(render_content(strip_answer(content)))
 
 
-_UNLABELLED_FILE = "unlabelled.jsonl"  # in a run's folder: how many items there were, then those that it sees
+_UNLABELLED_FILE = "unlabelled.jsonl"  # in a run's folder: the number of items in the project, then the items that the run sees
 
 
 @dataclass(frozen=True)
 class UnlabelledItems:
-    """The same items at each call: those that nobody had judged when the run asked first, in order of arrival.
+    """The unjudged items of a run, the same at each call: those without judgments when the run asked first, in order of arrival.
 
-    What people answer about them meanwhile, and what is imported, changes nothing: a run that goes on sees what it saw before.
+    Later judgments and imports change nothing: a resumed run sees what it saw before.
     """
 
     project: Project
@@ -97,18 +95,18 @@ class UnlabelledItems:
         if not self._path.is_file():
             count = _count_items(self.project)
             if not (found := find_unlabelled_items(self.project, self.snapshot)):
-                return  # the next start looks anew: there may be some by then
+                return  # the next start looks again: there may be some by then
             self._write(count, found)
         with self._path.open(encoding="utf-8", errors="surrogatepass", newline="\n") as file:
             next(file)
             for line in file:
                 found_before = UnlabelledItem(**json.loads(line))
-                self.prompts.add(found_before)  # so that what the run has people asked about it stays in its group
+                self.prompts.add(found_before)  # so that questions of the run about it stay in its group
                 yield found_before
 
     @property
     def project_item_count(self) -> int | None:
-        """How many items the project had when the run asked for these; None where it didn't."""
+        """The number of items in the project when the run asked for these; None where it didn't."""
         if not self._path.is_file():
             return None
         with self._path.open(encoding="utf-8", errors="surrogatepass", newline="\n") as file:
@@ -127,18 +125,21 @@ class UnlabelledItems:
 
 
 def has_new_items(project: Project, looked_at: int | None) -> bool:
-    """Whether items have come since there were `looked_at`, when a run chose those that nobody had judged; False where it didn't (None)."""
+    """Return whether items have come since there were `looked_at`, when a run chose unjudged ones; False where it didn't (None)."""
     return looked_at is not None and _count_items(project) > looked_at
 
 
 def list_unlabelled(project: Project, snapshot: Snapshot) -> Iterator[UnlabelledItem]:
-    """What a run that began now would see."""
+    """Return an iterator over the unjudged items that a run started now would see."""
     return (UnlabelledItem(item.id, item.content, item.group) for item in find_unlabelled_items(project, snapshot))
 
 
 def find_unlabelled_items(project: Project, snapshot: Snapshot) -> list[Item]:
-    """Items without judgment, known answer or decision that are no row, and neither share a group with a held-out row nor are
-    (nearly) the same as one, by the rule that ties rows to one side of the split."""
+    """Find the items without judgment, gold answer or adjudication that leak nothing of the held-out rows.
+
+    They are no row of the snapshot, share no group with a held-out row, and are no near-duplicate of one, by the rule that keeps
+    near-duplicates in one split.
+    """
     held = [row for side in HELD_OUT_SPLITS for row in snapshot.rows(side)]
     names = {row.id for row in held}
     with project.database.reading() as connection:

@@ -1,1 +1,1 @@
-"""Build, check, compare and mend snapshots of a project."""
+"""Build, check, compare and correct snapshots of a project."""

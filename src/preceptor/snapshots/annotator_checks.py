@@ -13,11 +13,14 @@ from preceptor.quality.annotator_disagreement import DisagreementSummary, find_c
 from preceptor.reporting.charts import IntervalRow, interval_plot
 from preceptor.snapshots.snapshot_checks import CheckChart, CheckContext, CheckFinding, SuspectRow, make_excerpt
 
-_MAX_DRAWN_DISAGREEMENTS, _MAX_LABEL_CHARS = 8, 14  # disagreements, and characters of each name
+_MAX_DRAWN_DISAGREEMENTS, _MAX_LABEL_CHARS = 8, 14  # disagreements in the chart, and characters of each name
 
 
 def check_annotators(subject: CheckContext) -> CheckFinding:
-    """Items that show how somebody differs from the others (from the known answers where there are any), beyond what chance would."""
+    """Find items that show how an annotator differs from the others beyond what chance would explain.
+
+    Known answers are the reference where there are any.
+    """
     with subject.project.database.reading() as connection:
         standing = JudgmentSet.load(connection, subject.snapshot.question["name"])
     if standing.question.version != subject.snapshot.question["version"]:
@@ -40,7 +43,7 @@ def check_annotators(subject: CheckContext) -> CheckFinding:
 
 
 def _answers_by_item(standing: JudgmentSet) -> dict[str, dict[str, Any]]:
-    """What each person answered about each item."""
+    """Return each annotator's answers about each item."""
     told: dict[str, dict[str, Any]] = defaultdict(dict)
     for item, who, answer, _ in zip(*standing.columns, strict=True):
         told[item][who] = answer
@@ -48,7 +51,7 @@ def _answers_by_item(standing: JudgmentSet) -> dict[str, dict[str, Any]]:
 
 
 def _describe_item(told: Mapping[str, Any], who: str) -> str:
-    """What somebody answered about one item, and what the others did, the most said first."""
+    """Describe what an annotator answered about one item, and what the others did, the most frequent answer first."""
     others = Counter(_format_answer(answer) for name, answer in told.items() if name != who).most_common()
     words = ", ".join(answer if count == 1 else f"{answer} ({count} people)" for answer, count in others)
     return f"{who} answered {_format_answer(told[who])} here" + (f", the others {words}" if words else ", and nobody else did")

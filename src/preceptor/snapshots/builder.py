@@ -1,8 +1,7 @@
-"""Build snapshots of what is known about a question, with personal data masked once they were.
+"""Build snapshots of what is known about a question, and rebuild earlier ones from the judgments that are left.
 
-Rows without personal data: placeholders in each of their texts that are the same for the same person or number in all of a project.
-
-Freezing what is known about a question as a snapshot, and freezing again what is left of one.
+Once personal data were masked in a snapshot of a question, they are in all later ones, by placeholders that are the same for the same
+value in all of a project.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ if TYPE_CHECKING:
 
 
 TextChange = Callable[[str], str]
-_NAME_KINDS = ("email", "iban", "url_login")  # kinds sought in ids and groups too, where most numbers are nobody's
-_UNMASKED_FIELDS = ("role", "format", "type", "weight", "id")  # parts of a content that say what it is, and hold nobody's words
+_NAME_KINDS = ("email", "iban", "url_login")  # kinds sought in ids and groups too, where most numbers are no personal data
+_UNMASKED_FIELDS = ("role", "format", "type", "weight", "id")  # parts of a content that describe it, and hold no text of anybody
 
 
 def row_texts(row: SnapshotRow, *, targets: bool) -> list[str]:
-    """Every text that a row holds: the parts of its content, and with `targets` the texts that are its answers."""
+    """Return every text that a row holds: the parts of its content, and with `targets` the texts that are its answers."""
     found: list[str] = []
 
     def note(text: str) -> str:
@@ -49,10 +48,10 @@ def row_texts(row: SnapshotRow, *, targets: bool) -> list[str]:
 
 
 def mask_rows(rows: Sequence[SnapshotRow], change: TextChange, *, targets: bool) -> tuple[list[SnapshotRow], list[str]]:
-    """The rows with each of their texts changed, with `targets` their answers too, and the ids of those that it changed.
+    """Apply a change to each text of the rows, with `targets` their answers too; return the rows and the ids of those that it changed.
 
-    A group that is named by somebody's data changes as well: every row of it alike, and no row its side. Ids stay, by which a row
-    is known to be an item's.
+    A group that contains personal data changes as well: every row of it alike, and no row its split. Ids stay, which link a row
+    to its item.
     """
     found = [_mask_row(row, change, targets=targets) for row in rows]
     differ = (
@@ -66,13 +65,13 @@ def _mask_row(row: SnapshotRow, change: TextChange, *, targets: bool) -> Snapsho
     if not targets:
         return row
     target: dict[str, float] = {}
-    for answer, chance in row.target.items():  # two texts may differ in what is masked alone
+    for answer, chance in row.target.items():  # two texts may differ only in what is masked
         target[change(answer)] = round(target.get(change(answer), 0.0) + chance, 6)
     return replace(row, target=target)
 
 
 def was_masked(project: Project, digests: Iterable[str]) -> bool:
-    """Whether personal data were masked in any of these snapshots of a question, however old: what was hidden once stays hidden."""
+    """Tell whether personal data were masked in any of these snapshots of a question, however old: what was masked once stays masked."""
     manifests = (project.objects.path(digest) / "manifest.json" for digest in digests)
     return any("masked" in json.loads(manifest.read_text(encoding="utf-8")) for manifest in manifests if manifest.exists())
 
@@ -86,16 +85,16 @@ def _map_texts(value: Any, change: TextChange) -> Any:
 
 
 def find_named_kinds(row: SnapshotRow) -> dict[str, str]:
-    """The kinds of personal data that a row's id and group hold."""
+    """Return the kinds of personal data in a row's id and group."""
     names = {"id": row.id, "group": row.group}
     return {name: each.kind for name, text in names.items() for each in find_pii([text], _NAME_KINDS)}
 
 
 @dataclass(frozen=True)
 class _SnapshotInput:
-    """What is known about a question at one moment: a row's judgments are those that its target rests on.
+    """What is known about a question at one moment: its judgments and items.
 
-    before: digests of the question's snapshots. gone: why an item is left out, by its id.
+    earlier_digests: digests of the question's snapshots. excluded: the decision for which an item is excluded, by its id.
     """
 
     judgment_set: JudgmentSet
@@ -105,13 +104,14 @@ class _SnapshotInput:
 
     @classmethod
     def load(cls, connection: Connection, standing: JudgmentSet) -> Self:
+        """Load the items, earlier snapshots and exclusions that belong to a judgment set."""
         asked = standing.question
         before = [row["digest"] for row in artifacts.list_snapshots(connection) if row["question"] == asked.name]
         return cls(standing, list(items.stream(connection, asked.purpose)), before, list_excluded_items(connection, standing.key))
 
 
 def create_snapshot(project: Project, question: str, *, name: str | None, seed: int | None, method: str | None) -> Snapshot:
-    """The snapshot of a question as it stands now, noted under its name; rows that were in an earlier one stay on their side.
+    """Create the snapshot of a question's current state, recorded under its name; rows of an earlier snapshot stay in their split.
 
     What people rejected, rewrote or merged is left out, and counted with the reasons. Once personal data were masked in any
     snapshot of the question, they are in this one.
@@ -128,9 +128,10 @@ def create_snapshot(project: Project, question: str, *, name: str | None, seed: 
 
 
 def create_joint_snapshot(project: Project, names: Sequence[str], *, name: str | None = None) -> Snapshot:
-    """What is known about several questions whose answers are texts, as one snapshot that is noted as the first one's.
+    """Create one snapshot of several questions whose answers are texts, recorded as the first one's.
 
-    Completions of files and what people wrote over a model's answers are learnt together so. UserError for other questions.
+    So completions of files and what people wrote to correct a model's answers are trained on together. Raises UserError for other
+    questions.
     """
     with project.database.reading() as connection:
         every = [_SnapshotInput.load(connection, JudgmentSet.load(connection, each)) for each in names]
@@ -152,10 +153,10 @@ def create_joint_snapshot(project: Project, names: Sequence[str], *, name: str |
 
 
 def rebuild_snapshot(project: Project, before: Snapshot, until: int, why: Mapping[str, Any]) -> Snapshot:
-    """What a snapshot would be had it been taken of what stands now of the judgments up to number `until`; it isn't noted.
+    """Rebuild a snapshot from those judgments up to number `until` that are still valid; the new one isn't recorded.
 
-    By the same method, and split by the same seed and shares. Decisions about items count as they stand now. why: stands in the
-    manifest, with the digest of the one before.
+    It uses the same method, and is split by the same seed and fractions. Decisions about items count as they are valid now. why: is
+    recorded in the manifest, with the digest of the old snapshot.
     """
     with project.database.reading() as connection:
         key, asked = questions.get_version(connection, before.question["name"], before.question["version"])
@@ -181,9 +182,10 @@ def _write_built_snapshot(
 def _build_snapshot_rows(
     project: Project, known: _SnapshotInput, fitted: Consensus, how: Mapping[str, Any]
 ) -> tuple[list[SnapshotRow], dict[str, Any]]:
-    """The rows, and what the manifest says of them."""
+    """Return the rows, and the manifest's record of how they were made."""
     asked = known.judgment_set.question
-    all_turns = is_implicit(asked)  # a file's author wrote all of a conversation; people asked wrote its end
+    all_turns = is_implicit(asked)  # a file's author wrote all of a conversation; annotators wrote only its end
+
     drafts = asked.kind == "write" and bool(asked.settings.get("correct"))
     fates = {item: found.document.get("into", "") for item, found in known.excluded.items()}
     rows, about = build_rows(

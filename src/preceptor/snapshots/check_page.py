@@ -1,8 +1,6 @@
-"""Present findings and differences between snapshots as terminal lines and as one HTML page.
+"""Present findings and differences between snapshots as terminal lines and as one self-contained HTML page.
 
-What changed between two snapshots: rows, answers, sides, and the people whose judgments came or went, with the reasons.
-
-What was found in a snapshot, for people: lines in a terminal, and one self-contained HTML page.
+A difference lists rows, answers, splits, and the people whose judgments came or went, with the reasons.
 """
 
 from __future__ import annotations
@@ -31,11 +29,11 @@ if TYPE_CHECKING:
     from preceptor.project import Project
 
 
-_MAX_LISTED_ROWS = 20  # rows of a list for people; documents hold all
+_MAX_LISTED_ROWS = 20  # rows of a list in a table; documents hold all
 
 
 def compare_snapshots(project: Project, before: Snapshot, after: Snapshot) -> dict[str, Any]:
-    """`snapshots.diff` with people (judgments that came and went, by who gave them) and the reasons for which rows went, by item id."""
+    """Return `diff_snapshots` with the people whose judgments came and went, and the reasons for which rows were removed, by item id."""
     found = diff_snapshots(before, after)
     with project.database.reading() as connection:
         people = {side: provenance.count_judgments_by_annotator(connection, numbers) for side, numbers in found["judgments"].items()}
@@ -55,13 +53,13 @@ def compare_snapshots(project: Project, before: Snapshot, after: Snapshot) -> di
 
 
 def _decision_document(decision: CurationDecision, reason: str) -> dict[str, Any]:
-    """Why a row changed or went, who decided so, and where it was merged into or rewritten as."""
+    """Return why a row changed or was removed, who decided so, and where it was merged into or rewritten as."""
     into = decision.document.get("into") or decision.document.get("item")
     return {"reason": reason, "by": decision.by, **({"into": into} if into else {})}
 
 
 def summarize_differences(found: dict[str, Any]) -> list[str]:
-    """A difference in sentences, the weightiest first."""
+    """Return a difference in sentences, the most important first."""
     told = [
         f"{found['rows'][0]:,} rows became {found['rows'][1]:,}: {len(found['added']):,} came, {len(found['removed']):,} went",
         f"{sum(found['moves'].values()):,} changed their answer, {len(found['targets']):,} their target, "
@@ -75,7 +73,7 @@ def summarize_differences(found: dict[str, Any]) -> list[str]:
 
 
 def build_difference_tables(found: dict[str, Any]) -> list[PageTable]:
-    """A difference as tables: answers, moves, people, and the rows with most change."""
+    """Return a difference as tables: answers, moves, people, and the rows that changed most."""
     made = []
     changed = {label: counts for label, counts in found["labels"].items() if counts[0] != counts[1]}
     if changed:
@@ -111,7 +109,7 @@ def build_difference_tables(found: dict[str, Any]) -> list[PageTable]:
 
 
 def build_difference_section(found: dict[str, Any], before: str) -> PageSection:
-    """A difference as a part of the checks' page."""
+    """Return a difference as a section of the checks' page."""
     return PageSection(
         "changes",
         f"What changed since {before}",
@@ -132,18 +130,18 @@ def _limited_caption(caption: str, count: int) -> str:
     return caption if count <= _MAX_LISTED_ROWS else f"{caption}: the first {_MAX_LISTED_ROWS} of {count:,}"
 
 
-_QUOTING_CHECKS = ("live", "templates")  # checks whose reasons hold pieces of texts
+_QUOTING_CHECKS = ("live", "templates")  # checks whose reasons quote pieces of texts
 _MAX_TERMINAL_ROWS, _MAX_PAGE_ROWS = 20, 100  # rows of a finding that are shown; the page's data and --json hold all
 _ACTION_COMMANDS = {
-    "experts": "preceptor snapshot send {name} {check}",
-    "merge": "preceptor snapshot merge {name} {check} --by NAME",
+    "experts": "preceptor snapshot review {name} {check}",
+    "merge": "preceptor snapshot dedupe {name} {check} --by NAME",
     "drop": "preceptor snapshot drop {name} {check} --reason WHY --by NAME",
     "mask": "preceptor snapshot mask {name} --by NAME",
 }
 
 
 def summary_lines(checked: SnapshotCheckResult) -> Iterator[str]:
-    """A line a check, then each finding's first rows with their reasons and what can be done about them."""
+    """Yield a line for each check, then each finding's first rows with their reasons and the action to take."""
     width = max([len(each.check) for each in checked.findings] + [len(check) for check in checked.skipped] + [0])
     for finding in checked.findings:
         yield f"{finding.check.ljust(width)}  {finding.found:>7,}  {finding.summary}"
@@ -161,14 +159,15 @@ def summary_lines(checked: SnapshotCheckResult) -> Iterator[str]:
 
 
 def action_command(finding: CheckFinding, checked: SnapshotCheckResult) -> str:
-    """The command that does what can be done about a finding, "" where nothing can."""
+    """Return the command that acts on a finding, "" where there is none."""
     return _ACTION_COMMANDS.get(finding.action, "").format(name=checked.snapshot[:12], check=finding.check)
 
 
 def render_check_page(project: Project, snapshot: Snapshot, checked: SnapshotCheckResult, *, earlier: Snapshot | None = None) -> str:
-    """One self-contained page; earlier: a snapshot, what changed since which is told as well. All rows found stand in its data.
+    """Render one self-contained page of a snapshot's findings; its data holds all rows found.
 
-    A page goes from hand to hand, so placeholders stand for personal data in it.
+    earlier: a snapshot to compare with, whose differences are shown as well. Personal data are replaced by placeholders, since such a page
+    is passed on.
     """
     with project.database.writing() as connection:
         hide = PiiRedactor.from_connection(connection).redact_text
@@ -227,7 +226,7 @@ def _row_excerpt(row: SnapshotRow, hide: TextChange) -> str:
 
 
 def _embedded_data(checked: SnapshotCheckResult, hide: TextChange) -> str:
-    """All that was found as JSON in a block that a browser never runs."""
+    """Return all findings as JSON in a block that a browser never runs."""
     told = [
         replace(
             each,

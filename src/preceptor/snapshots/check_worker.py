@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CheckJobState:
-    """How far a look through a snapshot is: the newest result, if any; what runs now; why the last one failed."""
+    """The state of a snapshot's checks: the newest result, if any; whether and what runs now; why the last run failed."""
 
     result: SnapshotCheckResult | None
     is_running: bool
@@ -26,7 +26,7 @@ class CheckJobState:
 
 
 def get_check_state(project: Project, snapshot: Snapshot, base: str | None) -> CheckJobState:
-    """The newest result for a base, and what goes on; nothing is started."""
+    """Return the newest result for a base, and the state of a run; nothing is started."""
     beside = _background_task(project, snapshot.digest)
     running, noted = beside.is_running, beside.read_progress()
     mine = noted.get("base") == base
@@ -39,7 +39,7 @@ def get_check_state(project: Project, snapshot: Snapshot, base: str | None) -> C
 
 
 def load_latest_result(project: Project, digest: str) -> SnapshotCheckResult | None:
-    """The newest result of looking through a snapshot, whatever base it was for; None where there is none."""
+    """Load the newest result of a snapshot's checks, whatever base it was for; None where there is none."""
     kept = sorted(_background_task(project, digest).folder.glob("all-*.json"), key=lambda path: path.stat().st_mtime)
     try:
         return SnapshotCheckResult.from_dict(load_sealed_json(kept[-1].read_bytes())) if kept else None
@@ -48,13 +48,13 @@ def load_latest_result(project: Project, digest: str) -> SnapshotCheckResult | N
 
 
 def start_checks(project: Project, snapshot: Snapshot, base: str | None) -> None:
-    """Look through a snapshot in a process of its own, unless one does already."""
+    """Start the checks of a snapshot in a process of their own, unless one runs already."""
     folder = str(project.folder.resolve())
     _background_task(project, snapshot.digest).start(__name__, folder, snapshot.digest, base or "", base=base)
 
 
 def _main(folder: str, digest: str, base: str) -> None:
-    """The process: look, and tell how far it is."""
+    """Run the checks in the background process, and report its progress."""
     from preceptor.project import Project
 
     project = Project.open(folder)

@@ -1,13 +1,8 @@
 """Keep, relabel, rewrite, merge or reject items of a training set, and undo such decisions.
 
-Items that people left out of a training set, and how a snapshot tells of them.
-
-What follows when a decision about an item of a training set stands no more.
-
-Curating: what people decide about items of a training set, one at a time, and what follows from it.
-
-Nothing is mended by itself. A check names suspects; somebody keeps, relabels, rewrites or rejects each, with a reason that can
-become an example in the guidelines. What was decided is never erased: a newer decision takes its place.
+Nothing is corrected automatically. A check names suspects; somebody keeps, relabels, rewrites or rejects each, with a reason that can
+become an example in the guidelines. Decisions are never deleted: a newer one supersedes an older one, and undoing one restores what it
+changed. Excluded items are counted by reason in each snapshot.
 """
 
 from __future__ import annotations
@@ -39,13 +34,13 @@ EXCLUDING_ACTIONS = {
     "merge": "merged",
 }  # decisions after which an item is in no later snapshot
 _WITHDRAWN_REASON = "its rewriting was taken back"
-_MAX_LISTED_REASONS = 10  # reasons that are told, the most frequent first
+_MAX_LISTED_REASONS = 10  # reasons that are listed, the most frequent first
 
 
 def list_excluded_items(connection: Connection, question: int) -> dict[str, CurationDecision]:
-    """The decision for which each item is left out of later snapshots, by item id.
+    """Return the decision for which each item is excluded from later snapshots, by item id.
 
-    What a rewriting made goes with the rewriting, once that is taken back or another decision took its place.
+    An item that a rewriting made is excluded with the rewriting, once that is undone or superseded by another decision.
     """
     found = {item: found for item, found in curations.active_decisions(connection, question).items() if found.action in EXCLUDING_ACTIONS}
     made, withdrawn = curations.rewritten_items(connection, question)
@@ -53,7 +48,7 @@ def list_excluded_items(connection: Connection, question: int) -> dict[str, Cura
 
 
 def build_curation_check(reasons: Counter[str]) -> dict[str, Any]:
-    """The check that counts items left out because somebody decided so, by reasons."""
+    """Return the check that counts items excluded by decisions, with their reasons."""
     told = [f"{count:,} {reason}" for reason, count in reasons.most_common(_MAX_LISTED_REASONS)]
     more = " …" if len(reasons) > _MAX_LISTED_REASONS else ""
     words = f"items left out because somebody decided so: {'; '.join(told)}{more}"
@@ -61,13 +56,13 @@ def build_curation_check(reasons: Counter[str]) -> dict[str, Any]:
 
 
 def exclusion_reason(action: str, reason: str) -> str:
-    """A decision and its reason in a few words."""
+    """Return a decision and its reason in a few words."""
     done = EXCLUDING_ACTIONS[action]
     return f"{done}: {reason}" if reason and action != "merge" else done
 
 
 def revert_annotator_decisions(connection: Connection, by: str) -> None:
-    """All that somebody decided stands no more, since they were retracted: what it changed is as it was before."""
+    """Revert all decisions of a retracted annotator: what they changed is as it was before."""
     theirs = {(question, item) for question, item, _ in curations.list_by_author(connection, by)}
     moments = curations.retraction_times(connection)
     others = {name: moment for name, moment in moments.items() if name != by}
@@ -87,15 +82,15 @@ def revert_annotator_decisions(connection: Connection, by: str) -> None:
 def _restore_gold(
     connection: Connection, key: int, pk: int, history: Sequence[CurationDecision], last: CurationDecision, left: Sequence[CurationDecision]
 ) -> None:
-    """The known answer is as it was before a decision, and before those earlier ones that stand no more either.
+    """Restore the known answer from before a decision, and from before earlier ones that are no longer valid either.
 
-    What somebody set since stays. left: the decisions that stand.
+    A known answer that somebody set since stays. left: the valid decisions.
     """
     if "before" not in last.document or gold.find_answer(connection, key, pk) != (last.answer, last.reason):
         return
     was: Sequence[Any] | None = last.document["before"]
     standing = {each.number for each in left}
-    for each in history:  # the newest first
+    for each in history:  # newest first
         earlier = "before" in each.document and each.number < last.number and each.number not in standing
         if earlier and was == [each.answer, each.reason]:
             was = each.document["before"]
@@ -103,9 +98,9 @@ def _restore_gold(
 
 
 def _reopen_item(connection: Connection, key: int, pk: int, back: Sequence[CurationDecision], left: Sequence[CurationDecision]) -> None:
-    """The item is suspect again, as far as the newest decision of those left isn't about that, and people are asked as they were.
+    """Reopen an item's suspects that the newest remaining decision isn't about, and restore how many judgments its slot wants.
 
-    back: the decisions that were taken back.
+    back: the decisions that were undone.
     """
     newest = curations.list_by_item(connection, key, pk)[0].created
     suspects.reopen(connection, key, pk, newest, since=left[0].created if left else 0.0)
@@ -113,7 +108,7 @@ def _reopen_item(connection: Connection, key: int, pk: int, back: Sequence[Curat
 
 
 def _update_rewritten_gold(connection: Connection, key: int, changed: Iterable[str]) -> None:
-    """What rewritings made is known while they stand. changed: the items made of which this may have changed."""
+    """Set the known answers of rewritten items that are active, and remove those of others. changed: rewritten items to look at."""
     made, gone = curations.rewritten_items(connection, key)
     for item in sorted(changed):
         place = items.keys(connection, [item])[item]
@@ -125,7 +120,7 @@ def _update_rewritten_gold(connection: Connection, key: int, changed: Iterable[s
 
 
 def _set_gold(connection: Connection, key: int, pk: int, before: Sequence[Any] | None) -> None:
-    """The known answer as it was before a decision changed it."""
+    """Set the known answer to what it was before a decision changed it."""
     if before is None:
         gold.remove_answer(connection, key, pk)
     else:
@@ -143,7 +138,10 @@ CURATION_ACTIONS = {
 
 @dataclass(frozen=True)
 class RelatedItem:
-    """An item that a suspect is about beside its own: a duplicate, what leaked. answer: as a snapshot holds it; words: why it is here."""
+    """Another item that a suspect concerns: a duplicate, or the source of a leak.
+
+    answer: in the snapshot. reason: why it is listed.
+    """
 
     item: Item
     answer: str
@@ -152,10 +150,10 @@ class RelatedItem:
 
 @dataclass(frozen=True)
 class CurationCase:
-    """All that there is to decide about an item.
+    """Everything that is known for a decision about an item.
 
-    suspects: why it is here, the gravest first. told: what each person said that stands. target, model: probabilities of answers, as a
-    snapshot holds them and as a model thinks; empty where unknown. known: gold answer and explanation. history: the newest first.
+    suspects: why it is listed, the gravest first. judgments: the valid ones. target_probabilities, model_probabilities: of answers, in a
+    snapshot and by a model; empty where unknown. gold_answer: with its explanation. history: decisions, the newest first.
     """
 
     item: Item
@@ -171,9 +169,9 @@ class CurationCase:
 
 @dataclass(frozen=True)
 class GuidelineExample:
-    """A decision that stands beside the guidelines: what the item says, the answer that it was given (None where none), and why.
+    """A decision that is shown with the guidelines: the item's text, the answer that it was given (None where none), and why.
 
-    rewritten: what it says now, "" where nobody wrote it anew.
+    rewritten_text: its new text, "" where nobody rewrote it.
     """
 
     item: str
@@ -187,13 +185,13 @@ class GuidelineExample:
 
 
 def list_suspects(project: Project, question: str, *, after: str = "", limit: int = 50, check: str | None = None) -> list[SuspectItem]:
-    """Suspects that nobody has decided, the highest score first; after: the key of the last one seen."""
+    """List suspects that nobody has decided, the highest score first; after: the key of the last one seen."""
     with project.database.reading() as connection:
         return suspects.list_open(connection, questions.get(connection, question)[0], after=after, limit=limit, check=check)
 
 
 def count_suspects(project: Project, question: str) -> dict[str, Any]:
-    """How many items wait for a decision, how many are decided, and how many of each check are open."""
+    """Count the items that wait for a decision, those that are decided, and the open ones of each check."""
     with project.database.reading() as connection:
         key, _ = questions.get(connection, question)
         checks, decided = suspects.count_by_check(connection, key)
@@ -201,7 +199,7 @@ def count_suspects(project: Project, question: str) -> dict[str, Any]:
 
 
 def load_curation_case(project: Project, question: str, item: str) -> CurationCase:
-    """All that there is to decide about an item, by its id; NotFound where there is no such item."""
+    """Load everything for a decision about an item, by its id; raises NotFoundError where there is no such item."""
     with project.database.reading() as connection:
         key, asked = questions.get(connection, question)
         pk, what = _find_item(connection, item)
@@ -235,11 +233,11 @@ def curate_item(
     example: bool = False,
     by: str,
 ) -> int:
-    """Decide about an item; the decision's number. The same again by the same person changes nothing.
+    """Decide about an item and return the decision's number; the same again by the same person changes nothing.
 
     keep: it is right as it is. relabel: `answer` becomes its known answer. rewrite: `text` becomes a new item of the same group with
-    `answer` (or the old one's, where it is known or one answer alone was given), and the old one is left out of later snapshots. reject:
-    it is left out. merge: so is it, and its judgments count for `into`. example: the reason stands with the guidelines.
+    `answer` (or the old one's, where it is known or one answer alone was given), and the old one is excluded from later snapshots. reject:
+    it is excluded. merge: it is excluded, and its judgments count for `into`. example: the reason is shown with the guidelines.
     """
     reason = _check_reason(action, reason, example)
     with project.database.writing() as connection:
@@ -268,7 +266,7 @@ def curate_item(
 def adjudicate_item(project: Project, item: str, question: str, answer: Any, *, by: str, explanation: str) -> None:
     """Decide the answer of an item in dispute: its known answer from then on, on record like any decision about it.
 
-    Conflict where a reviewer or an expert hasn't answered it themselves (`check_can_adjudicate`).
+    Raises ConflictError where a reviewer or an expert hasn't answered it themselves (`check_can_adjudicate`).
     """
     if len(explanation) > MAX_EXPLANATION_LENGTH:
         raise UserError("that is too long for an explanation", f"say it in {MAX_EXPLANATION_LENGTH:,} characters", where="explanation")
@@ -285,16 +283,17 @@ def adjudicate_item(project: Project, item: str, question: str, answer: Any, *, 
 
 
 def rewritable_text(content: Mapping[str, Any]) -> str:
-    """The part of a content that a rewriting changes: its text, its prompt, or the last turn that asks."""
+    """Return the part of a content that a rewriting changes: its text, its prompt, or the last user message."""
     if "messages" in content:
         return str(content["messages"][_last_user_turn(content["messages"])]["content"] or "")
     return str(content.get(_main_field(content), ""))
 
 
 def undo_curation(project: Project, item: str, question: str, *, by: str) -> int:
-    """Take the decision that stands about an item back: what it changed is as it was, and the one before it stands again.
+    """Undo the valid decision about an item and return the number of the undo record.
 
-    A known answer that somebody else set meanwhile stays. Where no decision is left, the item's suspects are open again.
+    What the decision changed is as it was, and the decision before it is valid again. A known answer that somebody else set meanwhile
+    stays. Where no decision is left, the item's suspects are open again.
     """
     with project.database.writing() as connection:
         key, _ = questions.get(connection, question)
@@ -315,11 +314,11 @@ def undo_curation(project: Project, item: str, question: str, *, by: str) -> int
 
 
 def list_guideline_examples(project: Project, question: str, *, limit: int = 50) -> list[GuidelineExample]:
-    """Decisions that stand beside the guidelines, the newest first."""
+    """List the decisions that are shown with the guidelines, the newest first."""
     with project.database.reading() as connection:
         key, _ = questions.get(connection, question)
         if not (found := curations.list_examples(connection, key, limit=limit)):
-            return []  # which is so for most questions: their known answers needn't be read
+            return []  # most questions have none: their known answers needn't be read
         known = gold.list_answers(connection, key)
         new = [each.document["item"] for each, _ in found if each.action == "rewrite"]
         written = {row.item.id: row.item.text for row in queries.list_by_ids(connection, key, new)}
@@ -339,7 +338,7 @@ def list_guideline_examples(project: Project, question: str, *, limit: int = 50)
 
 
 def list_recent_decisions(project: Project, question: str, *, limit: int = 50) -> list[CurationDecision]:
-    """The newest decisions of everybody."""
+    """List the newest decisions by anybody."""
     with project.database.reading() as connection:
         return curations.list_latest(connection, questions.get(connection, question)[0], limit=limit)
 
@@ -379,7 +378,7 @@ def _relabel_item(connection: Connection, key: int, asked: Question, pk: int, an
 def _rewrite_item(
     project: Project, connection: Connection, key: int, asked: Question, pk: int, old: Item, text: str | None, answer: Any, by: str
 ) -> dict[str, Any]:
-    """Add the rewritten item with its answer, as one that the person who wrote it judged; what is noted of it."""
+    """Add the rewritten item with its answer, as judged by the person who wrote it; return what is recorded of it."""
     if text is None or not text.strip():
         raise UserError("what shall it say?", "write the new text", where="text")
     content = _replace_text(old.content, text)
@@ -399,13 +398,13 @@ def _rewrite_item(
     gold.set_answers(connection, key, {place: (parsed, f"rewritten from {old.id}")})
     if (
         own := curations.active_decisions(connection, key).get(new.id)
-    ) is not None and own.action in EXCLUDING_ACTIONS:  # written before, and left out
+    ) is not None and own.action in EXCLUDING_ACTIONS:  # written before, and excluded
         curations.add(connection, key, place, "keep", {}, reason=f"rewritten from {old.id} again", example=False, by=by)
     return {"item": new.id, "answer": parsed}
 
 
 def _replace_text(content: Mapping[str, Any], text: str) -> dict[str, Any]:
-    """A content whose main part says `text`: the text, the prompt, or the last turn that asks."""
+    """Return a content with its main part replaced: the text, the prompt, or the last user message."""
     if "messages" not in content:
         return {**content, _main_field(content): text}
     turns = [dict(turn) for turn in content["messages"]]
@@ -418,12 +417,12 @@ def _main_field(content: Mapping[str, Any]) -> str:
 
 
 def _last_user_turn(turns: Sequence[Mapping[str, Any]]) -> int:
-    """The place of the last turn that asks, or of the last one where none does."""
+    """Return the position of the last user message, or of the last message where there is none."""
     return max((at for at, turn in enumerate(turns) if turn["role"] == "user"), default=len(turns) - 1)
 
 
 def _current_answer(connection: Connection, key: int, asked: Question, pk: int) -> Any:
-    """The answer that an item has: the known one, else the one that all who judged it gave."""
+    """Return the answer of an item: the known one, else the one that all who judged it gave."""
     if (known := gold.find_answer(connection, key, pk)) is not None:
         return known[0]
     told = [each.answer for each in queries.filter_valid(queries.judgment_history(connection, pk), asked)]
@@ -433,7 +432,7 @@ def _current_answer(connection: Connection, key: int, asked: Question, pk: int) 
 
 
 def _check_merge_target(connection: Connection, key: int, item: str, into: str | None) -> str:
-    """The item that another is merged into, which must itself be one that stays."""
+    """Return the item that another is merged into, which must itself be one that stays."""
     if into is None or into == item:
         raise UserError("which item shall it be merged into?", "name another one, which stays", where="into")
     _find_item(connection, into)
@@ -443,7 +442,10 @@ def _check_merge_target(connection: Connection, key: int, item: str, into: str |
 
 
 def _close_slot(connection: Connection, key: int, asked: Question, pk: int, item: str) -> dict[str, int]:
-    """Ask nobody further about an item that is decided; who holds it may still answer. How many judgments were wanted, if it was asked."""
+    """Request no more judgments of a decided item; return how many were wanted, if it was asked.
+
+    Annotators who hold it may still answer.
+    """
     slot = queries.slots_by_question(connection, pk).get(asked.name)
     if slot is None or slot["wanted"] <= slot["given"]:
         return {}
@@ -454,7 +456,7 @@ def _close_slot(connection: Connection, key: int, asked: Question, pk: int, item
 def _find_same_decision(
     stands: Sequence[CurationDecision], action: str, document: Mapping[str, Any], reason: str, example: bool, by: str
 ) -> int | None:
-    """The number of the decision that stands where it says the same already: a form that was sent twice."""
+    """Return the number of the valid decision if it is the same: a form that was sent twice."""
     for last in stands:
         said = {name: last.document.get(name) for name in ("answer", "item", "into")}
         if (last.action, last.reason, last.example, last.by, said) == (

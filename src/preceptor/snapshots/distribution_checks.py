@@ -1,9 +1,4 @@
-"""Check the balance of answers and slices, drift between batches and shift against live inputs.
-
-Whether answers, groups and slices have rows enough, and none has too many.
-
-Whether batches of the set are alike, and the set is like what a model meets in use.
-"""
+"""Check the balance of answers and slices, drift between batches and shift against live inputs."""
 
 from __future__ import annotations
 
@@ -20,18 +15,18 @@ from preceptor.reporting.charts import IntervalRow, histogram, interval_plot
 from preceptor.snapshots.snapshot_checks import CheckChart, CheckContext, CheckFinding, SuspectRow, make_excerpt
 from preceptor.storage import items, provenance
 
-_MAX_SLICE_VALUES, _MAX_NAMED_ANSWERS = 12, 12  # values of a field that slices the rows; answers that a picture names
+_MAX_SLICE_VALUES, _MAX_NAMED_ANSWERS = 12, 12  # values of a field that slices the rows; answers that a chart names
 
 
 def check_answer_balance(subject: CheckContext) -> CheckFinding:
-    """Rows of answers that are rare, of groups that make up much of the set, and of slices that lack answers."""
+    """Find rows of answers that are rare, of groups that make up much of the set, and of slices that lack answers."""
     rows, answers = subject.rows, subject.snapshot.answers
     said = [", ".join(subject.snapshot.row_answers(row)) or "none" for row in rows] if answers else [""] * len(rows)
     known = list(answers) if answers and subject.snapshot.target_kind != "multilabel" else None
     found = check_balance(said, answers=known, groups=[row.group for row in rows], slices=_find_slices(subject))
     suspects = [SuspectRow(rows[at].id, each.summary, 1.0 / (1 + place)) for place, each in enumerate(found.findings) for at in each.rows]
     first: dict[str, SuspectRow] = {}
-    for suspect in suspects:  # a row of several imbalances stands with the first
+    for suspect in suspects:  # a row of several imbalances is listed with the first
         first.setdefault(suspect.item, suspect)
     told = "; ".join([found.summary, *(each.summary for each in found.findings if not each.rows)])
     return CheckFinding(
@@ -40,7 +35,7 @@ def check_answer_balance(subject: CheckContext) -> CheckFinding:
 
 
 def _find_slices(subject: CheckContext) -> Mapping[str, Sequence[str]]:
-    """Fields of the items' metadata that have few values and stand at nearly every row."""
+    """Return the fields of the items' metadata that have few values and are present in nearly every row."""
     with subject.project.database.reading() as connection:
         found = items.metadata(connection, [row.id for row in subject.rows])
     fields = sorted({name for fields in found.values() for name in fields})
@@ -54,7 +49,7 @@ def _find_slices(subject: CheckContext) -> Mapping[str, Sequence[str]]:
 
 
 def _draw_shares(found: BalanceSummary) -> list[CheckChart]:
-    """Each answer's share with its interval; of more answers than can be named, their rows from the most to the least frequent."""
+    """Draw each answer's share with its interval; of more answers than can be named, their rows from the most to the least frequent."""
     if len(found.answers) < 2:
         return []
     title = "Rows of each answer"
@@ -67,12 +62,12 @@ def _draw_shares(found: BalanceSummary) -> list[CheckChart]:
     return [CheckChart(title, str(histogram(title, bars, x_label="answers, the most frequent first", y_label="rows")), caption)]
 
 
-_SAME_TIME_SECONDS = 60.0  # seconds within which all rows came in: then time parts nothing
-_BATCH_FIELD = "batch"  # of the metadata: names an item's batch
+_SAME_TIME_SECONDS = 60.0  # seconds within which all rows came in: then time separates no batches
+_BATCH_FIELD = "batch"  # metadata field that names an item's batch
 
 
 def check_batches(subject: CheckContext) -> CheckFinding:
-    """Rows of batches (the metadata's `batch`, else by when items came) whose answers or lengths differ from the others'."""
+    """Find rows of batches (the metadata's `batch`, else by when items came) whose answers or lengths differ from the others'."""
     rows, named = subject.rows, _assign_batches(subject)
     said = [row.answer for row in rows] if subject.has_single_label else None
     lengths = _text_lengths(subject.texts)
@@ -94,7 +89,7 @@ def check_batches(subject: CheckContext) -> CheckFinding:
 
 
 def check_live_inputs(subject: CheckContext) -> CheckFinding:
-    """Inputs in use that are unlike any row of the set, and whether the two can be told apart."""
+    """Find live inputs that are unlike any row of the set, and test whether the two can be told apart."""
     if not subject.live_texts:
         raise UserError("it needs a sample of live inputs: --live FILE")
     lengths = [*_text_lengths(subject.texts), *_text_lengths(subject.live_texts)]
@@ -135,7 +130,7 @@ def _assign_batches(subject: CheckContext) -> list[str]:
 
 
 def _find_drifted_rows(found: BatchDrift, named: Sequence[str], said: Sequence[str] | None, lengths: Sequence[int]) -> list[int]:
-    """The places of a batch's rows that make it differ: those with more frequent answers, or of lengths that are rare elsewhere."""
+    """Return the positions of a batch's rows that make it differ: those with more frequent answers, or of lengths rare elsewhere."""
     here = [at for at, name in enumerate(named) if name == found.batch]
     if found.quantity == "answers" and said is not None:
         more = {change.answer for change in found.changes if change.difference.value > 0}
@@ -146,7 +141,7 @@ def _find_drifted_rows(found: BatchDrift, named: Sequence[str], said: Sequence[s
 
 
 def _text_lengths(texts: Sequence[str]) -> list[int]:
-    """Characters of each text: words are no measure where a script has no spaces."""
+    """Return the characters of each text: words are no measure where a script has no spaces."""
     return [len(text) for text in texts]
 
 

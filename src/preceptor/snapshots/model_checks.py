@@ -1,8 +1,7 @@
 """Check labels against a model's out-of-fold predictions, and row lengths against a base model's limit.
 
-Answers that may be wrong: a model that hasn't seen a row says another answer, and is surer of it than it usually is of that one.
-
-What the chosen base would read and learn of each row: texts that are cut, and rows that training would leave out.
+A label may be wrong where a model that hasn't seen the row predicts another answer, with more confidence than it usually has in that
+answer. Lengths are what the chosen base would read of each row: texts that are cut, and rows that training would leave out.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from preceptor.snapshots.snapshot_checks import CheckChart, CheckContext, CheckF
 from preceptor.training.examples import RowTokenization, measure_row_tokens
 from preceptor.training.logistic_regression import predict_out_of_fold
 
-_MAX_DRAWN_PAIRS, _MAX_LABEL_CHARS = 8, 22  # pairs of answers, and characters of each
-_MAX_MODEL_ANSWERS = 5  # answers of which the model's probabilities are kept
+_MAX_DRAWN_PAIRS, _MAX_LABEL_CHARS = 8, 22  # pairs of answers in the chart, and characters of each
+_MAX_MODEL_ANSWERS = 5  # answers whose predicted probabilities are kept
 
 
 def check_labels(subject: CheckContext) -> CheckFinding:
-    """Rows that confident learning counts as wrong, on probabilities from models that didn't see them (Northcutt et al. 2021)."""
+    """Find rows whose label is likely wrong, by confident learning on out-of-fold probabilities (Northcutt et al. 2021)."""
     if not subject.has_single_label:
         raise UserError("only answers of which one is right can be told wrong by a model")
     answers, rows = subject.snapshot.answers, subject.rows
@@ -82,7 +81,7 @@ _MAX_BARS = 24
 
 
 def check_truncation(subject: CheckContext) -> CheckFinding:
-    """Rows of which the base wouldn't read all, or that would teach it nothing, by the limits that training has unless told otherwise."""
+    """Find rows that the base would read only in part, or couldn't be trained on, by the default limits of training."""
     if subject.base is None:
         raise UserError("it needs the model that the rows shall train: --base NAME")
     writes = subject.snapshot.target_kind == "text"
@@ -109,7 +108,7 @@ def check_truncation(subject: CheckContext) -> CheckFinding:
 
 
 def _default_max_tokens(recipe: str) -> int:
-    """How many tokens of a row a recipe reads unless told otherwise."""
+    """Return how many tokens of a row a recipe reads by default."""
     from preceptor.training import recipes
 
     return int(recipes.get(recipe).Options.model_fields["max_tokens"].default)

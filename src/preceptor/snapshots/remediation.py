@@ -1,7 +1,7 @@
-"""Act on the findings of checks: send rows to experts, merge duplicates, drop rows, mask personal data.
+"""Act on the findings of checks: queue rows for experts, merge duplicates, drop rows, mask personal data.
 
-Nothing is done unasked, and no snapshot is changed: a new one is made, the old one stays. What was decided is noted with the new
-snapshot in one transaction, and later snapshots keep to it.
+Nothing happens unless it is requested, and no snapshot is changed: a new one is made, the old one stays. The decisions are recorded
+with the new snapshot in one transaction, and later snapshots keep to them.
 """
 
 from __future__ import annotations
@@ -27,15 +27,18 @@ if TYPE_CHECKING:
     from preceptor.storage import Connection
 
 
-_SUSPECT_PRIORITY = 2  # priority of suspects' slots: before those that were chosen for a model's sake
-_PRIORITY_LEVELS = 4  # of the suspects that were sent together, the gravest quarter first
+_SUSPECT_PRIORITY = 2  # priority of suspects' slots: before those that active learning selected
+_PRIORITY_LEVELS = 4  # levels of the suspects that were sent together, the gravest quarter first
 _ACTION_REASONS = {"merge": "the same as another row"}
 
 
 @dataclass(frozen=True)
 class ExpertReviewRequest:
-    """What was put before experts. items: how many; decided: suspects that somebody had decided about before, and that were left;
-    experts: whether there is anybody whom they wait for."""
+    """What was queued for experts.
+
+    item_count: items queued. decided_count: suspects that somebody had decided before, and that were left out. has_experts: whether there
+    are any experts who could answer.
+    """
 
     question: str
     check: str
@@ -45,6 +48,7 @@ class ExpertReviewRequest:
 
     @property
     def summary(self) -> str:
+        """The request in a sentence or two, for a terminal or a page."""
         told = f"{self.item_count:,} item{'' if self.item_count == 1 else 's'} put before experts, the gravest first"
         if self.decided_count:
             told += f"; {self.decided_count:,} were decided before and aren't asked about again"
@@ -56,9 +60,9 @@ class ExpertReviewRequest:
 def send_to_experts(
     project: Project, snapshot: Snapshot, finding: CheckFinding, *, most: int | None = None, by: str
 ) -> ExpertReviewRequest:
-    """Put a finding's rows before experts: they wait on the page Curate, and their slots climb to experts with priority.
+    """Queue a finding's rows for experts: they wait on the page Curate, and their slots are escalated to experts with priority.
 
-    What somebody has decided about for the same check isn't sent again. UserError where there is nothing to send.
+    What somebody has decided for the same check isn't sent again. Raises UserError where there is nothing to send.
     """
     if finding.rows and finding.action == "none":
         raise UserError(f"what {finding.check} found isn't an expert's to decide: {finding.summary}", "nothing was sent")
@@ -85,9 +89,9 @@ def send_to_experts(
 
 
 def merge_duplicates(project: Project, snapshot: Snapshot, finding: CheckFinding, *, by: str, name: str | None = None) -> Snapshot:
-    """A new snapshot in which one row of each cluster of duplicates stays, with the judgments of all.
+    """Make a new snapshot in which one row of each cluster of duplicates stays, with the judgments of all.
 
-    The row with most judgments stays, of equals the surest; a cluster that stands on two sides is merged on each.
+    The row with most judgments stays, among equals the most certain; a cluster that is in two splits is merged in each.
     """
     with project.database.reading() as connection:
         before = left_out_before(connection, _check_question(connection, snapshot))
@@ -108,7 +112,7 @@ def merge_duplicates(project: Project, snapshot: Snapshot, finding: CheckFinding
 def drop_rows(
     project: Project, snapshot: Snapshot, gone: Iterable[str], *, reason: str, by: str, check: str = "", name: str | None = None
 ) -> Snapshot:
-    """A new snapshot without these items, by their ids, for a reason that stays on record."""
+    """Make a new snapshot without these items, by their ids, for a reason that stays on record."""
     if not reason.strip():
         raise UserError("leaving rows out needs a reason", "--reason WHY; it stays on record", where="reason")
     if len(reason.strip()) > MAX_REASON_LENGTH:
@@ -126,7 +130,10 @@ def drop_rows(
 
 
 def mask_personal_data(project: Project, snapshot: Snapshot, *, by: str, name: str | None = None) -> Snapshot:
-    """A new snapshot in which personal data are placeholders, the same for the same value; later ones of the question are masked too."""
+    """Make a new snapshot in which personal data are placeholders, the same for the same value.
+
+    Later snapshots of the question are masked too.
+    """
     who, texts = _check_decider(by), snapshot.target_kind == "text"
     with project.database.writing() as connection:
         key = _check_question(connection, snapshot)
@@ -152,9 +159,9 @@ def mask_personal_data(project: Project, snapshot: Snapshot, *, by: str, name: s
 def _derive_snapshot(
     project: Project, snapshot: Snapshot, action: str, left_out: Mapping[str, str], *, check: str, reason: str, by: str, name: str | None
 ) -> Snapshot:
-    """Keep the rows that stay as a snapshot, then note it with the decisions: all of them or none.
+    """Store the rows that stay as a snapshot, then record it with the decisions: all of them or none.
 
-    What was left out by other decisions since goes as well, so that the next snapshot that is taken is this one.
+    Items that were excluded by other decisions since are left out as well, so that the next snapshot that is taken is this one.
     """
     who = _check_decider(by)
     with project.database.reading() as connection:
@@ -186,7 +193,7 @@ def _derive_snapshot(
 
 
 def _mask_if_masked_before(project: Project, snapshot: Snapshot, rows: list[SnapshotRow]) -> tuple[list[SnapshotRow], list[str] | None]:
-    """The rows, masked once any snapshot of the question was, and the ids of those in which placeholders stand then."""
+    """Return the rows, masked if any snapshot of the question was, and the ids of those in which there are placeholders then."""
     if not was_masked(project, (row["digest"] for row in project.snapshots() if row["question"] == snapshot.question["name"])):
         return rows, None
     with project.database.writing() as connection:
@@ -200,7 +207,7 @@ def _add_snapshot_record(connection: Connection, made: Snapshot, name: str | Non
 
 
 def _check_question(connection: Connection, snapshot: Snapshot) -> int:
-    """The key of the question that a snapshot is of, which must be asked as it was then."""
+    """Return the key of a snapshot's question, which must still be active in that version."""
     key, asked = questions.get(connection, snapshot.question["name"])
     if asked.version != snapshot.question["version"]:
         raise UserError(
@@ -211,7 +218,7 @@ def _check_question(connection: Connection, snapshot: Snapshot) -> int:
 
 
 def _escalate_items(connection: Connection, key: int, chosen: Sequence[str]) -> None:
-    """Their slots wait for one expert more each, before others; where experts were asked already, for another one.
+    """Request one more expert's answer for these items, before others; where experts were asked already, another one.
 
     chosen: the gravest first, so that they come in few whole steps of priority: a page looks through each.
     """
@@ -227,7 +234,7 @@ def _escalate_items(connection: Connection, key: int, chosen: Sequence[str]) -> 
 
 
 def _close_slots(connection: Connection, key: int, gone: Iterable[str]) -> dict[str, int]:
-    """Ask nobody about what is left out; how many judgments of each were wanted, which taking it back asks for again."""
+    """Close the slots of excluded items; return how many judgments of each were wanted, which undoing requests again."""
     known = slots.counts_by_item(connection, key)
     waiting = {item: known[item] for item in gone if item in known and known[item].wanted > known[item].given}
     slots.set_target_counts(connection, key, {item: count.given for item, count in waiting.items()})
@@ -235,7 +242,7 @@ def _close_slots(connection: Connection, key: int, gone: Iterable[str]) -> dict[
 
 
 def _suspect_document(suspect: SuspectRow, rows: Mapping[str, SnapshotRow]) -> dict[str, Any]:
-    """What is kept of a suspect for who decides about it."""
+    """Return what is stored about a suspect for whoever decides about it."""
     others = [other for other in suspect.others if other in rows]
     row = rows[suspect.item]
     said = {other: rows[other].answer for other in others}
@@ -247,7 +254,7 @@ def _sort_by_score(rows: Sequence[SuspectRow]) -> list[SuspectRow]:
 
 
 def _check_decider(by: str) -> str:
-    """Who decides; UserError for nobody."""
+    """Return who decides; UserError for an empty name."""
     if not by.strip():
         raise UserError("who decides this?", "--by NAME; it stays on record")
     return check_annotator_name(by.strip())

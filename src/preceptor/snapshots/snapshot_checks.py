@@ -1,10 +1,7 @@
 """Run the quality checks of a snapshot and cache their findings.
 
-What a check of a snapshot finds: rows with a reason each, a picture where one helps, and one thing to do about them.
-
-What is checked: a snapshot's rows with all that several checks need of them, each made once.
-
-Looking through a snapshot: one check after the other, each result kept, so that the next look is instant.
+A finding holds suspect rows with a reason each, a chart where one helps, and one action to take. The checks share a context of the
+snapshot's rows with everything that several checks need of them, each computed once.
 """
 
 from __future__ import annotations
@@ -48,7 +45,10 @@ FINDING_ACTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class SuspectRow:
-    """A row that a check found. score: the higher the sooner; others: items that it is about beside its own; document: what else."""
+    """A row that a check found.
+
+    score: the highest comes first. others: items that it concerns beside its own. document: what else the check reports.
+    """
 
     item: str
     reason: str
@@ -59,7 +59,7 @@ class SuspectRow:
 
 @dataclass(frozen=True, slots=True)
 class CheckChart:
-    """An inline SVG under its title, with a sentence or two that say how to read it."""
+    """An inline SVG chart with its title, and a sentence or two on how to read it."""
 
     title: str
     svg: str
@@ -68,7 +68,10 @@ class CheckChart:
 
 @dataclass(frozen=True)
 class CheckFinding:
-    """What one check found: in words, how many rows of how many, which, and what can be done about it (of ACTIONS)."""
+    """The result of one check: a summary in words, how many rows, which, and the action to take (a key of FINDING_ACTIONS).
+
+    found: the number of suspect rows. drawings: charts.
+    """
 
     check: str
     title: str
@@ -79,6 +82,7 @@ class CheckFinding:
     drawings: Sequence[CheckChart] = ()
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the finding as a JSON object."""
         return {
             "check": self.check,
             "title": self.title,
@@ -94,7 +98,7 @@ class CheckFinding:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Self:
-        """What `to_dict` was made of."""
+        """Return the finding that `to_dict` turned into this object."""
         rows = tuple(SuspectRow(**{**row, "others": tuple(row["others"])}) for row in value["rows"])
         drawings = tuple(CheckChart(**each) for each in value["drawings"])
         return cls(**{**value, "rows": rows, "drawings": drawings})
@@ -102,7 +106,10 @@ class CheckFinding:
 
 @dataclass(frozen=True)
 class SnapshotCheckResult:
-    """All that was looked for in a snapshot. skipped: checks that couldn't be made, each with why; seconds: what it took this time."""
+    """The results of all checks of a snapshot.
+
+    skipped: checks that couldn't be made, each with the reason. seconds: how long the checks took this time.
+    """
 
     snapshot: str
     question: str
@@ -112,7 +119,7 @@ class SnapshotCheckResult:
     seconds: float
 
     def get_finding(self, check: str) -> CheckFinding:
-        """What one check found; UserError where it wasn't made."""
+        """Return the finding of one check; raises UserError where it wasn't made."""
         for each in self.findings:
             if each.check == check:
                 return each
@@ -122,6 +129,7 @@ class SnapshotCheckResult:
         raise UserError(f"no check is called {check!r}{suggest_name(check, known)}", f"checks: {', '.join(known)}")
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the result as a JSON object."""
         return {
             "snapshot": self.snapshot,
             "question": self.question,
@@ -133,28 +141,32 @@ class SnapshotCheckResult:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Self:
-        """What `to_dict` was made of."""
+        """Return the result that `to_dict` turned into this object."""
         return cls(**{**value, "findings": tuple(map(CheckFinding.from_dict, value["findings"]))})
 
 
 def make_excerpt(text: str, most: int = 120) -> str:
-    """The beginning of a text on one line."""
+    """Return the beginning of a text on one line."""
     words = " ".join(text[: 4 * most].split())
     return words if len(words) <= most else words[: most - 1].rstrip() + "…"
 
 
 def format_row_share(count: int, of: int) -> str:
-    """`12 of 1,000 rows`."""
+    """Return a count of rows as text: `12 of 1,000 rows`."""
     return f"{count:,} of {of:,} row{'' if of == 1 else 's'}"
 
 
-_DEFAULT_ENCODER = "minilm"  # whose vectors say which answer a text has, unless another base is named
+_DEFAULT_ENCODER = "minilm"  # the encoder whose vectors predict answers, unless another base is named
 CheckProgress = Callable[[int, int], None]
 
 
 @dataclass(eq=False)
 class CheckContext:
-    """A snapshot under check. base: the model that it is checked for, if any; live: texts that a model meets in use, where given."""
+    """A snapshot under check, with what several checks need of it.
+
+    base: the model that it is checked for, if any. live_texts: texts that a model meets in use, where given, and live_name: their file.
+    with_vectors: whether texts may be encoded, which takes minutes.
+    """
 
     project: Project
     snapshot: Snapshot
@@ -182,26 +194,29 @@ class CheckContext:
 
     @cached_property
     def duplicate_groups(self) -> list[tuple[int, ...]]:
-        """Clusters of duplicates by the places of their rows; one of more than a fifth of the rows is a template, and none."""
+        """The clusters of duplicates by the positions of their rows.
+
+        A cluster of more than a fifth of the rows is a template, and left out.
+        """
         return [rows for rows in self.clusters.members() if len(rows) <= max(TEMPLATE_SHARE * len(self.rows), 2)]
 
     @cached_property
     def split_indices(self) -> dict[str, list[int]]:
-        """The places of each side's rows."""
+        """The positions of each split's rows."""
         return {side: [at for at, row in enumerate(self.rows) if row.split == side] for side in SPLITS}
 
     @cached_property
     def held_out_indices(self) -> list[int]:
-        """The places of rows that aren't trained on."""
+        """The positions of rows that aren't trained on."""
         return [at for at, row in enumerate(self.rows) if row.split != "train"]
 
     @cached_property
     def vectors(self) -> FloatArray:
-        """One vector a text, of an encoder; kept in the project's folder, since a large set takes minutes."""
+        """One vector for each text, by an encoder; stored in the project's folder, since a large set takes minutes."""
         return self.encode_texts(self.texts)
 
     def encode_texts(self, texts: Sequence[str]) -> FloatArray:
-        """The vectors of any texts, by the same encoder; UserError where vectors aren't wanted."""
+        """Return the vectors of any texts, by the same encoder; raises UserError where vectors aren't wanted."""
         from preceptor.training.logistic_regression import cached_text_vectors
 
         if not self.with_vectors:
@@ -210,22 +225,22 @@ class CheckContext:
 
     @cached_property
     def encoder(self) -> str:
-        """Whose vectors are taken: the base that is checked for where it is an encoder, else MiniLM."""
+        """The encoder of the texts: the base that is checked for where it is an encoder, else MiniLM."""
         return str(self.base) if self.base and self.is_encoder else _DEFAULT_ENCODER
 
     @cached_property
     def is_encoder(self) -> bool:
-        """Whether the base is an encoder, which reads a whole text at once, and doesn't write."""
+        """Whether the base is an encoder, which reads a whole text at once, and doesn't generate."""
         return self.base is not None and _is_encoder_folder(resolve_base_folder(self.project, self.base))
 
     @property
     def has_single_label(self) -> bool:
-        """Whether one of several answers is right for each row, so that a model can say which."""
+        """Whether one of several answers is right for each row, so that a model can predict it."""
         return self.snapshot.target_kind in ("nominal", "ordinal") and len(self.snapshot.answers) > 1
 
 
 def _is_encoder_folder(folder: Path) -> bool:
-    """Whether a base is an encoder, which reads a whole text at once."""
+    """Tell whether a base is an encoder, which reads a whole text at once."""
     try:
         config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -234,15 +249,16 @@ def _is_encoder_folder(folder: Path) -> bool:
     return not ("CausalLM" in named or "LMHead" in named or config.get("is_encoder_decoder", False) or config.get("is_decoder", False))
 
 
-_CHECKS_VERSION = 3  # of what checks find: another one, and nothing kept holds
+_CHECKS_VERSION = 3  # of the findings' form: cached findings of another version are ignored
 CheckListener = Callable[[TrainingProgress], None]
 
 
 @dataclass(frozen=True)
 class SnapshotCheck:
-    """One look at a snapshot. where: its function, as `module:name`; gives: the findings that it makes, by name.
+    """A check of a snapshot.
 
-    hangs_on: what beside the rows its result rests on: "base", "live", "judgments". needs: without which it can't be made.
+    function: what runs it, as `module:name` in this package. finding_names: the findings that it makes. depends_on: what besides the
+    rows its result depends on: "base", "live", "judgments".
     """
 
     title: str
@@ -251,6 +267,7 @@ class SnapshotCheck:
     depends_on: frozenset[str] = frozenset()
 
     def run(self, subject: CheckContext) -> Sequence[CheckFinding]:
+        """Run the check and return its findings."""
         module, _, name = self.function.partition(":")
         found = getattr(import_module(f"preceptor.snapshots.{module}"), name)(subject)
         return [found] if isinstance(found, CheckFinding) else list(found)
@@ -284,11 +301,11 @@ def run_checks(
     vectors: bool = True,
     progress: CheckListener | None = None,
 ) -> SnapshotCheckResult:
-    """All findings, or those named in `only`, of a snapshot as it is; nothing is changed.
+    """Run all checks of a snapshot, or those whose findings are named in `only`, and return the result; nothing is changed.
 
-    base: the model that it shall train: its vectors, where it is an encoder, say which answer a text has, and its limits what is cut.
+    base: the model that the snapshot is to train: its vectors, where it is an encoder, predict answers, and its limits decide what is cut.
     live: a file of texts that a model meets in use.
-    vectors: whether what needs vectors of the texts, which take minutes, is looked for. A check that can't be made says why, and
+    vectors: whether checks that need vectors of the texts, which take minutes, are made. A check that can't be made gives the reason, and
     the others go on.
     """
     began = time.monotonic()
@@ -318,7 +335,7 @@ def run_checks(
 
 
 def load_check_result(project: Project, snapshot: Snapshot, base: str | None) -> SnapshotCheckResult | None:
-    """What the newest look at all of a snapshot found, whatever was judged since; None where there was none."""
+    """Load the newest result of all checks of a snapshot, whatever was judged since; None where there is none."""
     try:
         return SnapshotCheckResult.from_dict(load_sealed_json(_result_path(project, snapshot, base).read_bytes()))
     except (OSError, ValueError, KeyError, TypeError):
@@ -337,7 +354,7 @@ def _write_cached(path: Path, document: Any) -> None:
 
 
 def _run_cached(made: SnapshotCheck, subject: CheckContext) -> Sequence[CheckFinding]:
-    """What an earlier look found, where nothing that it hangs on has changed; else what is found now, and kept."""
+    """Return a check's cached findings, where nothing that they depend on has changed; else run it and cache them."""
     path = subject.project.folder / "checks" / subject.snapshot.digest / f"{made.finding_names[0]}-{_digest_state(made, subject)}.json"
     try:
         return [CheckFinding.from_dict(each) for each in load_sealed_json(path.read_bytes())]
@@ -348,7 +365,7 @@ def _run_cached(made: SnapshotCheck, subject: CheckContext) -> Sequence[CheckFin
 
 
 def _add_row_details(finding: CheckFinding, subject: CheckContext) -> CheckFinding:
-    """The finding, each of its rows with the side that it stands on and its answer, where that is one of few."""
+    """Return the finding with the split of each of its rows, and its answer where that is one of few."""
     held = subject.by_id
 
     def more(suspect: SuspectRow) -> dict[str, Any]:
@@ -360,7 +377,7 @@ def _add_row_details(finding: CheckFinding, subject: CheckContext) -> CheckFindi
 
 
 def _digest_state(made: SnapshotCheck, subject: CheckContext) -> str:
-    """A digest of what the result of a check hangs on beside the rows."""
+    """Return a digest of what the result of a check depends on besides the rows."""
     parts: dict[str, Any] = {"version": _CHECKS_VERSION}
     if "base" in made.depends_on:
         parts["base"] = subject.base
@@ -373,7 +390,7 @@ def _digest_state(made: SnapshotCheck, subject: CheckContext) -> str:
 
 
 def _read_live_inputs(live: str | Path | None) -> tuple[Sequence[str], str]:
-    """The texts of a file of inputs, and its name; UserError where there is none in it."""
+    """Return the texts of a file of inputs, and its name; UserError where it has none."""
     if live is None:
         return (), ""
     rows = read(live)
@@ -384,7 +401,7 @@ def _read_live_inputs(live: str | Path | None) -> tuple[Sequence[str], str]:
 
 
 def _parse_live_content(row: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    """What a model met; a row of a single column is its text, whatever the column's name."""
+    """Return the content of a live input; a row of a single column is its text, whatever the column's name."""
     if len(row) == 1 and not set(row) & set(CONTENT_FIELDS):
         row = {"text": next(iter(row.values()))}
     return parse_item(

@@ -1,11 +1,4 @@
-"""Check rows for duplicates, leakage, templates, personal data, empty texts and undecided answers.
-
-Rows that say the same: duplicates, and what gives held-out rows away to training.
-
-Rows that hold personal data.
-
-Rows that can't teach: without a text, or without a decided answer.
-"""
+"""Check rows for duplicates, leakage, templates, personal data, empty texts and undecided answers."""
 
 from __future__ import annotations
 
@@ -23,11 +16,11 @@ if TYPE_CHECKING:
     from preceptor.quality.leakage import TemplateLeak
 
 
-_MAX_OTHERS = 20  # items that a suspect names beside its own
+_MAX_OTHERS = 20  # other items that a suspect names
 
 
 def check_duplicates(subject: CheckContext) -> CheckFinding:
-    """Rows that are the same or nearly the same as another, verified; those that were answered otherwise come first."""
+    """Find rows that are the same or nearly the same as another, verified; those with different answers come first."""
     rows, clusters = subject.rows, subject.clusters
     found = []
     for places in subject.duplicate_groups:
@@ -57,7 +50,7 @@ def check_duplicates(subject: CheckContext) -> CheckFinding:
 
 
 def check_leakage(subject: CheckContext) -> list[CheckFinding]:
-    """Held-out rows that are the same or nearly the same text as a training row, and those that share a long passage with one."""
+    """Find held-out rows that are the same or nearly the same text as a training row, and those that share a long passage with one."""
     train, held = subject.split_indices["train"], subject.held_out_indices
     found = find_leaks([subject.texts[at] for at in train], [subject.texts[at] for at in held])
     texts: list[SuspectRow] = []
@@ -80,7 +73,7 @@ def check_leakage(subject: CheckContext) -> list[CheckFinding]:
 
 
 def check_groups(subject: CheckContext) -> CheckFinding:
-    """Held-out rows whose group stands in training as well."""
+    """Find held-out rows whose group is in training as well."""
     train, held = subject.split_indices["train"], subject.held_out_indices
     names = [row.group for row in subject.rows]
     found = [
@@ -92,7 +85,7 @@ def check_groups(subject: CheckContext) -> CheckFinding:
 
 
 def check_templates(subject: CheckContext) -> CheckFinding:
-    """Held-out rows made from the same form as training rows: known to who has seen the form."""
+    """Find held-out rows made from the same template as training rows, which whoever has seen the template knows."""
     from preceptor.quality.leakage import find_template_leaks
 
     train, held = subject.split_indices["train"], subject.held_out_indices
@@ -105,7 +98,7 @@ def check_templates(subject: CheckContext) -> CheckFinding:
 
 
 def _leaked_row(subject: CheckContext, leak: TextLeak | GroupLeak | TemplateLeak, reason: str, score: float, **more: str) -> SuspectRow:
-    """A held-out row beside the training row that gives it away."""
+    """Return a held-out row as a suspect, with the training row that leaks it."""
     row, other = subject.rows[subject.held_out_indices[leak.test_index]], subject.rows[subject.split_indices["train"][leak.train_index]]
     return SuspectRow(row.id, reason, score, (other.id,), {"split": row.split, **more})
 
@@ -127,11 +120,11 @@ def _drop_action(found: Sequence[SuspectRow]) -> str:
     return "drop" if found else "none"
 
 
-_MAX_DRAWN_KINDS = 6  # kinds that a picture has room for
+_MAX_DRAWN_KINDS = 6  # kinds that a chart has room for
 
 
 def check_personal_data(subject: CheckContext) -> CheckFinding:
-    """Rows with personal data in any of their texts, by kinds; the values themselves are told nowhere."""
+    """Find rows with personal data in any of their texts, by kinds; the values themselves are never reported."""
     from preceptor.quality.pii import find_pii
 
     owners: list[int] = []
@@ -184,7 +177,7 @@ def _draw_kinds(total: Counter[str]) -> list[CheckChart]:
 
 
 def check_empty_rows(subject: CheckContext) -> CheckFinding:
-    """Rows without any text, and texts of which nothing is left that can be read."""
+    """Find rows without any text, and texts that have no readable characters."""
     found = [
         SuspectRow(row.id, "it has no text" if not text.strip() else "it has no letter or number", 1.0)
         for row, text in zip(subject.rows, subject.texts, strict=True)
@@ -195,7 +188,7 @@ def check_empty_rows(subject: CheckContext) -> CheckFinding:
 
 
 def check_undecided_rows(subject: CheckContext) -> CheckFinding:
-    """Rows in which no answer (of several labels: no set of them) reaches a probability of one half; the least decided first."""
+    """Find rows in which no answer (with several labels: no set of them) reaches a probability of one half; the least decided first."""
     several = subject.snapshot.target_kind == "multilabel"
     found = []
     for row in subject.rows:

@@ -1,6 +1,7 @@
-"""Figures with intervals that hold: proportions and means, also of clustered rows; comparisons on the same items; few human
-labels with many judge scores; looking after each label; calibration. Everything ends in an `Estimate`, and each
-kind of interval has a coverage simulation in its tests. numpy and scipy only.
+"""Estimates with validated intervals: proportions and means, also of clustered rows; paired comparisons; few human labels with many
+judge scores; interim analyses after each label; calibration.
+
+Everything ends in an `Estimate`, and each kind of interval has a coverage simulation in its tests. Uses numpy and scipy only.
 """
 
 from __future__ import annotations

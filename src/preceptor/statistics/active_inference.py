@@ -1,4 +1,4 @@
-"""People look more often where the judge is unsure, and the estimate weighs that out (Zrnic & Candès 2024, active inference)."""
+"""Active inference (Zrnic & Candès 2024): label more often where the judge is uncertain, and correct for it by inverse probabilities."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ from preceptor.statistics.ppi import (
 from preceptor.types import Estimate, FloatArray, IntArray
 
 PROBABILITY_FLOOR = 0.2  # of the average probability: weights stay under five times the average
-VARIANCE_INFLATION = 2.5  # how much a variance grows that rests on one label rather than many; from the simulation in the tests
+VARIANCE_INFLATION = 2.5  # growth of a variance that rests on one label rather than many; from the simulation in the tests
 
 
 def labelling_probabilities(uncertainty: ArrayLike, budget: float, *, tau: float = 0.5) -> FloatArray:
-    """The probability π of each item to be labelled, (N,), summing to `budget`: π = min(1, (1−τ)·b·u/Σu + τ·b/N).
+    """Return the probability π of each item to be labelled, (N,), summing to `budget`: π = min(1, (1−τ)·b·u/Σu + τ·b/N).
 
-    uncertainty: u ≥ 0, how far off the judge is expected to be, √(p(1−p)) of a calibrated p or a model of |y − f| made from
-    *other* data. tau: share of the budget spent evenly; none is below a fifth of the average.
+    uncertainty: u ≥ 0, the expected error of the judge, √(p(1−p)) of a calibrated p or a model of |y − f| fitted on
+    *other* data. tau: share of the budget spent evenly; no probability is below a fifth of the average.
+    Raises UserError for a budget or tau out of range.
     """
     u = as_values(uncertainty, "uncertainty", low=0)
     if not 0 < budget <= len(u):
@@ -37,16 +38,16 @@ def labelling_probabilities(uncertainty: ArrayLike, budget: float, *, tau: float
     average = budget / len(u)
     wanted = (1 - tau) * budget * u / u.sum() + tau * average if u.any() else np.full(len(u), average)
     low, high = 0.0, len(u) / budget / max(PROBABILITY_FLOOR, tau) + 1
-    for _ in range(200):  # the factor that spends the budget
+    for _ in range(200):  # bisection on the factor that spends the budget
         factor = (low + high) / 2
         low, high = (factor, high) if _clip_probabilities(factor * wanted, average).sum() < budget else (low, factor)
     return _clip_probabilities(high * wanted, average)
 
 
 def sample_by_probability(probabilities: ArrayLike, seed: int) -> IntArray:
-    """Numbers of the items to label, in rising order: each with its probability, and as many as these sum to (to one).
+    """Sample the numbers of the items to label, in rising order, each with its probability; their count is the sum of these, to within one.
 
-    Systematic sampling in a random order. `estimate_active_mean` takes the items as drawn one by one, which is slightly wide for it.
+    Systematic sampling in a random order. `estimate_active_mean` treats items as sampled independently, which is slightly conservative.
     """
     pi = as_values(probabilities, "probabilities", low=0, high=1)
     rng = np.random.default_rng(seed)
@@ -58,11 +59,11 @@ def sample_by_probability(probabilities: ArrayLike, seed: int) -> IntArray:
 def estimate_active_mean(
     human: ArrayLike, labelled: ArrayLike, judge: ArrayLike, probabilities: ArrayLike, confidence: float = 0.95
 ) -> Estimate:
-    """The mean that people would give over all items, from labels that were asked for with known probabilities.
+    """Estimate the mean human label over all items, from labels that were requested with known probabilities.
 
-    human: labels, (n,), of the items whose numbers are `labelled`. judge, probabilities: of all items, (N,); each item was drawn
-    by its own probability, whatever its label. θ̂ = N⁻¹Σ(yξ/π − (c + λf)(ξ/π − 1)), unbiased for any judge: c and λ, which make
-    the variance least, come for each item from the other items. n counts labels.
+    human: labels, (n,), of the items whose numbers are `labelled`. judge, probabilities: of all items, (N,); each item was sampled
+    by its own probability, whatever its label. θ̂ = N⁻¹Σ(yξ/π − (c + λf)(ξ/π − 1)), unbiased for any judge: c and λ, which minimise
+    the variance, come for each item from the other items. n counts labels. Raises UserError for columns that don't fit together.
     """
     check_confidence(confidence)
     y = check_ppi_columns(human, select_judge_scores(judge, labelled), [])[0]
@@ -87,7 +88,7 @@ def estimate_active_mean(
     value = min(max(value, 0.0), 1.0)
     rare = pi[where][y != answers[counts.argmax()]]
     seen = int(_kish_sample_size(rare)) if rarer else 0
-    if rarer:  # a spread that rests on a few heavy labels is likely more: they are those that luck leaves out
+    if rarer:  # a spread that rests on a few heavy labels is probably too small, as those are easily missed by chance
         variance *= 1 + VARIANCE_INFLATION * (1 / _kish_sample_size(rare**2) - 1 / rarer)
     spread = value * (1 - value)
     effective = worth / shrink_variance_ratio(variance * worth / spread, seen) if spread and variance else worth
@@ -95,12 +96,12 @@ def estimate_active_mean(
 
 
 def _kish_sample_size(probabilities: FloatArray) -> float:
-    """How many labels asked for evenly would be as sure (Kish 1965): labels, less what unequal weights cost."""
+    """Return how many evenly requested labels would be as precise (Kish 1965): the labels, less the cost of unequal weights."""
     return float((1 / probabilities).sum() ** 2 / np.sum(probabilities**-2.0))
 
 
 def select_judge_scores(judge: ArrayLike, labelled: ArrayLike) -> FloatArray:
-    """The judge's scores of the labelled items; UserError where a number isn't one of an item."""
+    """Return the judge's scores of the labelled items; raises UserError where a number isn't one of an item."""
     scores, where = as_values(judge, "judge"), np.asarray(labelled)
     if where.size and not (np.issubdtype(where.dtype, np.integer) and where.min() >= 0 and where.max() < len(scores)):
         raise UserError(f"labelled must hold numbers of items, 0 to {len(scores) - 1}", where="labelled")
@@ -108,10 +109,10 @@ def select_judge_scores(judge: ArrayLike, labelled: ArrayLike) -> FloatArray:
 
 
 def _item_terms(y: FloatArray, where: IntArray, scores: FloatArray, pi: FloatArray, *, use_judge: bool) -> FloatArray:
-    """Each item's part of the estimate, (N,), less what luck in the drawing explains."""
+    """Return each item's term of the estimate, (N,), with the part explained by chance in sampling removed."""
     weighed, drawn = np.zeros(len(scores)), np.zeros(len(scores))
     weighed[where], drawn[where] = y / pi[where], 1 / pi[where]
-    luck = drawn - 1  # 0 on average, for every item
+    luck = drawn - 1  # 0 in expectation, for every item
     judged = (scores - scores.mean()) * luck if use_judge else np.zeros(len(scores))
     # the least squares of two columns without each item in turn, in closed form
     yc, yf = (np.sum(weighed * column) - weighed * column for column in (luck, judged))

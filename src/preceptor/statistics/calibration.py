@@ -1,17 +1,12 @@
-"""Proper scores, temperature scaling, calibration error, token confidence, and figures of preference models.
+"""Proper scores, temperature scaling, calibration error, token confidence, and metrics of preference models.
 
-Proper scores, row by row, against hard or soft targets: their means are for `mean`, their differences for `compare_paired`.
+Proper scores are given row by row against hard or soft targets: their means are for `estimate_mean`, their differences for
+`compare_paired`. Temperature scaling fits one number that calibrates a model's confidence (Guo et al. 2017).
 
-Temperature scaling: one number that makes a model as sure as it should be (Guo et al. 2017).
-
-Do probabilities mean what they say: calibration error with an interval, and the curve to look at.
-
-How probably an answer is right, from how probable its own tokens were: a small logistic regression that never falls with them.
-
-Length and the least probable token say what the mean alone does not (Malinin & Gales 2021; Kadavath et al. 2022), and each model's
-words mean something else: so the regression is fitted for each model, on answers that people judged.
-
-What a model that tells the better of two answers is worth: accuracy, calibration, and whether it goes by length.
+Token confidence is the probability that an answer is right, predicted from its token probabilities by a small logistic regression
+that never falls with them. Length and the least probable token carry information that the mean alone lacks (Malinin & Gales 2021;
+Kadavath et al. 2022), and token probabilities are calibrated differently in each model, so the regression is fitted per model, on
+answers that people judged.
 """
 
 from __future__ import annotations
@@ -35,7 +30,7 @@ MIN_PROBABILITY = float(np.finfo(np.float64).eps)
 
 
 def brier_scores(probabilities: ArrayLike, targets: ArrayLike) -> FloatArray:
-    """The Brier score of each row, shape (rows,), in [0, 2] (Brier 1950).
+    """Return the Brier score of each row, shape (rows,), in [0, 2] (Brier 1950).
 
     targets: class numbers (rows,), or soft targets T (rows, k), for which it is the expectation Σ(p² − 2pT) + 1 of the score
     when the truth is drawn from T.
@@ -45,7 +40,7 @@ def brier_scores(probabilities: ArrayLike, targets: ArrayLike) -> FloatArray:
 
 
 def ranked_probability_scores(probabilities: ArrayLike, targets: ArrayLike) -> FloatArray:
-    """The ranked probability score of each row, shape (rows,), in [0, 1] (Epstein 1969); targets as in `brier_scores`.
+    """Return the ranked probability score of each row, shape (rows,), in [0, 1] (Epstein 1969); targets as in `brier_scores`.
 
     Classes rise in the order of the columns: the mean over the steps between them of (P(at most k) − T(at most k))².
     """
@@ -55,7 +50,7 @@ def ranked_probability_scores(probabilities: ArrayLike, targets: ArrayLike) -> F
 
 
 def log_loss_rows(probabilities: ArrayLike, targets: ArrayLike) -> FloatArray:
-    """Cross-entropy −ΣT·log p of each row in nats, shape (rows,); targets as in `brier_scores`.
+    """Return the cross-entropy −ΣT·log p of each row in nats, shape (rows,); targets as in `brier_scores`.
 
     Probabilities below 2.2e-16 count as that, so being certain and wrong costs 36 nats rather than infinity.
     """
@@ -67,7 +62,7 @@ LOG_TEMPERATURE_BOUNDS = (-3.0, 3.0)
 
 
 def fit_temperature(logits: ArrayLike, targets: ArrayLike) -> float:
-    """The T in [e⁻³, e³] that minimises cross-entropy of softmax(logits / T).
+    """Return the T in [e⁻³, e³] that minimises the cross-entropy of softmax(logits / T).
 
     logits: (rows, k), or log-probabilities. targets: class numbers (rows,) or soft targets (rows, k), of data that the model
     was not trained on. The top class of a row never changes.
@@ -84,7 +79,7 @@ def fit_temperature(logits: ArrayLike, targets: ArrayLike) -> float:
 
 
 def apply_temperature(logits: ArrayLike, temperature: float) -> FloatArray:
-    """softmax(logits / temperature), shape (rows, k)."""
+    """Return softmax(logits / temperature), shape (rows, k); raises UserError unless the temperature is positive."""
     if not temperature > 0:
         raise UserError(f"a temperature of {temperature!r} makes no distribution", "pass a positive number", where="temperature")
     return np.asarray(softmax(_as_logits(logits) / temperature, axis=1))
@@ -105,7 +100,7 @@ DEFAULT_BINS = 10
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityBin:
-    """Rows of like confidence: what the model said on average, and how often it was right."""
+    """Rows of similar confidence: their mean confidence, their accuracy, and how many they are."""
 
     confidence: float
     accuracy: Estimate
@@ -114,7 +109,11 @@ class ReliabilityBin:
 
 @dataclass(frozen=True, slots=True)
 class _BinnedConfidence:
-    """gap: right (0, 1, or how probably) minus confidence, (rows,); member: 1 where a row is in a bin, (rows, bins)."""
+    """Confidences of rows and their bins.
+
+    confidence: of the top class, (rows,). right: whether the top class is right, 0 or 1, or with what probability, (rows,).
+    member: 1 where a row is in a bin, (rows, bins). gap: right − confidence, (rows,).
+    """
 
     confidence: FloatArray
     right: FloatArray
@@ -125,11 +124,11 @@ class _BinnedConfidence:
         return self.right - self.confidence
 
     def signed_gaps(self, weights: FloatArray) -> FloatArray:
-        """Each bin's share of rows times its mean gap, shape (…, bins)."""
+        """Return each bin's share of rows times its mean gap, shape (…, bins)."""
         return np.asarray((weights * self.gap) @ self.member / weights.sum(axis=-1, keepdims=True))
 
     def perfect_model_gaps(self, replicates: int, seed: int) -> FloatArray:
-        """Signed gaps of models that are right as often as this one is confident, (replicates, bins)."""
+        """Return signed gaps of simulated models that are right as often as this one is confident, (replicates, bins)."""
         held, expected = self.member.sum(axis=0), self.confidence @ self.member
         chance = np.clip(expected / np.maximum(held, 1), 0, 1)
         right = np.random.default_rng(seed).binomial(held.astype(np.int64), chance, size=(replicates, len(held)))
@@ -139,10 +138,10 @@ class _BinnedConfidence:
 def expected_calibration_error(
     probabilities: ArrayLike, truth: ArrayLike, weights: ArrayLike | None = None, bins: int = DEFAULT_BINS
 ) -> Any:
-    """Σ over bins of share × |accuracy − mean confidence| of the top class, debiased; in [0, 1].
+    """Return Σ over bins of share × |accuracy − mean confidence| of the top class, debiased; in [0, 1].
 
-    probabilities: (rows, k). truth: right class numbers (rows,), or how probably each class is right (rows, k). weights: how often
-    each row counts, (rows,) or (B, rows), the latter giving shape (B,). Bins hold about the same number of rows, equal confidences
+    probabilities: (rows, k). truth: right class numbers (rows,), or the probability that each class is right (rows, k). weights: how
+    often each row counts, (rows,) or (B, rows), the latter giving shape (B,). Bins hold about the same number of rows, equal confidences
     together.
 
     Debiased: |gap| of a noisy bin is too large even for a perfect model, by √(bins/rows) or so. Its expected excess, of a
@@ -169,14 +168,14 @@ def calibration_estimates(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> Estimate:
-    """Expected calibration error with an interval, rows of a cluster dependent.
+    """Estimate the expected calibration error with an interval; rows of a cluster are dependent.
 
     Resampled clusters give each bin's noise for the debiasing. Unless the error exceeds what a perfectly calibrated model would show,
     by its own confidences (consistency resampling, Bröcker & Smith 2007) or by resampled clusters, the interval reaches down to 0. The
-    width is that of the sum of gaps with their signs held, by t over clusters (percentiles of a resampled calibration error are
-    biased upward twice, and miss), and no less than confidences themselves imply: few answers may all be right by chance. Debiasing
-    may take too much or too little, so the lower bound is measured from the debiased error and the upper one from the plain error.
-    Neither lies inside Gaffke's bounds of the mean gap of all rows, than which a calibration error can't be smaller.
+    width is that of the sum of gaps with their signs fixed, by t over clusters (percentiles of a resampled calibration error are
+    biased upward twice, and miss), and no less than the confidences themselves imply: few answers may all be right by chance. Debiasing
+    may subtract too much or too little, so the lower bound is measured from the debiased error and the upper one from the plain error.
+    Neither lies inside Gaffke's bounds of the mean gap of all rows, since a calibration error can't be smaller than that gap.
     """
     binned = _bin_confidence(probabilities, truth, bins)
     codes = as_clusters(clusters, len(binned.gap))
@@ -202,7 +201,7 @@ def calibration_estimates(
 
 
 def reliability_curve(probabilities: ArrayLike, truth: ArrayLike, bins: int = DEFAULT_BINS, clusters: Any = None) -> list[ReliabilityBin]:
-    """The points of a reliability plot, by rising confidence; bins without rows are left out."""
+    """Return the points of a reliability plot, by rising confidence; bins without rows are left out."""
     binned = _bin_confidence(probabilities, truth, bins)
     codes = as_clusters(clusters, len(binned.gap))
     points = []
@@ -223,7 +222,7 @@ def _bin_confidence(probabilities: ArrayLike, truth: ArrayLike, bins: int) -> _B
 
 
 def _debias_gaps(gaps: FloatArray, noise: FloatArray) -> FloatArray:
-    """Σ|gap| less its expected excess, from signed gaps and their standard errors, over the last axis."""
+    """Return Σ|gap| less its expected excess, from signed gaps and their standard errors, over the last axis."""
     size = np.abs(gaps)
     scale = np.maximum(noise, 1e-300)
     z = np.minimum(size / scale, 40.0)  # beyond, the normal's tail is zero in double precision
@@ -234,22 +233,22 @@ def _debias_gaps(gaps: FloatArray, noise: FloatArray) -> FloatArray:
 FOLDS = 5
 MIN_VERDICTS = 30  # verdicts
 MIN_RARER_VERDICTS = 5  # of the rarer verdict
-_EDGE = 1e-6  # probabilities nearer to 0 and 1 say no more
+_EDGE = 1e-6  # probabilities nearer to 0 and 1 are clipped to this
 
 
 def token_features(log_probabilities: Sequence[float]) -> FloatArray:
-    """(3,): the logits of the tokens' mean (geometric) and least probability, and minus the logarithm of how many there are.
+    """Return the features of an answer, (3,): logits of its tokens' mean (geometric) and least probability, and −log of their number.
 
-    Logits, so that a model whose probabilities mean what they say is left as it is. log_probabilities: of one token or more, in nats.
+    Logits, so that a calibrated model is left as it is. log_probabilities: of one token or more, in nats.
     """
     said = np.clip(np.asarray(log_probabilities, dtype=np.float64), np.log(_EDGE), np.log1p(-_EDGE))
     return np.array([*logit(np.exp([said.mean(), said.min()])), -np.log(len(said))])
 
 
 def fit_token_confidence(features: ArrayLike, right: ArrayLike) -> FloatArray:
-    """The regression's coefficients, (1 + k): a constant, then one of each feature, none below 0.
+    """Fit the regression and return its coefficients, (1 + k): a constant, then one of each feature, none below 0.
 
-    features: (n, k). right: (n,), 0 to 1. Ridge of one observation's worth on standardised features. UserError where there are
+    features: (n, k). right: (n,), 0 to 1. Ridge of one observation's worth on standardised features. Raises UserError where there are
     fewer than 30 verdicts, or fewer than 5 of the rarer.
     """
     table, target = np.asarray(features, dtype=np.float64), as_values(right, "right", low=0, high=1)
@@ -263,15 +262,16 @@ def fit_token_confidence(features: ArrayLike, right: ArrayLike) -> FloatArray:
 
 
 def predict_token_confidence(coefficients: ArrayLike, features: ArrayLike) -> FloatArray:
-    """The probability that each answer is right, (n,), from `fit_token_confidence` and features (n, k)."""
+    """Return the probability that each answer is right, (n,), from `fit_token_confidence` and features (n, k)."""
     weights = np.asarray(coefficients, dtype=np.float64)
     return np.asarray(expit(weights[0] + np.asarray(features, dtype=np.float64) @ weights[1:]), dtype=np.float64)
 
 
 def cross_fit_token_confidence(features: ArrayLike, right: ArrayLike, groups: Any = None, *, seed: int = 0) -> FloatArray:
-    """As `predict_token_confidence` of the same rows, each by coefficients fitted on the groups of the four other folds, (n,).
+    """Return `predict_token_confidence` of the same rows, (n,), each by coefficients fitted on the groups of the four other folds.
 
-    What such probabilities are worth (calibration, errors among the surest) is measured on these: they never saw their own verdict.
+    The quality of such probabilities (calibration, errors among the most confident) is measured on these, as they never saw their own
+    verdict.
     """
     table, target = np.asarray(features, dtype=np.float64), as_values(right, "right", low=0, high=1)
     codes = as_clusters(groups, len(target))
@@ -303,18 +303,19 @@ def _fit_logistic(table: FloatArray, target: FloatArray) -> FloatArray:
 
 
 def preference_estimates(margins: ArrayLike, targets: ArrayLike, lengths: ArrayLike, clusters: ArrayLike) -> dict[str, Estimate]:
-    """Figures of pairs that the model wasn't trained on, rows of a cluster dependent.
+    """Estimate the metrics of a preference model on pairs that it wasn't trained on; rows of a cluster are dependent.
 
-    margins: the model's log-odds that the first answer is better, (n,). targets: the probability that it is, half a tie's
+    margins: the model's log-odds that the first answer is better, (n,). targets: the probability that it is, half of a tie
     included, (n,). lengths: of both answers, (n, 2), in any unit. clusters: (n,).
 
-    accuracy: how often the model takes the side that people more likely took, pairs without one left out. log_loss, brier: of
-    σ(margin) against the targets. calibration_error: of σ(margin) against the same, so that a model that is as sure as people are
-    has none, also where they are of two minds.
-    longer_wins: how often people took the longer answer, which is the accuracy of going by length alone. accuracy_longer_won,
+    accuracy: how often the model prefers the answer that people more often preferred; undecided pairs are left out. log_loss, brier: of
+    σ(margin) against the targets. calibration_error: of σ(margin) against the same, so that a model that is as certain as people are
+    has none, also where they disagree.
+    longer_wins: how often people preferred the longer answer, which is the accuracy of going by length alone. accuracy_longer_won,
     accuracy_shorter_won: the model's where they did and where they didn't; a model that goes by length is good at the first only.
     length_correlation: of the margin with the difference of lengths. What the pairs don't show (none decided, all of one
-    length, …) is left out. UserError when there is no pair, or for a margin that isn't a finite number.
+    length, …) is left out. Raises UserError when there is no pair, for columns of different lengths, and for a margin that isn't a
+    finite number.
     """
     said, chance, sizes = as_values(margins, "margins"), as_values(targets, "targets"), np.asarray(lengths, dtype=np.float64)
     groups = np.asarray(clusters)
@@ -343,12 +344,12 @@ def preference_estimates(margins: ArrayLike, targets: ArrayLike, lengths: ArrayL
 
 
 def _class_columns(first: FloatArray) -> FloatArray:
-    """Columns: the second is better, the first is."""
+    """Return probabilities as two columns: that the second answer is better, and that the first is."""
     return np.stack([1 - first, first], axis=1)
 
 
 def _weighted_correlation(x: FloatArray, y: FloatArray, weights: FloatArray) -> FloatArray:
-    """Of weighted rows; 0 where one of them has no spread."""
+    """Return the correlation of weighted rows; 0 where one of them has no spread."""
     total = weights.sum(axis=-1, keepdims=True)
     dx, dy = (each - (weights @ each)[..., None] / total for each in (x, y))
     spread = np.sqrt((weights * dx**2).sum(axis=-1) * (weights * dy**2).sum(axis=-1))

@@ -1,4 +1,4 @@
-"""What callers pass in, as checked arrays: each fault is a UserError that names the place."""
+"""Validation of callers' inputs into arrays; each fault raises a UserError that names the place."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SUM_TOLERANCE = 1e-3  # a row of float32 probabilities may be this far from 1
 
 
 def as_values(values: ArrayLike, name: str, *, low: float = -np.inf, high: float = np.inf) -> FloatArray:
-    """`values` as float64, shape (rows,); UserError when empty, not numeric, not finite or outside [low, high]."""
+    """Return `values` as float64, shape (rows,); raises UserError when empty, not numeric, not finite or outside [low, high]."""
     column = _as_floats(values, name)
     if column.ndim != 1:
         raise UserError(f"must be one column of numbers, not of shape {column.shape}", where=name)
@@ -26,7 +26,10 @@ def as_values(values: ArrayLike, name: str, *, low: float = -np.inf, high: float
 
 
 def as_clusters(clusters: Any, rows: int) -> IntArray:
-    """Codes 0 … G−1 of each row's cluster, shape (rows,); None makes each row a cluster of its own."""
+    """Return codes 0 … G−1 of each row's cluster, shape (rows,); None makes each row a cluster of its own.
+
+    Raises UserError for names of mixed kinds, missing names and a wrong number of them.
+    """
     if clusters is None:
         return np.arange(rows, dtype=np.int64)
     try:
@@ -41,7 +44,7 @@ def as_clusters(clusters: Any, rows: int) -> IntArray:
 
 
 def as_probabilities(probabilities: ArrayLike, name: str = "probabilities") -> FloatArray:
-    """Distributions over k classes as float64, shape (rows, k); UserError unless each row is one."""
+    """Return distributions over k classes as float64, shape (rows, k); raises UserError unless each row is one."""
     table = _as_floats(probabilities, name)
     if table.ndim != 2 or table.shape[0] < 1 or table.shape[1] < 2:
         raise UserError(f"must have a row an item and a column a class, not shape {table.shape}", where=name)
@@ -51,7 +54,7 @@ def as_probabilities(probabilities: ArrayLike, name: str = "probabilities") -> F
 
 
 def as_targets(targets: ArrayLike, rows: int, classes: int) -> FloatArray:
-    """Targets as distributions, shape (rows, classes), from class numbers (rows,) or soft targets (rows, classes)."""
+    """Return targets as distributions, shape (rows, classes), from class numbers (rows,) or soft targets (rows, classes)."""
     given = np.asarray(targets)
     table = as_probabilities(given, "targets") if given.ndim == 2 else np.eye(classes)[as_labels(given, rows, classes)]
     if table.shape != (rows, classes):
@@ -60,7 +63,7 @@ def as_targets(targets: ArrayLike, rows: int, classes: int) -> FloatArray:
 
 
 def as_labels(labels: ArrayLike, rows: int, classes: int) -> IntArray:
-    """Class numbers as int64, shape (rows,); UserError unless each is one of 0 … classes−1."""
+    """Return class numbers as int64, shape (rows,); raises UserError unless each is one of 0 … classes−1."""
     column = as_values(labels, "truth", low=0, high=classes - 1)
     _raise_first(column != np.floor(column), column, "truth", "is not a class number", "pass the column number of the right class")
     if len(column) != rows:
@@ -69,7 +72,7 @@ def as_labels(labels: ArrayLike, rows: int, classes: int) -> IntArray:
 
 
 def check_confidence(confidence: float) -> float:
-    """`confidence` itself; UserError unless strictly between 0 and 1."""
+    """Return `confidence` itself; raises UserError unless strictly between 0 and 1."""
     if not 0 < confidence < 1:
         raise UserError(f"confidence {confidence!r} is not between 0 and 1", "95 % is 0.95", where="confidence")
     return float(confidence)

@@ -1,15 +1,10 @@
-"""Intervals for proportions and means, of independent or clustered rows, bounded or not.
+"""Intervals for proportions and means, of independent or clustered rows (sentences of a document, answers to a prompt), bounded or not.
 
-The mean over rows that come in clusters (sentences of a document, answers about a prompt), and how sure it is.
-
-Limits of the mean of values that can't leave a known range, whatever their distribution is within it.
-
-Gaffke's bound (2005; Learned-Miller & Thomas 2020): the upper limit is a quantile of Σw·x, where x are the values seen and one more
-at the upper end of the range, and w is uniform on the simplex; the lower limit mirrors it. Of values 0 and 1 it is Clopper and
-Pearson's exact limit. No distribution is known for which it holds less often than it says. A t interval of scores that are mostly 1
-has its lower limit above the truth far more often than that, since the low scores that would widen it are those not seen.
-
-Intervals for proportions and means.
+The mean of values within a known range has Gaffke's bound, whatever their distribution (2005; Learned-Miller & Thomas 2020): the
+upper limit is a quantile of Σw·x, where x are the values seen and one more at the upper end of the range, and w is uniform on the
+simplex; the lower limit mirrors it. Of values 0 and 1 it is Clopper and Pearson's exact limit. No distribution is known for which
+its coverage is below nominal. A t interval of scores that are mostly 1 has its lower limit above the truth far more often than that,
+since the low scores that would widen it are those not seen.
 """
 
 from __future__ import annotations
@@ -30,27 +25,27 @@ NO_SPREAD = 1e-12  # relative to the largest value: below it, differences are ro
 
 
 class ClusteredMean(NamedTuple):
-    """value ± t(df)·√variance; the variance is infinite where the clusters show no spread to judge by."""
+    """A mean over clusters: value ± t(df)·√variance; the variance is infinite where the clusters show no spread to estimate it from."""
 
     value: float
     variance: float
     df: float
 
     def interval(self, confidence: float) -> tuple[float, float]:
-        """The t interval; (−inf, inf) where the spread is unknown."""
+        """Return the t interval; (−inf, inf) where the spread is unknown."""
         half = t_quantile(self.df, confidence) * np.sqrt(self.variance)
         return float(self.value - half), float(self.value + half)
 
 
 def cluster_totals(values: FloatArray, clusters: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Each cluster's sum of values and number of rows, both of shape (G,)."""
+    """Return each cluster's sum of values and number of rows, both of shape (G,)."""
     return np.asarray(np.bincount(clusters, weights=values), dtype=np.float64), np.bincount(clusters).astype(np.float64)
 
 
 def ratio_mean(totals: FloatArray, sizes: FloatArray) -> ClusteredMean:
-    """Σ totals / Σ sizes with the delete-one-cluster jackknife variance (CR3; Bell & McCaffrey 2002).
+    """Return Σ totals / Σ sizes with the delete-one-cluster jackknife variance (CR3; Bell & McCaffrey 2002).
 
-    The plain sandwich with t(G−1) covers 88 to 92 % where cluster sizes vary much; this holds about 95 %.
+    The plain sandwich with t(G−1) covers 88 to 92 % where cluster sizes vary much; this covers about 95 %.
     """
     value = totals.sum() / sizes.sum()
     share = sizes / sizes.sum()
@@ -64,7 +59,7 @@ def ratio_mean(totals: FloatArray, sizes: FloatArray) -> ClusteredMean:
 
 
 def cluster_df(sizes: FloatArray) -> float:
-    """Degrees of freedom of a variance from clusters (Satterthwaite's, of the CR2 form, were rows independent).
+    """Return the degrees of freedom of a variance from clusters (Satterthwaite's, of the CR2 form, as if rows were independent).
 
     G−1 for clusters of one size; fewer where a few clusters hold most of the rows.
     """
@@ -76,19 +71,19 @@ def cluster_df(sizes: FloatArray) -> float:
 
 
 def t_quantile(df: float, confidence: float) -> float:
-    """The two-sided critical value of Student's t."""
+    """Return the two-sided critical value of Student's t."""
     return float(-stdtrit(df, (1 - confidence) / 2))
 
 
 NEWTON_STEPS = 100
 NEAR_MEAN = 1e-3  # standard deviations from the mean within which the saddlepoint formula loses its digits
-LIMIT_TOLERANCE = 1e-7  # of the range: how near a limit is told
+LIMIT_TOLERANCE = 1e-7  # precision of a limit, relative to the range
 
 
 def exact_share_limits(share: float, effective: float, df: float, confidence: float) -> tuple[float, float]:
-    """(low, high) of a share of so many effective units: Clopper and Pearson's, as Korn & Graubard (1998) do for samples of clusters.
+    """Return (low, high) of a share of an effective number of units: Clopper and Pearson's, as Korn & Graubard (1998) do for clusters.
 
-    df: degrees of freedom of the variance that told their number, infinite where it was counted.
+    df: degrees of freedom of the variance from which that number was estimated, infinite where it was counted.
     """
     units = effective * (t_quantile(np.inf, confidence) / t_quantile(df, confidence)) ** 2
     events, tail = share * units, (1 - confidence) / 2
@@ -100,9 +95,9 @@ def exact_share_limits(share: float, effective: float, df: float, confidence: fl
 def bounded_limits(
     totals: FloatArray, sizes: FloatArray, within: tuple[float, float], confidence: float, weights: FloatArray | None = None
 ) -> tuple[float, float]:
-    """(low, high) of Σ totals / Σ sizes over independent clusters, (G,) both, of rows within a range; an end may be infinite.
+    """Return (low, high) of Σ totals / Σ sizes over independent clusters, (G,) both, of rows within a range; an end may be infinite.
 
-    weights: as how many clusters each counts, all 1 by default. A cluster not seen has the usual number of rows, as a row sees it.
+    weights: how many clusters each counts for, all 1 by default. The one unseen cluster has the size-weighted mean number of rows.
     """
     weight = np.ones(len(totals)) if weights is None else weights
     tail = (1 - confidence) / 2
@@ -112,7 +107,7 @@ def bounded_limits(
 
 
 def tilt_weights(totals: FloatArray, sizes: FloatArray, value: float) -> FloatArray:
-    """Weights of clusters, (G,) of mean 1, nearest to equal (exponential tilting) with which their mean is `value`.
+    """Return weights of clusters, (G,) of mean 1, nearest to equal (exponential tilting), under which their mean is `value`.
 
     Where no weights give it, the nearest mean that some do.
     """
@@ -134,7 +129,10 @@ def tilt_weights(totals: FloatArray, sizes: FloatArray, value: float) -> FloatAr
 
 
 def _upper_limit(totals: FloatArray, sizes: FloatArray, weights: FloatArray, top: float, tail: float) -> float:
-    """The mean m at which P(Σw(T − m·C) ≤ 0) = 1 − tail, with w gamma variables of shapes `weights`, and 1 for the cluster at the top."""
+    """Return the mean m at which P(Σw(T − m·C) ≤ 0) = 1 − tail.
+
+    w are gamma variables of shapes `weights`, and 1 for the unseen cluster at the top of the range.
+    """
     usual = float((sizes**2).sum() / sizes.sum())
     all_totals, all_sizes, shapes = np.append(totals, top * usual), np.append(sizes, usual), np.append(weights, 1.0)
     means = all_totals / all_sizes
@@ -153,11 +151,11 @@ def _upper_limit(totals: FloatArray, sizes: FloatArray, weights: FloatArray, top
 
 
 def _share_below_zero(steps: FloatArray, shapes: FloatArray) -> float:
-    """P(Σ G·steps ≤ 0) with gamma variables G of given shapes, by the saddlepoint formula of Lugannani & Rice (1980).
+    """Return P(Σ G·steps ≤ 0) with gamma variables G of given shapes, by the saddlepoint formula of Lugannani & Rice (1980).
 
     Within 0.3 % of the exact tail probability from five variables on, and of smaller error with each more.
     """
-    steps = steps / np.abs(steps).max()  # the sign of the sum knows no unit, and squares of 1e-200 are 0
+    steps = steps / np.abs(steps).max()  # the sign of the sum has no unit, and squares of 1e-200 are 0
     low, high = 1 / float(steps.min()), 1 / float(steps.max())  # cumulants exist between
     at = 0.0
     for _ in range(NEWTON_STEPS):
@@ -186,10 +184,10 @@ PSEUDO_CLUSTERS = 0.5  # weight of "rows of a cluster are copies" against the cl
 
 
 def wilson_interval(successes: ArrayLike, n: ArrayLike, *, confidence: float = 0.95) -> tuple[FloatArray, FloatArray]:
-    """(low, high) of proportions by the score interval (Wilson 1927); vectorised, both of the broadcast shape.
+    """Return (low, high) of proportions by the score interval (Wilson 1927); vectorised, both of the broadcast shape.
 
-    Neither must be whole: weighed or dependent units have an effective number. It is right on average over shares; of rare events its
-    lower limit lies above the truth up to three times as often as it says, so nothing is decided by it here.
+    Neither argument must be whole: weighted or dependent units have an effective number. Its coverage is right on average over shares; of
+    rare events its lower limit lies above the truth up to three times as often as nominal, so nothing is decided by it here.
     """
     x, trials = _check_counts(successes, n)
     share, unit = x / trials, float(ndtri((1 + check_confidence(confidence)) / 2)) ** 2 / trials
@@ -200,9 +198,9 @@ def wilson_interval(successes: ArrayLike, n: ArrayLike, *, confidence: float = 0
 
 
 def clopper_pearson_interval(successes: ArrayLike, n: ArrayLike, *, confidence: float = 0.95) -> tuple[FloatArray, FloatArray]:
-    """(low, high) of proportions by the exact interval (Clopper & Pearson 1934): never under-covers; vectorised.
+    """Return (low, high) of proportions by the exact interval (Clopper & Pearson 1934), which never under-covers; vectorised.
 
-    Neither must be whole, as of `wilson_interval`; the interval is exact where both are.
+    Neither argument must be whole, as in `wilson_interval`; the interval is exact where both are.
     """
     x, trials = _check_counts(successes, n)
     tail = (1 - check_confidence(confidence)) / 2
@@ -212,7 +210,10 @@ def clopper_pearson_interval(successes: ArrayLike, n: ArrayLike, *, confidence: 
 
 
 def estimate_proportion(successes: float, n: int, *, method: str = "clopper-pearson", confidence: float = 0.95) -> Estimate:
-    """A share of n independent units; method: "clopper-pearson", of which each limit holds as often as it says, or "wilson"."""
+    """Estimate a share of n independent units.
+
+    method: "clopper-pearson", where each limit has at least its nominal coverage, or "wilson". Raises UserError for any other.
+    """
     methods = {"wilson": wilson_interval, "clopper-pearson": clopper_pearson_interval}
     if method not in methods:
         raise UserError(f"no interval for proportions is called {method!r}", f"known: {', '.join(methods)}", where="method")
@@ -221,14 +222,14 @@ def estimate_proportion(successes: float, n: int, *, method: str = "clopper-pear
 
 
 def estimate_mean(values: ArrayLike, *, confidence: float = 0.95, clusters: Any = None, within: ValueRange | None = None) -> Estimate:
-    """The mean of values, each row an independent unit, or dependent within named clusters.
+    """Estimate the mean of values, whose rows are independent units, or dependent within named clusters.
 
     within: the range that no value can leave, an end of which may be infinite. Where it isn't given, values that all lie in [0, 1]
-    are taken for scores, and others may be any: so name it, as (0, inf), for amounts that happen to be small.
+    are taken for scores, and others may be any number: so name it, as (0, inf), for amounts that happen to be small.
 
     Only 0 and 1: Clopper–Pearson, with clusters at their effective number of rows. Within a range: Gaffke's bounds. Else, and at an end
     without bound, a t interval over clusters; where the data can't bound the mean (one value, or all the same) that end is
-    infinite, and `method` says why.
+    infinite, and `method` says why. Raises UserError for a value outside `within`.
     """
     column = as_values(values, "values")
     codes = as_clusters(clusters, len(column))
@@ -244,7 +245,7 @@ def estimate_mean(values: ArrayLike, *, confidence: float = 0.95, clusters: Any 
 
 
 def resolve_range(column: FloatArray, within: ValueRange | None) -> ValueRange:
-    """The range of values as named, or [0, 1] where all lie in it, or all numbers; UserError for a value outside."""
+    """Return the range of values as named, or [0, 1] where all lie in it, or all numbers; raises UserError for a value outside."""
     if within is None:
         return UNIT_RANGE if ((column >= 0) & (column <= 1)).all() else ANY_RANGE
     if not within[0] < within[1]:
@@ -254,7 +255,10 @@ def resolve_range(column: FloatArray, within: ValueRange | None) -> ValueRange:
 
 
 def bound_mean(totals: FloatArray, sizes: FloatArray, within: ValueRange, plain: Estimate) -> Estimate:
-    """Gaffke's bounds where the range has an end, and `plain`, the t interval, where it has none; from clusters' sums and rows."""
+    """Return Gaffke's bounds where the range has an end, and those of `plain`, the t interval, where it has none.
+
+    totals, sizes: each cluster's sum and number of rows, (G,).
+    """
     low, high = bounded_limits(totals, sizes, within, plain.confidence)
     method = "gaffke" if (sizes == 1).all() else "gaffke over clusters"
     if np.isfinite([low, high]).all():
@@ -268,7 +272,7 @@ def bound_mean(totals: FloatArray, sizes: FloatArray, within: ValueRange, plain:
 
 
 def estimate_clustered_proportion(totals: FloatArray, sizes: FloatArray, *, confidence: float = 0.95) -> Estimate:
-    """A share of all rows, from each cluster's successes and rows, both (G,); n counts clusters.
+    """Estimate a share of all rows, from each cluster's successes and rows, both (G,); n counts clusters.
 
     Clopper–Pearson at the effective number of rows n/deff, with a t quantile (Korn & Graubard 1998).
     """
@@ -285,9 +289,9 @@ def estimate_clustered_proportion(totals: FloatArray, sizes: FloatArray, *, conf
 
 
 def effective_sample_size(totals: FloatArray, sizes: FloatArray, result: ClusteredMean) -> float:
-    """How many independent rows a share over clusters is worth; from each cluster's successes and rows, and their `ratio_mean`.
+    """Return how many independent rows a share over clusters is worth, from each cluster's successes and rows and their `ratio_mean`.
 
-    A design effect seen in few clusters is noise, often on the low side. So it is mixed with the worst one (a cluster is
+    A design effect estimated from few clusters is noisy, often too low. So it is mixed with the worst one (a cluster is worth
     one row), which has the weight of half a cluster, against the clusters in which the rarer answer was seen.
     """
     rows, share = sizes.sum(), result.value
@@ -299,7 +303,7 @@ def effective_sample_size(totals: FloatArray, sizes: FloatArray, result: Cluster
 
 
 def estimate_t_mean(column: FloatArray, codes: IntArray, *, confidence: float, method: str) -> Estimate:
-    """The mean with a t interval over clusters; infinite, with the reason as method, where the clusters show no spread."""
+    """Estimate the mean with a t interval over clusters; infinite, with the reason as method, where the clusters show no spread."""
     totals, sizes = cluster_totals(column, codes)
     result = ratio_mean(totals, sizes)
     if np.isinf(result.variance):

@@ -1,11 +1,4 @@
-"""Two systems on the same items: the paired difference, its tests, Holm's adjustment, and what training made a model forget.
-
-Two systems on the same items: the difference, and whether it is one.
-
-Many tests at once.
-
-How much of what a model knew is left: the same general items before and after training, paired.
-"""
+"""Two systems on the same items: the paired difference, its tests, Holm's adjustment, and what training made a model forget."""
 
 from __future__ import annotations
 
@@ -35,11 +28,11 @@ from preceptor.types import Estimate, FloatArray, IntArray
 def compare_paired(
     a: ArrayLike, b: ArrayLike, *, clusters: Any = None, confidence: float = 0.95, within: ValueRange | None = None
 ) -> Estimate:
-    """The mean of a−b, row by row on the same items; n counts clusters (rows, when none are named).
+    """Estimate the mean of a−b, row by row on the same items; n counts clusters (rows, when none are named).
 
-    Right-or-wrong values (only 0 and 1): an adjusted interval that also holds when the two hardly ever differ. Scores in a range:
+    Right-or-wrong values (only 0 and 1): an adjusted interval that is also valid when the two hardly ever differ. Scores in a range:
     Gaffke's bounds of their difference. Else a t interval of the differences over clusters.
-    within: the range of a and of b, found as `mean` finds it.
+    within: the range of a and of b, resolved as in `estimate_mean`. Raises UserError for columns of different lengths.
     """
     first, second = as_values(a, "a"), as_values(b, "b")
     if len(first) != len(second):
@@ -58,9 +51,9 @@ def compare_paired(
 
 
 def mcnemar(first_only: int, second_only: int) -> float:
-    """Exact two-sided p-value that neither of two systems is better (McNemar 1947), items independent.
+    """Return the exact two-sided p-value that neither of two systems is better (McNemar 1947), with independent items.
 
-    first_only: items that only the first has right; second_only: that only the second has.
+    first_only: items that only the first has right; second_only: that only the second has. Raises UserError unless both are counts.
     """
     for count, name in ((first_only, "first_only"), (second_only, "second_only")):
         if not (count >= 0 and float(count).is_integer()):
@@ -69,7 +62,7 @@ def mcnemar(first_only: int, second_only: int) -> float:
 
 
 def _adjusted_difference(difference: FloatArray, codes: IntArray, confidence: float) -> Estimate:
-    """Two made-up clusters, one for each side, of usual size and usual disagreement, then t over clusters.
+    """Return a t interval over clusters with two pseudo-clusters added, one in favour of each system, of mean size and usual disagreement.
 
     For single rows this adds one item to each kind of disagreement (Bonett & Price 2012). Without it, rare disagreement
     gives 26 to 90 % coverage instead of 95 %, and none at all an interval of no width.
@@ -82,7 +75,7 @@ def _adjusted_difference(difference: FloatArray, codes: IntArray, confidence: fl
 
 
 def holm_adjust(p_values: ArrayLike) -> FloatArray:
-    """Adjusted p-values, in the order given (Holm 1979): those below α hold together with error rate α.
+    """Return adjusted p-values, in the order given (Holm 1979): those below α are significant together at error rate α.
 
     For claims that *some* of m things improved. A gate that *all* must pass needs no adjustment.
     """
@@ -98,10 +91,11 @@ CHANCE_MARGIN = 0.05
 
 
 def retained_log_probability(before: ArrayLike, after: ArrayLike, *, clusters: Any = None, seed: int = 0) -> Estimate:
-    """The share of general log-probability that is left: what the texts had before, divided by what they have now.
+    """Estimate the share of general log-probability that is retained: the texts' log-probability before, divided by that after training.
 
-    before, after: each text's summed log-probability in nats, (texts,), below 0. Above 1 the texts are likelier than before.
-    The interval resamples texts (or clusters of them), both sides together; where no text has changed it is 1 alone.
+    before, after: each text's summed log-probability in nats, (texts,), below 0. Above 1 the texts are more probable than before.
+    The interval resamples texts (or clusters of them), before and after together; where no text has changed it is 1 alone.
+    Raises UserError for different numbers of texts, and for log-probabilities that aren't below 0.
     """
     first, second = as_values(before, "before"), as_values(after, "after")
     if len(first) != len(second):
@@ -115,10 +109,10 @@ def retained_log_probability(before: ArrayLike, after: ArrayLike, *, clusters: A
 
 
 def compare_suite_accuracy(before: ArrayLike, after: ArrayLike, chance: ArrayLike) -> dict[str, Any]:
-    """What became of a suite's accuracy: before, after and the paired change as Estimates' dicts, and how many answers flipped.
+    """Compare a suite's accuracy before and after training: both, the paired change as Estimates' dicts, and how many answers flipped.
 
-    before, after: 1 where a question was answered right, else 0; chance: how often guessing is right, all (questions,).
-    `counts` is whether the suite can show forgetting: a base that hardly does better than guessing has nothing there to forget.
+    before, after: 1 where a question was answered right, else 0; chance: the probability of guessing right, all (questions,).
+    `counts` is whether the suite can show forgetting: a base that is hardly better than guessing has nothing there to forget.
     """
     first, second = as_values(before, "before"), as_values(after, "after")
     guessed = float(np.mean(as_values(chance, "chance")))

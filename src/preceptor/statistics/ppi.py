@@ -1,22 +1,11 @@
-"""Prediction-powered inference (Angelopoulos, Duchi and Zrnic 2023): few human labels and many judge scores.
+"""Prediction-powered inference: few human labels and many judge scores (Angelopoulos, Duchi & Zrnic 2023, PPI++).
 
-People's labels less what a judge's scores explain of them, by clusters: what every prediction-powered interval rests on.
+θ̂ = Σ_g (Y_g − λ_g(F_g − R·C_g)) / Σ_g C_g over the labelled clusters, with R the judge's mean over the rest; in the paper
+clusters are rows. λ_g minimises the variance as seen by all clusters but g: fitted on its own label it would overfit.
 
-θ̂ = Σ_g (Y_g − λ_g(F_g − R·C_g)) / Σ_g C_g over the labelled clusters, with R the judge's mean over the rest (Angelopoulos, Duchi &
-Zrnic 2023, PPI++, for clusters that are rows). λ_g minimises the variance as seen by all clusters but g: fitted on its own
-label it would flatter itself.
-
-What people's labels say by themselves, and what they would say were there more of them.
-
-A judge that explains part of people's labels is worth more labels. So an interval with a judge is the interval of the labels
-alone, at the number of labels that would be as sure: it keeps that interval's shape (Clopper and Pearson's for shares, Gaffke's
+A judge that explains part of the human labels is worth more labels. So an interval with a judge is the interval of the labels
+alone, at the number of labels that would be as precise: it keeps that interval's shape (Clopper and Pearson's for shares, Gaffke's
 for scores: near the ends of their range a symmetric one misses) and becomes it where the judge adds nothing.
-
-Few human labels and many judge scores: an interval that people's labels keep honest and the judge's make narrow.
-
-A rate of parts in wholes that people checked whole: unsupported claims in responses.
-
-What an interval is worth in people's labels.
 """
 
 from __future__ import annotations
@@ -55,9 +44,9 @@ SHRINKAGE_COUNT, SHRINKAGE_POWER = (
 
 
 class RectifiedMean(NamedTuple):
-    """value: the corrected mean. variances: of its residuals, of the judge's mean over the rest, and twice their covariance.
+    """The corrected mean (`value`) and its variances: of its residuals, of the judge's mean over the rest, and twice their covariance.
 
-    variance_ratio: the sum of these over the variance of the labels alone. weight: λ of each labelled cluster.
+    variance_ratio: the sum of `variances` over the variance of the labels alone. weight: λ of each labelled cluster.
     """
 
     value: float
@@ -67,7 +56,10 @@ class RectifiedMean(NamedTuple):
 
 
 class JudgeSums(NamedTuple):
-    """The judge's sums of clusters and their rows, both (G,); names: codes shared by both sides, or None where no cluster is on both."""
+    """The judge's sums over clusters and their numbers of rows, both (G,).
+
+    names: cluster codes shared by the labelled part and the rest, or None where no cluster has rows in both.
+    """
 
     totals: FloatArray
     sizes: FloatArray
@@ -80,16 +72,16 @@ class JudgeSums(NamedTuple):
 
 
 def rectify_mean(totals: FloatArray, on_labelled: JudgeSums, rest: JudgeSums) -> RectifiedMean:
-    """From people's sums (G,) of the labelled clusters and the judge's of both sides; labels and scores must vary."""
+    """Return the corrected mean from the labels' sums (G,) and the judge's sums of both parts; labels and scores must vary."""
     slope = leave_one_out_weights(totals, on_labelled.totals, on_labelled.sizes)
     return rectify_with_weights(totals, on_labelled, rest, slope / (1 + rest.size_concentration / on_labelled.size_concentration))
 
 
 def rectify_with_weights(totals: FloatArray, on_labelled: JudgeSums, rest: JudgeSums, weight: FloatArray) -> RectifiedMean:
-    """`rectify_mean` at given λ of each labelled cluster, (G,)."""
+    """Return `rectify_mean` at given λ of each labelled cluster, (G,)."""
     sizes = on_labelled.sizes
     elsewhere = ratio_mean(rest.totals, rest.sizes)
-    # λ differs between clusters: measuring the judge from its mean over the rest lets one residual carry both terms
+    # λ differs between clusters: centring the judge at its mean over the rest puts both terms into one residual
     residual = totals - weight * (on_labelled.totals - elsewhere.value * sizes)
     mean, alone = ratio_mean(residual, sizes), ratio_mean(totals, sizes)
     over_all = float(weight @ sizes / sizes.sum())
@@ -100,14 +92,14 @@ def rectify_with_weights(totals: FloatArray, on_labelled: JudgeSums, rest: Judge
 
 
 def shrink_variance_ratio(variance_ratio: float, rarer: int) -> float:
-    """The ratio drawn toward 1, the fewer times the rarer answer was seen: a judge's errors are then mostly unseen."""
+    """Return the ratio shrunk toward 1, the more the fewer times the rarer answer was seen, as a judge's errors are then mostly unseen."""
     seen, doubt = float(rarer) ** SHRINKAGE_POWER, float(SHRINKAGE_COUNT) ** SHRINKAGE_POWER
     return (seen * variance_ratio + doubt) / (seen + doubt)
 
 
 def leave_one_out_weights(totals: FloatArray, judged: FloatArray, sizes: FloatArray) -> FloatArray:
-    """The slope of people's labels on the judge's scores without each cluster in turn, (G,), in closed form; 0 where scores don't vary."""
-    y = totals - totals.sum() / sizes.sum() * sizes  # centred: the sums below would lose digits else
+    """Return the slope of human labels on the judge's scores without each cluster in turn, (G,), in closed form; 0 for constant scores."""
+    y = totals - totals.sum() / sizes.sum() * sizes  # centred, as the sums below would otherwise lose digits
     f = judged - judged.sum() / sizes.sum() * sizes
     left = sizes.sum() - sizes
     y_mean, f_mean = -y / left, -f / left  # of the others, as the centred totals sum to 0
@@ -123,12 +115,12 @@ def leave_one_out_weights(totals: FloatArray, judged: FloatArray, sizes: FloatAr
 
 
 def _leave_one_out_sums(column: FloatArray) -> FloatArray:
-    """The sum without each element in turn."""
+    """Return the sum without each element in turn."""
     return np.asarray(column.sum() - column)
 
 
 def _shared_covariance(residual: FloatArray, labelled: JudgeSums, rest: JudgeSums) -> float:
-    """The covariance of both terms by clusters that have rows on both sides."""
+    """Return the covariance of both terms from clusters that have rows in both parts."""
     if labelled.names is None or rest.names is None:
         return 0.0
     _, here, there = np.intersect1d(labelled.names, rest.names, return_indices=True)
@@ -158,10 +150,12 @@ LABEL_RANGES: dict[str, ValueRange] = {
 
 @dataclass(frozen=True, slots=True)
 class LabelSummary:
-    """kind: of the labels. mean: over clusters, with jackknife variance. effective: labels that count as independent.
+    """The labels without a judge.
 
-    rarer: clusters that don't give the commonest answer; for 0/1 labels those in which the rarer answer was seen. However many
-    labels there are, what is known of the spread, and of how much of it a judge explains, rests on these.
+    kind: see `classify_labels`. totals, sizes: each cluster's sum of labels and number of rows, (G,). mean: over clusters, with jackknife
+    variance. effective: the number of labels that count as independent. clusters: their number. rarer: clusters that don't give the most
+    frequent answer; for 0/1 labels those in which the rarer answer was seen. However many labels there are, what is known of the spread,
+    and of how much of it a judge explains, rests on these.
     """
 
     kind: str
@@ -171,11 +165,11 @@ class LabelSummary:
     effective: float
     clusters: int
     rarer: int
-    usual: float  # of a difference: its usual size, a cluster
+    usual: float  # root mean square size of a difference, per cluster
     confidence: float
 
     def interval(self, value: float, variance_ratio: float) -> tuple[float, float]:
-        """(low, high) around `value` as if the labels' variance were that many times theirs."""
+        """Return (low, high) around `value` as if the labels' variance were multiplied by `variance_ratio`."""
         if self.kind == SHARE_LABELS:
             plain = bool((self.sizes == 1).all())
             return exact_share_limits(self.clip(value), self.effective / variance_ratio, np.inf if plain else self.mean.df, self.confidence)
@@ -183,24 +177,24 @@ class LabelSummary:
         if self.kind in (UNIT_LABELS, SIGNED_LABELS):
             weights = tilt_weights(self.totals, self.sizes, value)
             bounds = bounded_limits(self.totals, self.sizes, (low, high), self.confidence, weights / variance_ratio)
-            moved = self.clip(value) - float(weights @ self.totals / (weights @ self.sizes))  # what no weights reach
+            moved = self.clip(value) - float(weights @ self.totals / (weights @ self.sizes))  # the part that no weights reach
             return min(max(bounds[0] + moved, low), value), max(min(bounds[1] + moved, high), value)
         variance, shrink = self.mean.variance * variance_ratio, 1.0
         if self.kind == SIGN_LABELS:
-            # one made-up cluster a side, as `compare_paired` does
+            # one pseudo-cluster in favour of each system, as in `compare_paired`
             shrink = self.effective / (self.effective + 2 * variance_ratio)
             variance = shrink**2 * (variance + 2 * (self.usual * variance_ratio / self.effective) ** 2)
         half = t_quantile(self.mean.df, self.confidence) * float(np.sqrt(variance))
         return max(value * shrink - half, low), min(value * shrink + half, high)
 
     def clip(self, value: float) -> float:
-        """`value` within the range of the labels."""
+        """Clip `value` to the range of the labels."""
         low, high = LABEL_RANGES.get(self.kind, (-np.inf, np.inf))
         return min(max(value, low), high)
 
 
 def summarize_labels(totals: FloatArray, sizes: FloatArray, kind: str, confidence: float) -> LabelSummary:
-    """From each cluster's sum of labels and number of rows, both (G,)."""
+    """Summarise labels from each cluster's sum of labels and number of rows, both (G,)."""
     mean = ratio_mean(totals, sizes)
     rarer = _count_rarer(totals, sizes, kind) if np.isfinite(mean.variance) else 0
     effective, usual = float(len(sizes)), 0.0
@@ -212,7 +206,7 @@ def summarize_labels(totals: FloatArray, sizes: FloatArray, kind: str, confidenc
 
 
 def classify_labels(values: FloatArray) -> str:
-    """What the labels are: 0 and 1 only, within 0 to 1, −1, 0 and 1 only, or any numbers."""
+    """Return the kind of the labels: 0 and 1 only, within 0 to 1, −1, 0 and 1 only, or any numbers."""
     if ((values >= 0) & (values <= 1)).all():
         return SHARE_LABELS if np.isin(values, (0, 1)).all() else UNIT_LABELS
     return SIGN_LABELS if np.isin(values, (-1, 0, 1)).all() else NUMBER_LABELS
@@ -224,8 +218,8 @@ def _count_rarer(totals: FloatArray, sizes: FloatArray, kind: str) -> int:
     return len(totals) - int(np.unique(totals / sizes, return_counts=True)[1].max())
 
 
-MIN_RARER = 3  # fewer labels of the rarer answer say nothing of what the judge is worth
-ENOUGH_RARER = 20  # from here on the pull toward people alone is under 1 %
+MIN_RARER = 3  # fewer labels of the rarer answer don't show what the judge is worth
+ENOUGH_RARER = 20  # from here on the shrinkage toward human labels alone is under 1 %
 
 
 def ppi_mean(
@@ -237,17 +231,17 @@ def ppi_mean(
     clusters_on_human: Any = None,
     clusters_on_rest: Any = None,
 ) -> Estimate:
-    """The mean that people would give over all items (PPI++: Angelopoulos, Duchi & Zrnic 2023, with cross-fitted λ).
+    """Estimate the mean human label over all items (PPI++: Angelopoulos, Duchi & Zrnic 2023, with cross-fitted λ).
 
     human: people's answers (n,) on a *random* part of the items, 0/1 or any number. judge_on_human: the judge's scores of the
     same items. judge_on_rest: its scores of the other items (N,). The judge may be useless, biased or adversarial, but must not
     have been tuned on these labels. clusters_on_human, clusters_on_rest: what each item belongs to (a response, a document),
-    where items of one depend on each other; a cluster may have items on both sides. n counts clusters with human labels.
+    where items of one depend on each other; a cluster may have items in both parts. n counts clusters with human labels.
 
-    The interval is that of the labels alone (as of `estimate_mean`), at the number of labels that would be as sure:
-    n·Var(y)/Var(y − λf + λF̄). Each λ comes from the other labels. With few labels of the rarer answer that ratio is unsure
-    and drawn toward 1; with fewer than three, or without a judge that tells items apart, the labels alone give the interval.
-    `method` says which.
+    The interval is that of the labels alone (as of `estimate_mean`), at the number of labels that would be as precise:
+    n·Var(y)/Var(y − λf + λF̄). Each λ comes from the other labels. With few labels of the rarer answer that ratio is uncertain
+    and shrunk toward 1; with fewer than three, or without a judge that tells items apart, the labels alone give the interval.
+    `method` says which. Raises UserError without labels, and where the columns don't fit together.
     """
     y, f, rest = check_ppi_columns(human, judge_on_human, judge_on_rest)
     kind = classify_labels(y)
@@ -265,9 +259,9 @@ def ppi_paired(
     clusters_on_human: Any = None,
     clusters_on_rest: Any = None,
 ) -> Estimate:
-    """By how much people would find the first of two models better, both on the same items: `ppi_mean` of the differences.
+    """Estimate by how much people prefer the first of two models, both on the same items: `ppi_mean` of the differences.
 
-    Each argument is a pair of columns, the first model's and the second's. The labels alone are `compare_paired`.
+    Each argument is a pair of columns, the first model's and the second's. The interval of the labels alone is `compare_paired`.
     """
     (a, f_a, rest_a), (b, f_b, rest_b) = (check_ppi_columns(*columns) for columns in zip(human, judge_on_human, judge_on_rest, strict=True))
     if len(a) != len(b) or len(rest_a) != len(rest_b):
@@ -280,7 +274,7 @@ def ppi_paired(
 
 
 def estimate_from_sums(alone: LabelSummary, totals: FloatArray, on_human: JudgeSums, rest: JudgeSums, confidence: float) -> Estimate:
-    """The interval with the judge, from clusters' sums."""
+    """Estimate the mean with the judge, from the sums of clusters."""
     rectified = rectify_mean(totals, on_human, rest)
     low, high = alone.interval(rectified.value, shrink_variance_ratio(rectified.variance_ratio, alone.rarer))
     value = alone.clip(rectified.value)
@@ -292,7 +286,7 @@ def estimate_from_sums(alone: LabelSummary, totals: FloatArray, on_human: JudgeS
 
 
 def check_ppi_columns(human: ArrayLike, judge_on_human: ArrayLike, judge_on_rest: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The three columns; UserError without labels, or where they don't fit together."""
+    """Return the three columns; raises UserError without labels, or where they don't fit together."""
     if not np.size(human):
         raise UserError(
             "no human labels: no valid interval exists, however many judge scores there are",
@@ -320,14 +314,17 @@ def _as_scores(scores: ArrayLike, name: str) -> FloatArray:
 
 
 def check_judge_scores(f: FloatArray, rest: FloatArray) -> None:
-    """UserError where a score of labels in [0, 1] lies outside."""
+    """Raise UserError where a judge score of labels in [0, 1] lies outside that range."""
     as_values(f, "judge_on_human", low=0, high=1)
     if len(rest):
         as_values(rest, "judge_on_rest", low=0, high=1)
 
 
 def encode_shared_clusters(here: Any, there: Any, labels: int, rest: int) -> tuple[Any, Any]:
-    """Codes of both sides' clusters in one numbering, or (None, None)."""
+    """Return codes of both parts' clusters in one numbering, or (None, None).
+
+    Raises UserError where only one part names its clusters, and for a wrong number of names.
+    """
     if here is None and there is None:
         return None, None
     if here is None or (there is None and rest):
@@ -342,7 +339,7 @@ def encode_shared_clusters(here: Any, there: Any, labels: int, rest: int) -> tup
 
 
 def judge_unusable_reason(f: FloatArray, rest: FloatArray) -> str:
-    """Why no judge can be used, or nothing."""
+    """Return the reason why no judge can be used, or an empty string."""
     if len(rest) < 2:
         return "no items that only the judge saw"
     if max(f.max(), rest.max()) == min(f.min(), rest.min()):
@@ -351,7 +348,7 @@ def judge_unusable_reason(f: FloatArray, rest: FloatArray) -> str:
 
 
 def few_labels_reason(rarer: int) -> str:
-    """Why so few labels of the rarer answer can't use a judge."""
+    """Return the reason why a judge can't be used with so few labels of the rarer answer."""
     return f"ppi needs {MIN_RARER} labels of each answer, the rarer has {rarer}"
 
 
@@ -368,7 +365,7 @@ def _estimate_ppi(y: FloatArray, f: FloatArray, rest: FloatArray, kind: str, clu
 
 
 def _sum_clusters(y: FloatArray, f: FloatArray, codes: Any) -> tuple[FloatArray, FloatArray, JudgeSums]:
-    """Sums of labels, rows and the judge's side, by clusters."""
+    """Return the sums of labels, the rows and the judge's sums, by cluster."""
     if codes is None:
         ones = np.ones(len(y))
         return y, ones, JudgeSums(f, ones)
@@ -398,15 +395,16 @@ def ppi_ratio(
     clusters_on_human: Any = None,
     clusters_on_rest: Any = None,
 ) -> Estimate:
-    """R = ΣU/ΣC, the rate per claim that people would find in all responses, from some that they checked and a judge's word on all.
+    """Estimate R = ΣU/ΣC, the human rate per claim over all responses, from some checked by people and judge scores of all.
 
     human: unsupported claims U of each checked response, (n,); the checked ones are a *random* part of the responses. claims:
     their claims C. judge_on_human, judge_on_rest: the sum of the judge's scores over a response's claims, in [0, C].
-    claims_on_rest: claims of the responses that only the judge saw, (N,). clusters: what several responses belong to (a prompt).
+    claims_on_rest: claims of the responses that only the judge scored, (N,). clusters_on_human, clusters_on_rest: what several responses
+    belong to (a prompt).
 
-    Residuals are summed by response (or cluster) and the variance is the jackknife of the ratio; the interval lies in [0, 1], its
-    shape and its care with small counts are those of `ppi_mean`. Responses without a claim say nothing of a rate per claim and are
-    left out. n counts responses (clusters).
+    Residuals are summed by response (or cluster) and the variance is the jackknife of the ratio; the interval lies in [0, 1], with the
+    shape and the treatment of small counts of `ppi_mean`. Responses without a claim carry no information on a rate per claim and are
+    left out. n counts responses (clusters). Raises UserError for counts and sums that don't fit together.
     """
     check_confidence(confidence)
     u, f, rest = check_ppi_columns(human, judge_on_human, judge_on_rest)
@@ -460,7 +458,7 @@ def _check_claim_sums(sums: FloatArray, claims: FloatArray, name: str) -> None:
 
 
 def _sum_claims(u: FloatArray, f: FloatArray, claims: FloatArray, codes: Any) -> tuple[FloatArray, FloatArray, JudgeSums]:
-    """Sums of labels, claims and the judge's side by response or cluster, of those that have claims."""
+    """Return the sums of labels, the claims and the judge's sums by response or cluster, of those that have claims."""
     keep = claims > 0
     if codes is None:
         return u[keep], claims[keep], JudgeSums(f[keep], claims[keep])
@@ -470,10 +468,11 @@ def _sum_claims(u: FloatArray, f: FloatArray, claims: FloatArray, codes: Any) ->
 
 
 def effective_labels(estimate: Estimate, alone: Estimate | None = None) -> float:
-    """How many labels people alone would have had to give for an interval of this width.
+    """Return how many human labels alone would give an interval of this width.
 
     Of a share of independent items: by Clopper and Pearson's interval at the same value. Else pass `alone`, the estimate from the same
     labels without a judge: widths fall with the root of their number, so it is n·(width alone/width)², in units of its n.
+    Raises UserError for an interval of no or infinite width, and for one that isn't of a share where `alone` isn't given.
     """
     width = estimate.high - estimate.low
     if not 0 < width < np.inf:

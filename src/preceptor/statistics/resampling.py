@@ -1,4 +1,4 @@
-"""Intervals for any figure of weighted rows, by drawing whole clusters again (Efron & Tibshirani 1993)."""
+"""Intervals for any statistic of weighted rows, by resampling whole clusters (Efron & Tibshirani 1993)."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ def bootstrap(
     method_name: str = "cluster bootstrap",
     within: tuple[float, float] = (-np.inf, np.inf),
 ) -> Estimate:
-    """A figure with the interval from resampled clusters.
+    """Estimate a statistic with an interval from resampled clusters.
 
     statistic: from row weights, shape (rows,) to a number and (B, rows) to shape (B,); a weight is how often the row counts.
-    clusters: each row's cluster name. within: the figure's own range, to which the interval is cut.
+    clusters: each row's cluster name. within: the statistic's own range, to which the interval is clipped.
 
     Twenty clusters and more: bias-corrected percentiles, widened as Student's t asks (Hesterberg 2015).
     Fewer: t with the standard error of the resamples. No variation among resamples: the whole range, and `method` says so.
+    Raises UserError for too few replicates, and where the statistic is undefined in a resample.
     """
     codes = as_clusters(clusters, len(clusters))
     sizes = np.bincount(codes).astype(np.float64)
@@ -53,7 +54,10 @@ def bootstrap(
 
 
 def resample_statistic(statistic: Statistic, codes: IntArray, *, replicates: int, seed: int) -> FloatArray:
-    """The statistic of each of `replicates` resamples, shape (replicates, …); codes as `as_clusters` gives them."""
+    """Return the statistic of each of `replicates` resamples, shape (replicates, …); `codes` as returned by `as_clusters`.
+
+    Raises UserError for fewer than 100 replicates, a result of the wrong shape and one that isn't finite.
+    """
     if replicates < MIN_REPLICATES:
         raise UserError(f"{replicates} resamples can't show an interval", "2000 is usual", where="replicates")
     drawn = np.concatenate([np.asarray(statistic(weights), dtype=np.float64) for weights in _resample_weights(codes, replicates, seed)])
@@ -66,7 +70,7 @@ def resample_statistic(statistic: Statistic, codes: IntArray, *, replicates: int
 
 
 def _resample_weights(codes: IntArray, replicates: int, seed: int) -> Iterator[FloatArray]:
-    """Row weights (chunk, rows): how often a row's cluster was drawn, in G draws with replacement."""
+    """Yield row weights (chunk, rows): how often a row's cluster was drawn, in G draws with replacement."""
     rng = np.random.default_rng(seed)
     groups = int(codes.max()) + 1
     chunk = max(1, CHUNK_WEIGHTS // len(codes))
@@ -78,7 +82,7 @@ def _resample_weights(codes: IntArray, replicates: int, seed: int) -> Iterator[F
 
 
 def percentile_interval(value: float, drawn: FloatArray, confidence: float) -> tuple[float, float]:
-    """Bias-corrected percentiles of resamples of one figure, (B,)."""
+    """Return bias-corrected percentiles of resamples of one statistic, (B,)."""
     return _percentile_bounds(value, drawn, t_quantile(np.inf, check_confidence(confidence)))
 
 

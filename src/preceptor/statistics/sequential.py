@@ -1,16 +1,8 @@
 """Confidence sequences by betting, interim analyses, and a test martingale for change in a stream.
 
-Bets against candidate means (Waudby-Smith & Ramdas 2024, the hedged capital process).
-
-Who bets against a true mean can't grow rich, so a mean against which a bet grew far enough is out, for good.
-
-Confidence sequences: intervals that hold at every moment at once, so that one may look after each label and stop.
-
-Few human labels, many judge scores, and a look after each label.
-
-Few planned looks at a growing number of labels.
-
-Whether a stream still is what it was: looked at after every value, for as long as one likes.
+A confidence sequence is valid at all times at once, so that one may look after each label and stop. It bets against candidate means
+(Waudby-Smith & Ramdas 2024, the hedged capital process): a bet against the true mean can't grow in expectation, so a mean against
+which a bet grew far enough is excluded for good.
 """
 
 from __future__ import annotations
@@ -29,7 +21,7 @@ from preceptor.statistics.inputs import as_values, check_confidence
 from preceptor.statistics.ppi import check_judge_scores, check_ppi_columns
 from preceptor.types import Estimate, FloatArray
 
-GRID_SIZE = 1000  # candidate means on the way to the last bound
+GRID_SIZE = 1000  # candidate means up to the last bound
 BISECTIONS = 30
 MAX_BET = 0.5  # share of the capital that one value may lose
 CHUNK_STEPS = 1000
@@ -40,8 +32,8 @@ MIN_LOSS = 1e-12
 class BettingProcess:
     """Bets that the mean is above candidates m, value after value, all of shape (n,).
 
-    values: in [floor, …], of which value t has expectation slope·m + shift given those before, if m is the mean. stakes: how much
-    to bet, from values before only (else nothing holds), cut so that no value loses more than half the capital.
+    values: in [floor, …], where value t has expectation slope·m + shift given those before, if m is the mean. stakes: how much
+    to bet, from earlier values only (else the guarantee is lost), cut so that no value loses more than half the capital.
     """
 
     values: FloatArray
@@ -52,11 +44,14 @@ class BettingProcess:
 
     @classmethod
     def from_values(cls, values: FloatArray, stakes: FloatArray) -> BettingProcess:
-        """On values in [0, 1] that all have the mean as expectation."""
+        """Build the process on values in [0, 1] that all have the mean as expectation."""
         return cls(values, stakes, np.zeros(len(values)), np.ones(len(values)), np.zeros(len(values)))
 
     def bound(self, goal: float) -> float:
-        """The largest mean that a bet has thrown out so far, by bisection: capital falls as the candidate mean rises."""
+        """Return the largest mean that a bet has excluded so far, by bisection: capital falls as the candidate mean rises.
+
+        goal: the log capital at which a mean is excluded.
+        """
         low, high = 0.0, 1.0
         for _ in range(BISECTIONS):
             middle = (low + high) / 2
@@ -65,7 +60,7 @@ class BettingProcess:
         return low
 
     def path(self, goal: float) -> FloatArray:
-        """The bound after each value, (n,): how far up the grid means are out. The grid is finer at both ends."""
+        """Return the bound after each value, (n,): the largest excluded mean of a grid, which is finer at both ends."""
         last, length = self.bound(goal), len(self.values)
         if last == 0:
             return np.zeros(length)
@@ -81,7 +76,7 @@ class BettingProcess:
         return path
 
     def _log_growth(self, now: slice, means: FloatArray) -> FloatArray:
-        """Log growth of each step's bet against each candidate mean, (steps, means)."""
+        """Return the log growth of each step's bet against each candidate mean, (steps, means)."""
         values, stakes, floor, slope, shift = (
             column[now, None] for column in (self.values, self.stakes, self.floor, self.slope, self.shift)
         )
@@ -90,7 +85,7 @@ class BettingProcess:
 
 
 def predictable_stakes(goal: float, errors: FloatArray) -> FloatArray:
-    """λ_t, the paper's predictable plug-in, from values less what was expected of them; (n,), each from the errors before it."""
+    """Return λ_t, the paper's predictable plug-in, (n,), each from the errors before it; errors: values less their expectation."""
     t = np.arange(1, len(errors) + 1)
     variance = (0.25 + np.cumsum(errors**2)) / (t + 1)
     before = np.concatenate([[0.25], variance[:-1]])
@@ -98,15 +93,15 @@ def predictable_stakes(goal: float, errors: FloatArray) -> FloatArray:
 
 
 def running_deviations(column: FloatArray) -> FloatArray:
-    """Values less the mean so far, which starts as half of one value of 1."""
+    """Return values less the mean so far, which starts as half of one value of 1."""
     return np.asarray(column - (0.5 + np.cumsum(column)) / np.arange(2, len(column) + 2))
 
 
 def confidence_sequence(values: ArrayLike, confidence: float = 0.95, *, population: int | None = None) -> Estimate:
-    """The mean of values in [0, 1], in the order in which they came, with bounds valid at any stop.
+    """Estimate the mean of values in [0, 1], in order of arrival, with bounds valid at any stopping time.
 
-    population: how many items there are in all, where the values are of some drawn at random without replacement and the mean
-    over exactly these items is asked; the bounds then meet when all are seen. Else the values are of an endless stream.
+    population: how many items there are in all, where the values are of a random sample without replacement and the mean
+    over exactly these items is estimated; the bounds then meet when all are seen. Else the values are of an endless stream.
 
     About 1.5 to 2 times as wide as an interval for a number of values fixed beforehand. The bounds are the narrowest so far;
     should they exclude every mean, the values drift: then nothing is known (0 to 1), and `method` says so.
@@ -122,9 +117,9 @@ def confidence_sequence(values: ArrayLike, confidence: float = 0.95, *, populati
 def confidence_sequence_path(
     values: ArrayLike, confidence: float = 0.95, *, population: int | None = None
 ) -> tuple[FloatArray, FloatArray]:
-    """(low, high) after each value, both of shape (n,): all intersected with those before, the last as `confidence_sequence`.
+    """Return (low, high) after each value, both of shape (n,), intersected with those before; the last are of `confidence_sequence`.
 
-    Earlier bounds lie on a grid of means, to the safe side by less than 0.002. Low above high: no mean fits.
+    Earlier bounds lie on a grid of means, conservative by less than 0.002. Low above high: no mean fits.
     """
     column, goal = as_values(values, "values", low=0, high=1), log_goal(confidence)
     low, high = (_place_bets(side, goal, population).path(goal) for side in (column, 1 - column))
@@ -135,19 +130,19 @@ def confidence_sequence_path(
 
 
 def log_goal(confidence: float) -> float:
-    """Log capital at which a mean is out: α is shared by the bets on both sides."""
+    """Return the log capital at which a mean is excluded: α is shared by the bets on both sides."""
     return float(np.log(2 / (1 - check_confidence(confidence))))
 
 
 def possible_mean_range(column: FloatArray, items: float) -> tuple[float, float]:
-    """What the values seen leave possible for the mean of so many items in [0, 1]."""
+    """Return the range that the values seen leave possible for the mean of so many items in [0, 1]."""
     return float(column.sum() / items), float(1 - (len(column) - column.sum()) / items)
 
 
 def bound_estimate(
     value: float, bounds: tuple[float, float], possible: tuple[float, float], n: int, method: str, confidence: float
 ) -> Estimate:
-    """The estimate within what is possible; the latter alone where bounds and it leave no mean."""
+    """Return the estimate with bounds cut to what is possible; the possible range alone where the two leave no mean."""
     low, high = max(bounds[0], possible[0]), min(bounds[1], possible[1])
     if low > high + 1e-9:
         return Estimate(value, *possible, n, "no interval: no single mean fits these values, they drift", confidence)
@@ -162,7 +157,7 @@ def _place_bets(column: FloatArray, goal: float, population: int | None) -> Bett
         raise UserError(f"{population!r} is not a number of items", "pass how many items there are in all", where="population")
     if population < len(column):
         raise UserError(f"{len(column)} values of {population} items", "pass how many items there are in all", where="population")
-    # what is left of the mean, given what has been drawn
+    # the mean of the items that are left, given those sampled so far
     left = population - np.arange(len(column))
     drawn = np.concatenate([[0.0], np.cumsum(column)[:-1]])
     return BettingProcess(column, amounts, np.zeros(len(column)), population / left, -drawn / left)
@@ -173,8 +168,9 @@ JUDGE_ERROR_SHARE = 0.1  # share of the error that the judge's mean over all ite
 
 
 class _PPIStream(NamedTuple):
-    """Labels and scores in order, λ of each from those before, the judge's mean over all items with how far it may be off.
+    """Labels and scores in order of arrival, with λ of each from those before.
 
+    y, f, weight: labels, judge scores and λ, (n,). mean: the judge's mean over all items. margin: its margin of error.
     items: how many there are in all, infinite where they stand for an endless stream.
     """
 
@@ -186,13 +182,17 @@ class _PPIStream(NamedTuple):
     items: float
 
     def mirrored(self) -> _PPIStream:
+        """Return the stream of 1 − labels and 1 − scores, for the bets on the other side."""
         return self._replace(y=1 - self.y, f=1 - self.f, mean=1 - self.mean)
 
     def bets(self, goal: float) -> BettingProcess:
-        """On y − λf, of expectation m − λ·(the judge's mean); the latter at the end of its margin that speaks least against m."""
+        """Return bets on y − λf, of expectation m − λ·(the judge's mean).
+
+        The judge's mean is taken at the end of its margin that is least favourable to the bet.
+        """
         t = np.arange(1, len(self.y) + 1)
         errors = running_deviations(self.y) - self.weight * (self.f - np.cumsum(self.f) / t)
-        if np.isfinite(self.items):  # both means are then of the items that are left
+        if np.isfinite(self.items):  # both expectations are then over the items that are left
             left = np.asarray(self.items - t + 1, dtype=np.float64)
             slope, drawn, judge = self.items / left, _sums_before(self.y) / left, (self.items * self.mean - _sums_before(self.f)) / left
         else:
@@ -204,10 +204,10 @@ class _PPIStream(NamedTuple):
 def ppi_sequence(
     human: ArrayLike, judge_on_human: ArrayLike, judge_on_rest: ArrayLike, confidence: float = 0.95, *, finite: bool = False
 ) -> Estimate:
-    """The mean that people would give, with bounds valid at any stop; arguments as of `ppi_mean`, labels in the order they came.
+    """Estimate the mean human label with bounds valid at any stopping time; arguments as in `ppi_mean`, labels in order of arrival.
 
-    Bets on y − λf (Waudby-Smith & Ramdas 2024), λ from the labels before (0 for the first 20), cut to [−1, 1]. Labels and scores
-    lie in [0, 1]; items are drawn at random. finite: the mean over exactly these items, labelled and rest, is asked, so that the
+    Bets on y − λf (Waudby-Smith & Ramdas 2024), λ from the labels before (0 for the first 20), clipped to [−1, 1]. Labels and scores
+    lie in [0, 1]; items are a random sample. finite: the mean over exactly these items, labelled and rest, is estimated, so that the
     judge's mean is known; else they stand for others like them, and the judge's mean takes a tenth of the error.
     """
     seen, goal = _build_ppi_stream(human, judge_on_human, judge_on_rest, confidence, finite)
@@ -220,7 +220,7 @@ def ppi_sequence(
 def ppi_sequence_path(
     human: ArrayLike, judge_on_human: ArrayLike, judge_on_rest: ArrayLike, confidence: float = 0.95, *, finite: bool = False
 ) -> tuple[FloatArray, FloatArray]:
-    """(low, high) after each label, both (n,), as `confidence_sequence_path`; the last are those of `ppi_sequence`."""
+    """Return (low, high) after each label, both (n,), as `confidence_sequence_path`; the last are those of `ppi_sequence`."""
     seen, goal = _build_ppi_stream(human, judge_on_human, judge_on_rest, confidence, finite)
     return seen.bets(goal).path(goal), 1 - seen.mirrored().bets(goal).path(goal)
 
@@ -241,12 +241,12 @@ def _build_ppi_stream(
 
 
 def _sums_before(column: FloatArray) -> FloatArray:
-    """The sum before each."""
+    """Return the sum before each element."""
     return np.concatenate([[0.0], np.cumsum(column)[:-1]])
 
 
 def _predictable_weights(y: FloatArray, f: FloatArray) -> FloatArray:
-    """The slope of labels on scores among the items before each, (n,); 0 for the first, and where scores don't vary."""
+    """Return the slope of labels on scores among the items before each, (n,); 0 for the first 20, and where scores don't vary."""
     t = np.arange(1, len(y) + 1)
     y, f = y - 0.5, f - 0.5
     products = np.cumsum(y * f) - np.cumsum(y) * np.cumsum(f) / t
@@ -258,11 +258,11 @@ def _predictable_weights(y: FloatArray, f: FloatArray) -> FloatArray:
 
 
 def estimate_at_interim(estimator: Callable[[float], Estimate], looks: int, *, confidence: float = 0.95) -> Estimate:
-    """An interval that holds together with those of at most `looks` looks planned beforehand: one may stop at any of them.
+    """Estimate with an interval that is valid together with those of at most `looks` planned looks, so that one may stop at any of them.
 
     estimator: makes the estimate at a confidence, `lambda confidence: ppi_mean(…, confidence=confidence)`. Each look errs with
-    (1 − confidence)/looks at most (Bonferroni). Let the number of labels double from look to look; who wants to look after each label
-    takes a confidence sequence. The result's confidence is that of all looks together.
+    probability (1 − confidence)/looks at most (Bonferroni). Let the number of labels double from look to look; to look after each label,
+    use a confidence sequence. The result's confidence is that of all looks together. Raises UserError for fewer than one look.
     """
     if looks < 1:
         raise UserError("at least one look must be planned", "pass how many looks there will be at most", where="looks")
@@ -270,7 +270,7 @@ def estimate_at_interim(estimator: Callable[[float], Estimate], looks: int, *, c
     return replace(estimate, method=f"{estimate.method}; one of {looks} looks", confidence=confidence)
 
 
-JUMP_RATE = 0.01  # share of the capital that changes sides at each value
+JUMP_RATE = 0.01  # share of the capital that is redistributed among the bets at each value
 _BET_DIRECTIONS = np.array([-1.0, 0.0, 1.0])  # bets that values fall, stay, rise
 
 
@@ -278,8 +278,8 @@ _BET_DIRECTIONS = np.array([-1.0, 0.0, 1.0])  # bets that values fall, stay, ris
 class ChangeEvidence:
     """Evidence that a stream has changed since its reference.
 
-    evidence: the capital of who bets on a change, after each value (n,): begins at 1, and doesn't grow on average while nothing changes.
-    since: the number of values after which it first reached 1/(1 − confidence); None where it never did.
+    evidence: the capital of a bet on a change, after each value (n,): it begins at 1, and doesn't grow in expectation while nothing
+    changes. since: the number of values after which it first reached 1/(1 − confidence); None where it never did.
     """
 
     evidence: FloatArray
@@ -287,17 +287,17 @@ class ChangeEvidence:
 
     @property
     def drifted(self) -> bool:
-        """Whether the stream has changed; false alarms are as rare as the confidence says, over all looks together."""
+        """Whether the stream has changed; the false alarm rate is at most 1 − confidence, over all looks together."""
         return self.since is not None
 
 
 def detect_change(reference: ArrayLike, stream: ArrayLike, confidence: float = 0.95, *, seed: int = 0) -> ChangeEvidence:
-    """Bet that the values of a stream lie higher or lower among all before them than chance would have it.
+    """Detect a change of a stream by betting that its values rank higher or lower among all before them than chance allows.
 
-    reference, stream: numbers in the order in which they came. A conformal test martingale, the Simple Jumper (Vovk et al. 2021,
-    algorithm 1) over the rank of each value among reference and stream up to it; equal values are ranked by chance (seed). If all are
-    exchangeable, the probability that it ever reaches 1/α is at most α (Ville 1939), however often one looks. UserError for what is
-    no number.
+    reference, stream: numbers in order of arrival. A conformal test martingale, the Simple Jumper (Vovk et al. 2021,
+    algorithm 1) over the rank of each value among reference and stream up to it; ties are ranked at random (seed). If all are
+    exchangeable, the probability that it ever reaches 1/α is at most α (Ville 1939), however often one looks. Raises UserError for
+    values that aren't numbers.
     """
     goal = 1 / (1 - check_confidence(confidence))
     known, values = sorted(as_values(reference, "reference").tolist()), np.asarray(stream, dtype=np.float64)

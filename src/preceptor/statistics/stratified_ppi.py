@@ -1,8 +1,6 @@
 """Stratified prediction-powered inference (Fisch et al. 2024) and Neyman's allocation of labels to strata.
 
-Where people's labels narrow an interval most: strata of items, and how many labels each gets.
-
-Labels from each stratum of items, each stratum with its own judge's worth (Fisch et al. 2024, stratified PPI).
+Each stratum has its own λ, and gets labels where human labels narrow the interval most.
 """
 
 from __future__ import annotations
@@ -28,12 +26,12 @@ from preceptor.statistics.ppi import (
 )
 from preceptor.types import Estimate, FloatArray, IntArray
 
-POOLED_LABELS = 10  # labels' worth of the spread in all strata: a pilot that saw no error allots nothing else
-MIN_WANTED = 1e-9  # of the largest: what is wanted nowhere goes where there is room
+POOLED_LABELS = 10  # pseudo-labels with the pooled spread: without them a stratum whose pilot saw no error would get no label
+MIN_WANTED = 1e-9  # of the largest, so that labels left over go to strata with unlabelled items
 
 
 def strata_by_score(scores: ArrayLike, strata: int = 4) -> IntArray:
-    """Strata of about equal size by rising judge's score, (n,) codes from 0; equal scores stay together, so there may be fewer."""
+    """Return strata of about equal size by rising judge score, (n,) codes from 0; equal scores stay together, so there may be fewer."""
     column = as_values(scores, "scores")
     if strata < 1:
         raise UserError("there must be at least one stratum", where="strata")
@@ -42,7 +40,7 @@ def strata_by_score(scores: ArrayLike, strata: int = 4) -> IntArray:
 
 
 def residual_spreads(human: ArrayLike, judge_on_human: ArrayLike, strata: Any) -> tuple[FloatArray, IntArray]:
-    """(spreads, labels) of each stratum, from a pilot: the standard deviation of y − λf, and how many labels it rests on.
+    """Return (spreads, labels) of each stratum, from a pilot: the standard deviation of y − λf, and the number of labels it rests on.
 
     Shrunk to that of all: sd² = (n·s² + 10·pooled)/(n + 10). Strata in the order of their sorted names.
     """
@@ -68,10 +66,11 @@ def neyman_allocation(
     floor: int = 10,
     available: ArrayLike | None = None,
 ) -> IntArray:
-    """Labels of each stratum, (S,), that make Σ W²·sd²/n least: n_s ∝ W_s·sd_s/√c_s (Neyman 1934), summing to `total`.
+    """Return the labels of each stratum, (S,), that minimise Σ W²·sd²/n: n_s ∝ W_s·sd_s/√c_s (Neyman 1934), summing to `total`.
 
     weights: each stratum's share of all items. spreads: of what is averaged there (`residual_spreads`). costs: of one label, where
-    strata differ. floor: the least that each gets, so that its own error can be seen. available: items there are to label.
+    strata differ. floor: the least that each gets, so that its own error can be estimated. available: number of items to label.
+    Raises UserError for columns of different lengths, and where `total` can't be allocated within the bounds.
     """
     w, sd = as_values(weights, "weights", low=0), as_values(spreads, "spreads", low=0)
     c = np.ones(len(w)) if costs is None else as_values(costs, "costs", low=1e-12)
@@ -89,7 +88,7 @@ def neyman_allocation(
 
 
 def _fit_bounds(wanted: FloatArray, least: FloatArray, most: FloatArray, total: float) -> FloatArray:
-    """In proportion to `wanted`, each within its bounds: by bisection on the factor."""
+    """Return amounts in proportion to `wanted`, each within its bounds, by bisection on the factor."""
     low, high = 0.0, (total + 1) / wanted.min()
     for _ in range(200):
         factor = (low + high) / 2
@@ -98,7 +97,7 @@ def _fit_bounds(wanted: FloatArray, least: FloatArray, most: FloatArray, total: 
 
 
 def _round_allocation(shares: FloatArray, least: FloatArray, most: FloatArray, total: int) -> IntArray:
-    """Whole numbers within the bounds that sum to `total`: largest remainders first."""
+    """Return whole numbers within the bounds that sum to `total`, by largest remainders."""
     given = np.maximum(np.floor(shares + 1e-9), np.ceil(least))
     while given.sum() < total:
         given[np.where(given + 1 <= most, shares - given, -np.inf).argmax()] += 1
@@ -109,7 +108,7 @@ def _round_allocation(shares: FloatArray, least: FloatArray, most: FloatArray, t
 
 MIN_LABELS_FOR_WEIGHT = 20  # labels of a stratum for a λ of its own
 NORMAL_SKEWNESS = 1e-4  # skewness below which a gamma distribution is a normal one
-BORROWED_RESIDUALS = 2  # residuals of usual size that each stratum's variance borrows: a stratum of few may show no error by chance
+BORROWED_RESIDUALS = 2  # pseudo-residuals of pooled size in each stratum's variance, as a small stratum may show no error by chance
 
 
 def ppi_stratified(
@@ -121,19 +120,19 @@ def ppi_stratified(
     strata_on_rest: Any,
     confidence: float = 0.95,
 ) -> Estimate:
-    """The mean that people would give over all items, where the labelled ones are a *random* part of each stratum.
+    """Estimate the mean human label over all items, where the labelled ones are a *random* part of each stratum.
 
     θ̂ = ΣW_s·θ̂_s with W_s the stratum's share of all items, however many labels it got (`neyman_allocation` says how many are best),
-    and λ_s its own, cross-fitted. Other arguments as of `ppi_mean`; items are independent. Strata must be set by what is known
+    and λ_s its own, cross-fitted. Other arguments as in `ppi_mean`; items are independent. Strata must be defined by what is known
     without labels (`strata_by_score`).
 
     Of answers within 0 and 1 each stratum counts at its effective number of labels, and each limit is the wider of two. The score
-    interval of a weighted sum of shares: a sum is refused by its variance with the likeliest shares that give it. And, as the score
+    interval of a weighted sum of shares: a sum is rejected by its variance with the likeliest shares that give it. And, as the score
     interval misses rare events, an upper limit with one more of them (as Fay & Feuer 1997, of rates), the lower limit mirrored: for
-    one stratum nearly Clopper and Pearson's. So a stratum without a single rare answer still has its doubt, and so
-    has an estimate without any. With few labels of the rarer answer in a stratum, what the judge gains there is drawn to nothing, as
+    one stratum nearly Clopper and Pearson's. So a stratum without a single rare answer still has uncertainty, and so
+    has an estimate without any. With few labels of the rarer answer in a stratum, the judge's gain there is shrunk to nothing, as
     in `ppi_mean`. Of other values, a t interval from Σ W_s²V_s, Satterthwaite's degrees of freedom; each stratum's residuals borrow
-    from those of all.
+    from those of all. Raises UserError where a stratum has items and no label.
     """
     y, f, rest = check_ppi_columns(human, judge_on_human, judge_on_rest)
     check_confidence(confidence)
@@ -159,8 +158,10 @@ def ppi_stratified(
 
 
 class _StratumSummary(NamedTuple):
-    """One stratum: items in all, labels, those of the rarer answer, and the labels' sum of squares about their mean; then the
-    estimate, its sum of squares and the variance of its rest.
+    """One stratum.
+
+    items: in all. labels: their number. rarer: labels that don't give the most frequent answer. squares: the labels' sum of squares about
+    their mean. value: the estimate. residual_squares: the residuals' sum of squares. rest_variance: of the judge's mean over the rest.
     """
 
     items: int
@@ -184,7 +185,7 @@ def _summarize_stratum(y: FloatArray, f: FloatArray, rest: FloatArray) -> _Strat
 
 
 def _combine_bounded(parts: list[_StratumSummary], confidence: float) -> tuple[float, float, float]:
-    """The estimate of a mean within 0 and 1, and its bounds."""
+    """Return the estimate of a mean within 0 and 1, and its bounds."""
     share = np.array([part.items for part in parts]) / sum(part.items for part in parts)
     centres = np.clip([part.value for part in parts], 0, 1)
     value = float(share @ centres)
@@ -202,7 +203,7 @@ def _combine_bounded(parts: list[_StratumSummary], confidence: float) -> tuple[f
 
 
 def _score_lower_limit(share: FloatArray, centres: FloatArray, labels: FloatArray, between: float, critical: float) -> float:
-    """The least weighted sum of shares that isn't refused, with each share what is likeliest of those that give this sum."""
+    """Return the least weighted sum of shares that isn't rejected, with the likeliest shares among those that give this sum."""
     successes, value = centres * labels, float(share @ centres)
     bottom, top = np.log(1e-6 * (labels / share).min()), np.log(1e9 * (labels / share).max())
     lowest = 0.0
@@ -218,7 +219,7 @@ def _score_lower_limit(share: FloatArray, centres: FloatArray, labels: FloatArra
 
 
 def _rare_event_upper_limit(share: FloatArray, centres: FloatArray, labels: FloatArray, between: float, confidence: float) -> float:
-    """The upper limit of Σ W·B, each B a beta variable of the events and non-events of its stratum, and one more event in the sum.
+    """Return the upper limit of Σ W·B, each B a beta variable of a stratum's events and non-events, with one more event in the sum.
 
     That event counts as a beta variable of all labels, at the weight of a label where it would be, in any item alike. The sum's
     quantile is that of the gamma distribution of its mean, variance and skewness (Pearson's third type).
@@ -241,7 +242,7 @@ def _rare_event_upper_limit(share: FloatArray, centres: FloatArray, labels: Floa
 
 
 def _effective_stratum_labels(part: _StratumSummary, centre: float) -> float:
-    """As how many labels without a judge the stratum's are."""
+    """Return the number of labels without a judge that would be as precise as the stratum's."""
     if part.rarer < MIN_RARER:
         return float(part.labels)
     alone = part.squares / (part.labels - 1) / part.labels
@@ -250,7 +251,7 @@ def _effective_stratum_labels(part: _StratumSummary, centre: float) -> float:
 
 
 def _combine_unbounded(parts: list[_StratumSummary]) -> tuple[float, float, float]:
-    """The estimate of a mean without bounds, its variance and that one's degrees of freedom."""
+    """Return the estimate of a mean without bounds, its variance, and the degrees of freedom of that variance."""
     items, labels, rarer, squares, values, residuals, rest = (np.asarray(column, dtype=np.float64) for column in zip(*parts, strict=True))
     share = items / items.sum()
     value, degrees = float(share @ values), max(labels.sum() - len(parts), 1.0)
@@ -261,7 +262,8 @@ def _combine_unbounded(parts: list[_StratumSummary]) -> tuple[float, float, floa
     if not alone.sum():
         return value, 0.0, 1.0
     part = alone / alone.sum()
-    seen = int(1 / float(part**2 @ (1 / np.maximum(rarer, 0.5))))  # most where the doubt is
+    seen = int(1 / float(part**2 @ (1 / np.maximum(rarer, 0.5))))  # weighted by each stratum's share of the variance
+
     between = float(share @ (values - value) ** 2) / items.sum()
     ratio = shrink_variance_ratio(float((judged + share**2 * rest).sum() / alone.sum()), seen)
     return value, float(alone.sum() * ratio + between), 1 / float(part**2 @ (1 / (labels - 1 + BORROWED_RESIDUALS)))

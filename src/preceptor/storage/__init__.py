@@ -1,4 +1,4 @@
-"""What is kept: tables in SQLite or PostgreSQL, and content-addressed files. SQL is spoken only here.
+"""Store what is kept: tables in SQLite or PostgreSQL, and content-addressed files. SQL is written only in this package.
 
 Each module holds the functions of one noun; they take a Connection, so that a caller can put several
 into one transaction: `with database.writing() as connection: …`.

@@ -1,4 +1,4 @@
-"""Who somebody is: invitations, tokens, passwords, and what a server must remember to check them.
+"""Store credentials: invitations, tokens, passwords, sessions, and what a server must remember to check them.
 
 A secret is a long random text of which only the SHA-256 is kept (it can't be guessed, so it needs no slow hash); a
 password is kept as the argon2 hash that the caller made. Looking a secret up by its hash leaks nothing by its time.
@@ -23,7 +23,10 @@ credentials, attempts, settings = schema.credentials, schema.attempts, schema.se
 
 @dataclass(frozen=True, slots=True)
 class AccessCredential:
-    """What a secret stands for: whose it is, of which kind, and what it allows (empty: what their role does)."""
+    """The credential behind a secret: whose it is, its kind, and what it allows (no scopes: what the annotator's role allows).
+
+    bound_browser: the browser that an invitation is bound to.
+    """
 
     key: int
     annotator: int
@@ -36,7 +39,7 @@ class AccessCredential:
 
 
 def issue_secret(connection: Connection, annotator: int, kind: str, *, scopes: str = "", seconds: float | None = None) -> str:
-    """A new secret of an annotator (kind: invitation, crowd, token, session), valid for so many seconds or for good."""
+    """Issue a secret of an annotator (kind: invitation, crowd, token, session), valid for `seconds` or for good; return it."""
     secret = secrets.token_urlsafe(32)
     row = {"annotator": annotator, "kind": kind, "hash": _digest(secret), "scopes": scopes, "created": now()}
     connection.execute(insert(credentials).values(**row, expires=None if seconds is None else now() + seconds))
@@ -44,17 +47,17 @@ def issue_secret(connection: Connection, annotator: int, kind: str, *, scopes: s
 
 
 def find_credential(connection: Connection, secret: str) -> AccessCredential | None:
-    """The credential of a secret, unless it is unknown, expired or revoked."""
+    """Return the credential of a secret, None where it is unknown, expired or revoked."""
     return _credential_from_row(connection.execute(_BY_HASH, {"hash": _digest(secret), "now": now()}).mappings().first())
 
 
 def credential_holder(connection: Connection, key: int) -> int | None:
-    """Whose a credential is or was, as the annotator's key; None where there is none."""
+    """Return the key of the annotator who holds or held a credential; None where there is none."""
     return connection.execute(select(credentials.c.annotator).where(credentials.c.pk == key)).scalar()
 
 
 def begin_session(connection: Connection, annotator: int, *, seconds: float) -> tuple[AccessCredential, str]:
-    """A new session of an annotator, and its secret; their old ones that have expired are forgotten."""
+    """Begin a session of an annotator and return it with its secret; their expired sessions are deleted."""
     connection.execute(delete(credentials).where(*_sessions(annotator), credentials.c.expires < now()))
     secret = issue_secret(connection, annotator, "session", seconds=seconds)
     begun = find_credential(connection, secret)
@@ -63,7 +66,7 @@ def begin_session(connection: Connection, annotator: int, *, seconds: float) -> 
 
 
 def end_sessions(connection: Connection, annotator: int, *, besides: int | None = None) -> None:
-    """End an annotator's sessions, besides one. Unlike revoking it leaves no trace: they may come in again."""
+    """End an annotator's sessions, except `besides`. Unlike revoking it leaves no trace: they may sign in again."""
     connection.execute(delete(credentials).where(*_sessions(annotator), credentials.c.pk != (besides or 0)))
 
 
@@ -74,20 +77,20 @@ def end_session(connection: Connection, secret: str) -> None:
 
 
 def is_crowd_link_closed(connection: Connection, annotator: int) -> bool:
-    """Whether a crowd's link must not lead to an annotator: their sessions have been revoked, or they have a way in of their own."""
+    """Tell whether a crowd's link must not lead to an annotator: their sessions were revoked, or they have credentials of their own."""
     theirs = credentials.c.kind == "session"
     closed = or_(and_(theirs, credentials.c.revoked.is_not(None)), and_(not_(theirs), credentials.c.revoked.is_(None)))
     return connection.execute(select(credentials.c.pk).where(credentials.c.annotator == annotator, closed).limit(1)).first() is not None
 
 
 def bind_invitation(connection: Connection, key: int, browser: str) -> bool:
-    """Tie an invitation to the first browser that uses it; False when it is another's."""
+    """Bind an invitation to the first browser that uses it; return False when it is bound to another."""
     theirs = update(credentials).where(credentials.c.pk == key, or_(credentials.c.bound.is_(None), credentials.c.bound == browser))
     return connection.execute(theirs.values(bound=browser)).rowcount == 1
 
 
 def revoke_credentials(connection: Connection, annotator: int, kind: str | None = None) -> int:
-    """Take back all credentials of an annotator, or those of a kind; how many."""
+    """Revoke all credentials of an annotator, or those of a kind; return how many."""
     theirs = update(credentials).where(credentials.c.annotator == annotator, credentials.c.revoked.is_(None))
     if kind is not None:
         theirs = theirs.where(credentials.c.kind == kind)
@@ -95,69 +98,69 @@ def revoke_credentials(connection: Connection, annotator: int, kind: str | None 
 
 
 def list_tokens(connection: Connection, annotator: int) -> list[tuple[str, float | None]]:
-    """(scopes, expiry) of an annotator's tokens that may be used, in order of their issue."""
+    """Return (scopes, expiry) of an annotator's valid tokens, in order of their issue."""
     theirs = credentials.c.annotator == annotator, credentials.c.kind == "token", credentials.c.revoked.is_(None), not_(_expired(now()))
     query = select(credentials.c.scopes, credentials.c.expires).where(*theirs).order_by(credentials.c.pk)
     return [(row.scopes, row.expires) for row in connection.execute(query)]
 
 
 def expire_tokens(connection: Connection, annotator: int, moment: float) -> None:
-    """Let an annotator's tokens end at a moment (Unix time), but for those that end before it."""
+    """Let an annotator's tokens expire at a moment (Unix time), except those that expire before it."""
     theirs = credentials.c.annotator == annotator, credentials.c.kind == "token", credentials.c.revoked.is_(None)
     later = or_(credentials.c.expires.is_(None), credentials.c.expires > moment)
     connection.execute(update(credentials).where(*theirs, later).values(expires=moment))
 
 
 def set_password(connection: Connection, annotator: int, hashed: str) -> None:
-    """Keep the argon2 hash of a new password; the one before ends."""
+    """Store the argon2 hash of a new password; the one before is no longer valid."""
     revoke_credentials(connection, annotator, "password")
     row = {"annotator": annotator, "kind": "password", "hash": hashed, "scopes": "", "created": now()}
     connection.execute(insert(credentials).values(row))
 
 
 def find_password(connection: Connection, annotator: int) -> tuple[int, str] | None:
-    """(key, argon2 hash) of an annotator's password, if they have one."""
+    """Return (key, argon2 hash) of an annotator's password, None where they have none."""
     theirs = credentials.c.annotator == annotator, credentials.c.kind == "password", credentials.c.revoked.is_(None)
     row = connection.execute(select(credentials.c.pk, credentials.c.hash).where(*theirs)).first()
     return (row.pk, row.hash) if row else None
 
 
 def record_attempt(connection: Connection, subject: str) -> int:
-    """Note an attempt by or at a subject (a name, an address), which has failed until it is taken off; its key."""
+    """Record an attempt by or at a subject (a name, an address), which counts as failed until removed; return its key."""
     connection.execute(delete(attempts).where(attempts.c.created < now() - ATTEMPTS_KEPT))
     key = connection.execute(insert(attempts).values(subject=subject, created=now()).returning(attempts.c.pk)).scalar_one()
     return int(key)
 
 
 def remove_attempts(connection: Connection, keys: Iterable[int]) -> None:
-    """Take these attempts off: they have succeeded."""
+    """Remove these attempts: they have succeeded."""
     connection.execute(delete(attempts).where(attempts.c.pk.in_(list(keys))))
 
 
 def count_failures(connection: Connection, subject: str, within: float) -> int:
-    """Failed attempts of a subject in the last so many seconds."""
+    """Return the number of failed attempts of a subject in the last `within` seconds."""
     query = select(func.count()).where(attempts.c.subject == subject, attempts.c.created > now() - within)
     return int(connection.execute(query).scalar_one())
 
 
 def reset_failures(connection: Connection, subject: str) -> None:
-    """Forget all failed attempts at a subject, which has been reached."""
+    """Delete all failed attempts at a subject after a success."""
     connection.execute(delete(attempts).where(attempts.c.subject == subject))
 
 
 def get_or_create_setting(connection: Connection, name: str, default: str) -> str:
-    """A value that all servers of the project share; `default` becomes it where there is none."""
+    """Return a value that all servers of the project share; it is set to `default` where there is none."""
     connection.execute(insert_if_new(connection, settings), {"name": name, "value": default})
     return str(connection.execute(select(settings.c.value).where(settings.c.name == name)).scalar_one())
 
 
 def find_setting(connection: Connection, name: str) -> str | None:
-    """The same value, None where there is none."""
+    """Return a value that all servers of the project share, None where there is none."""
     return connection.execute(select(settings.c.value).where(settings.c.name == name)).scalar()
 
 
 def set_setting(connection: Connection, name: str, value: str) -> None:
-    """Give a value that all servers of the project share."""
+    """Set a value that all servers of the project share."""
     row, always = {"name": name, "value": value}, settings.c.name == name
     connection.execute(insert_or_update(connection.dialect.name, settings, row, unique=("name",), where=always))
 

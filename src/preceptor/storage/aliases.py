@@ -1,4 +1,4 @@
-"""Names that programs call models by. Nothing is ever changed: the newest of a name stands."""
+"""Store the names by which programs call models; nothing is ever changed: the newest row of a name is active."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ def add(connection: Connection, name: str, model: str, *, by: str, reason: str) 
 
 
 def list_current(connection: Connection) -> list[Row]:
-    """The newest row of each name, by name."""
+    """Return the newest row of each name, by name."""
     newest = select(func.max(aliases.c.pk)).group_by(aliases.c.name)
     return list(connection.execute(select(aliases).where(aliases.c.pk.in_(newest)).order_by(aliases.c.name)).mappings())
 
 
 def models_by_alias(connection: Connection) -> dict[str, str]:
-    """The model that each name stands for."""
+    """Return the model that each name stands for."""
     return {row["name"]: row["model"] for row in list_current(connection)}
 
 
 def list_history(connection: Connection, name: str) -> list[Row]:
-    """All rows of a name, in order."""
+    """Return all rows of a name, in order."""
     return list(connection.execute(select(aliases).where(aliases.c.name == name).order_by(aliases.c.pk)).mappings())
 
 
 def find_current(connection: Connection, name: str) -> Row | None:
-    """The row that stands of a name."""
+    """Return the active row of a name, None where there is none."""
     query = select(aliases).where(aliases.c.name == name).order_by(aliases.c.pk.desc()).limit(1)
     return connection.execute(query).mappings().first()

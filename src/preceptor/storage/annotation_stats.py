@@ -1,4 +1,4 @@
-"""Counts for who runs a project: judgments an hour, who answered how fast, how people did on gold, their last work."""
+"""Count work for managers: judgments per hour, each annotator's speed and gold answers, their newest work."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ HOUR = 3600.0
 
 
 def annotation_version(connection: Connection) -> tuple[int, int, int, int]:
-    """Changes whenever what stands of judgments, gold and questions does: newest judgment, retraction, withdrawals, newest event."""
+    """Return a value that changes whenever the valid judgments, gold or questions do.
+
+    It is the newest judgment, the newest retraction, the number of withdrawals, and the newest event.
+    """
     newest = (select(func.max(column)).scalar_subquery() for column in (judgments.c.pk, schema.retractions.c.pk, schema.events.c.seq))
     withdrawn = select(func.count()).select_from(schema.withdrawals).scalar_subquery()
     judgment, retraction, event = newest
@@ -25,7 +28,7 @@ def annotation_version(connection: Connection) -> tuple[int, int, int, int]:
 
 
 def judgments_per_hour(connection: Connection, hours: int) -> list[int]:
-    """Live judgments in each of the last hours, the newest last; those taken back since count too: the work was done."""
+    """Return the live judgments in each of the last hours, the newest last; those withdrawn since count too: the work was done."""
     end = now()
     start = _first_number_since(connection, end - hours * HOUR)
     past = (end - judgments.c.created) / HOUR
@@ -36,20 +39,20 @@ def judgments_per_hour(connection: Connection, hours: int) -> list[int]:
 
 
 def first_live_judgment_time(connection: Connection) -> float | None:
-    """When the first live judgment was given (the oldest of those that aren't imports)."""
+    """Return when the first live judgment was given (the oldest of those that aren't imports), None where there is none."""
     query = select(judgments.c.created).where(judgments.c.source == "live").order_by(judgments.c.pk).limit(1)
     return connection.execute(query).scalar()
 
 
 def count_missing_judgments(connection: Connection, question: int) -> int:
-    """Judgments that the slots of a question want and don't have."""
+    """Return the number of judgments that the slots of a question want and don't have."""
     slots = schema.slots
     missing = select(func.coalesce(func.sum(slots.c.wanted - slots.c.given), 0)).where(slots.c.question == question)
     return int(connection.execute(missing.where(slots.c.given < slots.c.wanted)).scalar_one())
 
 
 def seconds_by_annotator(connection: Connection, question: int) -> dict[str, list[float]]:
-    """The seconds of each person's judgments that stand, where they are known."""
+    """Return the seconds of each annotator's valid judgments, where they are known."""
     query = select(annotators.c.id, judgments.c.seconds).join_from(judgments, annotators, annotators.c.pk == judgments.c.annotator)
     query = query.where(judgments.c.question == question, judgments.c.seconds.is_not(None), not_(schema.RETRACTED))
     found: dict[str, list[float]] = defaultdict(list)
@@ -59,7 +62,7 @@ def seconds_by_annotator(connection: Connection, question: int) -> dict[str, lis
 
 
 def gold_answers_by_annotator(connection: Connection, question: int) -> dict[str, list[tuple[Any, Any]]]:
-    """(their answer, the known one) by person, in the order in which they answered, of judgments that stand."""
+    """Return (their answer, the known one) of valid judgments by annotator, in the order in which they answered."""
     gold = schema.gold
     same = and_(judgments.c.item == gold.c.item, judgments.c.question == gold.c.question)
     query = (
@@ -76,7 +79,7 @@ def gold_answers_by_annotator(connection: Connection, question: int) -> dict[str
 
 
 def latest_judgments(connection: Connection, question: int, *, limit: int, annotator: int | None = None) -> list[dict[str, Any]]:
-    """The newest judgments of a question (of one person) with the content that was judged, newest first."""
+    """Return the newest judgments of a question (of one person) with the content that was judged, newest first."""
     query = (
         select(annotators.c.id.label("annotator"), items.c.id.label("item"), items.c.content, judgments.c.answer)
         .add_columns(judgments.c.seconds, judgments.c.created)
@@ -93,13 +96,13 @@ def latest_judgments(connection: Connection, question: int, *, limit: int, annot
 
 
 def count_by_question(connection: Connection) -> dict[int, tuple[int, int]]:
-    """(judgments that stand, people who gave them) by the key of their question."""
+    """Return (valid judgments, annotators who gave them) by the key of their question."""
     query = select(judgments.c.question, func.count(), func.count(judgments.c.annotator.distinct())).where(not_(schema.RETRACTED))
     return {row[0]: (row[1], row[2]) for row in connection.execute(query.group_by(judgments.c.question))}
 
 
 def count_valid_by_question(connection: Connection, annotator: int) -> dict[str, int]:
-    """How many of a person's judgments stand, by question."""
+    """Return the number of an annotator's valid judgments, by question."""
     query = select(schema.questions.c.name, func.count()).join_from(
         judgments, schema.questions, schema.questions.c.pk == judgments.c.question
     )
@@ -108,7 +111,7 @@ def count_valid_by_question(connection: Connection, annotator: int) -> dict[str,
 
 
 def _first_number_since(connection: Connection, moment: float) -> int:
-    """The number of about the first judgment from a moment on, by halving: numbers rise with time, but for writers side by side."""
+    """Return the number of roughly the first judgment since a moment, by bisection: numbers rise with time, except for parallel writers."""
     low, high = 0, (connection.execute(select(func.max(judgments.c.pk))).scalar() or 0) + 1
     while low < high:
         middle = (low + high) // 2

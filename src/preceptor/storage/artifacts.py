@@ -1,10 +1,7 @@
-"""Store what was made from judgments: consensus, snapshots, runs, models, reports, releases, and the openings of test rows.
+"""Store what is made from judgments: consensus, snapshots, runs, models, reports, releases, and the openings of test rows.
 
-What was made from judgments: consensus, snapshots, runs, models, reports, releases.
-
-Which held-out contents a model was measured on: a row each, by a digest of what the content says, whatever snapshot it is in.
-
-What a check of a whole project asks of the database: whether it is sound, and the digests of all that must lie in objects/.
+An opening is a row for each held-out content that a model was measured on, by a digest of the content's text, whatever snapshot it
+is in. For a check of a whole project: whether the database is sound, and the digests of all that must lie in objects/.
 """
 
 from __future__ import annotations
@@ -27,7 +24,7 @@ MAX_SNAPSHOT_NAME_LENGTH = 200  # characters of a snapshot's name
 
 
 def add_consensus(connection: Connection, question: int, *, method: str, until: int, digest: str) -> None:
-    """Note a consensus over the judgments up to number `until`, unless the newest is the same."""
+    """Record a consensus over the judgments up to number `until`, unless the newest is the same."""
     newest = latest_consensus(connection, question)
     if newest is None or (newest["digest"], newest["until"]) != (digest, until):
         row = {"question": question, "method": method, "until": until, "digest": digest, "created": now()}
@@ -35,19 +32,19 @@ def add_consensus(connection: Connection, question: int, *, method: str, until: 
 
 
 def latest_consensus(connection: Connection, question: int) -> Row | None:
-    """The newest consensus of a question."""
+    """Return the newest consensus of a question, None where there is none."""
     query = select(schema.consensus).where(schema.consensus.c.question == question).order_by(schema.consensus.c.pk.desc()).limit(1)
     return connection.execute(query).mappings().first()
 
 
 def consensus_at(connection: Connection, question: int, moment: float) -> Row | None:
-    """The newest consensus of a question that was noted by a moment (Unix time)."""
+    """Return the newest consensus of a question that was recorded by a moment (Unix time)."""
     query = select(schema.consensus).where(schema.consensus.c.question == question, schema.consensus.c.created <= moment)
     return connection.execute(query.order_by(schema.consensus.c.pk.desc()).limit(1)).mappings().first()
 
 
 def add_snapshot(connection: Connection, *, digest: str, name: str | None, question: str) -> None:
-    """Note a snapshot under a name; one that stands for another snapshot is refused, or that nobody could call it by."""
+    """Record a snapshot under a name; raises an error for a name of another snapshot, or one by which it couldn't be called."""
     if name is not None:
         _check_name(name)
     if name is None and connection.execute(select(schema.snapshots.c.pk).where(schema.snapshots.c.digest == digest)).first():
@@ -59,7 +56,7 @@ def add_snapshot(connection: Connection, *, digest: str, name: str | None, quest
 
 
 def _check_name(name: str) -> None:
-    """UserError for a name that is blank, too long, or looks like a path: names stand in addresses and beside files' names."""
+    """Raise UserError for a name that is blank, too long, or looks like a path: names stand in URLs and beside files' names."""
     if (
         not name.strip()
         or len(name) > MAX_SNAPSHOT_NAME_LENGTH
@@ -75,9 +72,9 @@ def _check_name(name: str) -> None:
 
 
 def snapshot_digest(connection: Connection, name: str) -> str:
-    """The digest that a name, a digest or an unambiguous beginning of one stands for.
+    """Return the digest that a name, a digest or an unambiguous beginning of one stands for.
 
-    Of a snapshot that something was erased from, it is the digest of what is left of it.
+    For a snapshot that something was erased from, it is the digest of what is left of it.
     """
     named = schema.snapshots.c.name == name
     begins = schema.snapshots.c.digest.startswith(name, autoescape=True)
@@ -95,12 +92,12 @@ def snapshot_digest(connection: Connection, name: str) -> str:
 
 
 def list_snapshots(connection: Connection) -> list[Row]:
-    """Rows of the snapshots, in order of creation."""
+    """Return rows of the snapshots, in order of creation."""
     return list(connection.execute(select(schema.snapshots).order_by(schema.snapshots.c.pk)).mappings())
 
 
 def save_run(connection: Connection, run: Run, metrics: Mapping[str, Any]) -> None:
-    """Note a run, or what has become of it."""
+    """Record a run, or update its status and metrics."""
     document = {"base": run.base, "options": dict(run.options), "seed": run.seed, "status": run.status, "metrics": dict(metrics)}
     row = {"id": run.id, "recipe": run.recipe, "snapshot": run.snapshot, "document": json.dumps(document, sort_keys=True), "created": now()}
     connection.execute(insert_if_new(connection, schema.runs).values(row))
@@ -108,74 +105,74 @@ def save_run(connection: Connection, run: Run, metrics: Mapping[str, Any]) -> No
 
 
 def get_run(connection: Connection, id_: str) -> Run:
-    """A run by its id."""
+    """Return a run by its id."""
     row = _find_by_prefix(connection, schema.runs, id_, "run")
     document = json.loads(row["document"])
     return Run(row["id"], row["recipe"], row["snapshot"], document["base"], document["options"], document["seed"], document["status"])
 
 
 def list_run_ids(connection: Connection, snapshot: str) -> list[str]:
-    """Ids of the runs on a snapshot, by its digest."""
+    """Return the ids of the runs on a snapshot, by its digest."""
     return list(connection.execute(select(schema.runs.c.id).where(schema.runs.c.snapshot == snapshot)).scalars())
 
 
 def run_metrics(connection: Connection, run: str) -> Mapping[str, Any]:
-    """What a run came to, the `metrics` of `save_run`; nothing where there is no such run."""
+    """Return the metrics of a run, as given to `save_run`; empty where there is no such run."""
     document = connection.execute(select(schema.runs.c.document).where(schema.runs.c.id == run)).scalar()
     return dict(json.loads(document)["metrics"]) if document else {}
 
 
 def add_model(connection: Connection, model: Model, *, run: str, snapshot: str) -> None:
-    """Note a model; the same again changes nothing."""
+    """Record a model; the same again changes nothing."""
     manifest = json.dumps(model.manifest, sort_keys=True, ensure_ascii=False)
     row = {"id": model.id, "run": run, "snapshot": snapshot, "manifest": manifest, "created": now()}
     connection.execute(insert_if_new(connection, schema.models).values(row))
 
 
 def model_row(connection: Connection, id_: str) -> Row:
-    """The row of a model by its id or an unambiguous beginning of it."""
+    """Return the row of a model by its id or an unambiguous beginning of it."""
     return _find_by_prefix(connection, schema.models, id_, "model")
 
 
 def list_models(connection: Connection) -> list[Row]:
-    """Rows of the models, in order of creation."""
+    """Return rows of the models, in order of creation."""
     return list(connection.execute(select(schema.models).order_by(schema.models.c.created, schema.models.c.id)).mappings())
 
 
 def add_report(connection: Connection, *, digest: str, model: str, snapshot: str, split: str) -> None:
-    """Note a report; the same again, word for word, is the newest from now on: the gate reads what was measured last."""
+    """Record a report; an identical one becomes the newest again: the gate reads what was measured last."""
     row = {"digest": digest, "model": model, "snapshot": snapshot, "split": split, "created": now()}
     later = schema.reports.c.created < row["created"]
     connection.execute(insert_or_update(connection.dialect.name, schema.reports, row, unique=["digest"], where=later))
 
 
 def latest_report(connection: Connection, model: str, split: str) -> str | None:
-    """The digest of the newest report about a model on a split."""
+    """Return the digest of the newest report about a model on a split, None where there is none."""
     about = (schema.reports.c.model == model) & (schema.reports.c.split == split)
     return connection.execute(select(schema.reports.c.digest).where(about).order_by(schema.reports.c.created.desc()).limit(1)).scalar()
 
 
 def find_report(connection: Connection, model: str, snapshot: str, split: str, since: float = 0.0) -> str | None:
-    """The digest of the newest report about a model on a split of one snapshot, made since a moment; None where there is none."""
+    """Return the digest of the newest report about a model on a split of one snapshot, made since a moment; None where there is none."""
     table = schema.reports
     about = table.c.model == model, table.c.snapshot == snapshot, table.c.split == split, table.c.created >= since
     return connection.execute(select(table.c.digest).where(*about).order_by(table.c.created.desc()).limit(1)).scalar()
 
 
 def add_release(connection: Connection, release: Release) -> None:
-    """Note a decision about a model."""
+    """Record a decision about a model."""
     document = {"report": release.report, "note": release.note, "bounds": [dict(bound) for bound in release.bounds]}
     row = {"model": release.model, "by": release.by, "decision": release.decision, "document": json.dumps(document), "created": now()}
     connection.execute(insert(schema.releases).values(row))
 
 
 def list_releases(connection: Connection) -> list[Release]:
-    """All decisions, in order."""
+    """Return all decisions, in order."""
     return [release for _, release in list_dated_releases(connection)]
 
 
 def list_dated_releases(connection: Connection, model: str | None = None) -> list[tuple[float, Release]]:
-    """(when, decision) of a model, or of all, in order."""
+    """Return (when, decision) of a model, or of all, in order."""
     query = select(schema.releases).order_by(schema.releases.c.pk)
     found = []
     for row in connection.execute(query if model is None else query.where(schema.releases.c.model == model)).mappings():
@@ -186,7 +183,7 @@ def list_dated_releases(connection: Connection, model: str | None = None) -> lis
 
 
 def latest_reports(connection: Connection, split: str) -> dict[str, Row]:
-    """The newest report (digest, created) on a split of each model, by its id."""
+    """Return the newest report (digest, created) on a split of each model, by its id."""
     rows = connection.execute(select(schema.reports).where(schema.reports.c.split == split).order_by(schema.reports.c.created)).mappings()
     return {row["model"]: row for row in rows}
 
@@ -202,7 +199,7 @@ def _find_by_prefix(connection: Connection, table: Table, id_: str, noun: str) -
 
 
 def record_test_openings(connection: Connection, model: str, contents: Iterable[str]) -> None:
-    """Note that a model was measured on these contents; what is noted already keeps its place."""
+    """Record that a model was measured on these contents; those recorded already keep their place."""
     created = now()
     for batch in batched(sorted(set(contents))):
         rows = [{"content": content, "model": model, "created": created} for content in batch]
@@ -210,7 +207,7 @@ def record_test_openings(connection: Connection, model: str, contents: Iterable[
 
 
 def count_earlier_openings(connection: Connection, model: str, contents: Iterable[str]) -> dict[str, int]:
-    """How many other models had been measured on each content before this one; contents that none had are left out."""
+    """Return how many other models had been measured on each content before this one; contents without any are left out."""
     table, mine = schema.openings, schema.openings.alias("mine")
     earlier = or_(mine.c.pk.is_(None), table.c.pk < mine.c.pk)
     both = table.outerjoin(mine, (mine.c.content == table.c.content) & (mine.c.model == model))
@@ -222,13 +219,13 @@ def count_earlier_openings(connection: Connection, model: str, contents: Iterabl
 
 
 def find_database_damage(connection: Connection) -> str:
-    """Say what SQLite's own check of pages, indexes and references finds first; empty where all is sound."""
+    """Return the first fault that SQLite's own check of pages, indexes and references finds; empty where all is sound."""
     found = [*connection.execute(text("PRAGMA integrity_check(1)")).scalars(), *connection.execute(text("PRAGMA foreign_key_check"))]
     return next((str(each) for each in found if each != "ok"), "")
 
 
 def list_object_digests(connection: Connection) -> dict[str, list[str]]:
-    """List the digests of consensus, reports, documents and uploads, and of snapshots; and the ids of the models that lie here."""
+    """List the digests of consensus, reports, documents and uploads, and of snapshots; and the ids of the models stored here."""
     queries = {
         "consensus": select(schema.consensus.c.digest),
         "report": select(schema.reports.c.digest),

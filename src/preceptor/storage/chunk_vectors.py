@@ -1,6 +1,7 @@
-"""Vectors of chunks in PostgreSQL, where it has pgvector: one copy for all servers, and searched there. Made anew when it is dropped.
+"""Store vectors of chunks in PostgreSQL with pgvector: one copy for all servers, searched in the database.
 
-The table isn't of the schema, since it is derived, and its column's type is the extension's; it is made when it is first needed.
+The table isn't part of the schema, since it is derived, and its column's type is the extension's; it is created when it is first
+needed, and rebuilt when it was dropped.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ CREATE TABLE IF NOT EXISTS chunk_vectors (
 
 
 def prepare_table(connection: Connection) -> str:
-    """Make what is needed where it isn't there; the schema of the extension, empty where there is none and none can be made."""
+    """Create the extension and the table where they are missing; return the extension's schema, empty where it isn't available."""
     if connection.dialect.name != "postgresql":
         return ""
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
@@ -36,7 +37,7 @@ def prepare_table(connection: Connection) -> str:
         try:
             with connection.begin_nested():
                 connection.execute(text("CREATE EXTENSION vector SCHEMA public"))
-        except DBAPIError:  # it isn't installed on that machine, or we may not
+        except DBAPIError:  # it isn't installed on that machine, or this account may not create it
             return ""
         schema = "public"
     connection.execute(text(_TABLE.format(type=_type(schema))))
@@ -45,7 +46,7 @@ def prepare_table(connection: Connection) -> str:
 
 
 def find_vectors(connection: Connection, encoder: str, marks: Sequence[int]) -> dict[int, VectorArray]:
-    """The vectors that words with these marks have, by mark."""
+    """Return the stored vectors of texts with these marks, by mark."""
     query = text("SELECT DISTINCT ON (mark) mark, vector::text FROM chunk_vectors WHERE encoder = :encoder AND mark = ANY(:marks)")
     found: dict[int, VectorArray] = {}
     for batch in batched(marks):
@@ -55,7 +56,7 @@ def find_vectors(connection: Connection, encoder: str, marks: Sequence[int]) -> 
 
 
 def add_vectors(connection: Connection, schema: str, encoder: str, rows: Sequence[tuple[int, int, int]], vectors: VectorArray) -> None:
-    """Keep the vectors of chunks, (chunk, document, mark) each; those that are there stay."""
+    """Store the vectors of chunks, (chunk, document, mark) each; existing ones stay."""
     statement = text(
         f"INSERT INTO chunk_vectors VALUES (:chunk, :encoder, :document, :mark, CAST(:vector AS {_type(schema)})) ON CONFLICT DO NOTHING"
     )
@@ -70,7 +71,7 @@ def add_vectors(connection: Connection, schema: str, encoder: str, rows: Sequenc
 def search_vectors(
     connection: Connection, schema: str, encoder: str, vector: VectorArray, documents: IntArray, most: int
 ) -> list[tuple[int, float]]:
-    """(chunk, inner product) of the best chunks of these documents, best first, of all of them: nothing is approximate."""
+    """Return (chunk, inner product) of the `most` best chunks of these documents, best first, by exact search over all of them."""
     apart = f'vector OPERATOR("{schema}".<#>) CAST(:vector AS {_type(schema)})'
     query = text(
         f"SELECT chunk, {apart} AS apart FROM chunk_vectors WHERE encoder = :encoder AND document = ANY(:documents)"

@@ -1,8 +1,6 @@
 """Open the SQLite or PostgreSQL database, run its transactions, and parse its URL.
 
-Addresses of databases: parsed, refused in words, and shown without their passwords.
-
-Opening the database: SQLite in write-ahead mode, or PostgreSQL; nothing above knows which.
+SQLite runs in write-ahead mode. The layers above don't know which database it is. URLs are shown without their passwords.
 """
 
 from __future__ import annotations
@@ -34,11 +32,11 @@ _SECRET = ("password", "passfile", "sslpassword")
 
 
 def parse_database_url(url: str) -> URL:
-    """The parts of an address; UserError, without quoting a secret, for one that is of no database that can be used."""
+    """Parse a database's URL; raises UserError, without quoting a secret, where no usable database has such a URL."""
     scheme = url.partition("://")[0] if "://" in url else ""
     try:
         parsed = make_url(url)
-    except (ArgumentError, ValueError):  # whose words may hold the password
+    except (ArgumentError, ValueError):  # whose message may hold the password
         shown = f"{scheme}://…" if scheme.replace("+", "").isalnum() else "an address without a scheme"
         raise UserError(f"{shown} can't be read, and names no database that can be used", f"{_URL_FORMS}; {_URL_ENCODING_HINT}") from None
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
@@ -49,12 +47,12 @@ def parse_database_url(url: str) -> URL:
 
 
 def unknown_database(url: URL) -> UserError:
-    """The fault of an address of a database, or of a driver for one, that isn't known."""
+    """Return the error for a URL of an unknown database, or of an unknown driver for one."""
     return UserError(f"{redact_database_url(url)!r} names no database that can be used", _URL_FORMS)
 
 
 def redact_database_url(url: URL) -> str:
-    """An address as it may be printed: no password in it, wherever one stands."""
+    """Return a URL as it may be printed, without a password in any of its parts."""
     host = url.host.rpartition("@")[2] if url.host else url.host
     query = {name: _HIDDEN if name in _SECRET else value for name, value in url.query.items()}
     return url.set(host=host, query=query).render_as_string(hide_password=True).replace("%2A%2A%2A", _HIDDEN)
@@ -75,9 +73,9 @@ class Database:
     """
 
     def __init__(self, url: str, *, must_exist: bool = False) -> None:
-        """Open the database, make its tables where it has none, and bring older ones forward.
+        """Open the database, create its tables where it has none, and migrate older ones.
 
-        must_exist: raise UserError where there is no file, or no tables in it, rather than begin anew over what was lost.
+        must_exist: raise UserError where there is no file, or no tables in it, rather than start an empty project over what was lost.
         """
         self.url = url
         if must_exist:
@@ -100,7 +98,7 @@ class Database:
             raise
 
     def _make_file(self) -> None:
-        """See to it that SQLite's file, after whose mode those beside it are made, is nobody else's to read from its beginning on."""
+        """Make SQLite's file private from the start; the files beside it are created with its mode."""
         path = str(self._engine.url.database)
         try:
             make_private_file(path)
@@ -109,21 +107,21 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that sees one consistent state."""
+        """Open a read transaction that sees one consistent state."""
         with _translate_database_errors(self._engine), self._reader.begin() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction that commits as a whole or not at all."""
+        """Open a write transaction that commits as a whole or not at all."""
         faults = _translate_database_errors(self._engine)
-        with faults, self._writer.connect() as connection, self._write_lock(), connection.begin():  # a turn lasts no longer than it must
+        with faults, self._writer.connect() as connection, self._write_lock(), connection.begin():  # locked as briefly as possible
             yield connection
 
     def compact(self) -> bool:
-        """Leave nothing of what was deleted in the database's files; False where others who read it keep that from ending now.
+        """Remove deleted data from the database's files; return False where other readers keep that from completing now.
 
-        SQLite is written anew, and its log emptied. PostgreSQL frees the rows' space; its log keeps them as long as it is kept.
+        SQLite's file is rewritten, and its log emptied. PostgreSQL frees the rows' space; its log keeps them as long as it is kept.
         """
         faults = _translate_database_errors(self._engine)
         if self._queue is None:
@@ -143,7 +141,7 @@ class Database:
 
     @contextmanager
     def _write_lock(self) -> Iterator[None]:
-        """One SQLite writer at a time, woken by the kernel as soon as the one before is done.
+        """Let one SQLite writer in at a time, woken by the kernel as soon as the one before is done.
 
         SQLite's own waiting sleeps up to a tenth of a second between tries, which starves busy writers.
         """
@@ -161,6 +159,7 @@ class Database:
             os.close(ticket)  # which gives up the lock; a kill does too
 
     def close(self) -> None:
+        """Close the database's connections."""
         self._engine.dispose()
 
 
@@ -170,7 +169,7 @@ def database_location(engine: Engine) -> str:
 
 
 def is_empty_database(url: str) -> bool:
-    """Tell whether no project's tables are at this address; nothing is made or changed there."""
+    """Tell whether there are no project's tables at this URL; nothing is created or changed there."""
     path = _sqlite_path(url)
     if path is not None and not (path.is_file() and path.stat().st_size):
         return True
@@ -183,7 +182,7 @@ def is_empty_database(url: str) -> bool:
 
 
 def _check_file(url: str) -> None:
-    """Raise UserError where the address is that of an SQLite file that is missing or has no content."""
+    """Raise UserError where the URL is that of an SQLite file that is missing or empty."""
     path = _sqlite_path(url)
     if path is not None and path.parent.is_dir() and not path.exists():
         raise _missing_database("is missing", str(path))
@@ -192,7 +191,7 @@ def _check_file(url: str) -> None:
 
 
 def _sqlite_path(url: str) -> Path | None:
-    """The file of an SQLite address."""
+    """Return the file of an SQLite URL, None for other databases."""
     name = parse_database_url(url).database if url.startswith("sqlite") else None
     return Path(name) if name else None
 
@@ -203,17 +202,17 @@ def _missing_database(how: str, where: str) -> UserError:
 
 
 def insert_if_new(connection: Connection, table: Table) -> Any:
-    """`INSERT … ON CONFLICT DO NOTHING` in the connection's dialect."""
+    """Return `INSERT … ON CONFLICT DO NOTHING` into a table, in the connection's dialect."""
     return _insert(connection.dialect.name, table).on_conflict_do_nothing()
 
 
 def insert_row_if_new(dialect: str, table: Table, row: Mapping[str, Any]) -> Any:
-    """The same of one row, for a dialect by its name."""
+    """Return `INSERT … ON CONFLICT DO NOTHING` of one row, for a dialect by its name."""
     return _insert(dialect, table).values(row).on_conflict_do_nothing()
 
 
 def insert_or_update(dialect: str, table: Table, row: Mapping[str, Any], *, unique: Sequence[str], where: ColumnElement[bool]) -> Any:
-    """`INSERT … ON CONFLICT DO UPDATE … WHERE`: what is there under the `unique` columns becomes this row, where it is so."""
+    """Return `INSERT … ON CONFLICT DO UPDATE … WHERE`: a row with the same `unique` columns becomes this one where `where` is true."""
     statement = _insert(dialect, table).values(row)
     rest = {name: statement.excluded[name] for name in row if name not in unique}
     return statement.on_conflict_do_update(index_elements=unique, set_=rest, where=where)
@@ -230,20 +229,20 @@ def insert_many(connection: Connection, table: Table, rows: list[dict[str, Any]]
 
 
 def batched(values: Iterable[T], size: int = BATCH) -> Iterator[tuple[T, ...]]:
-    """The values in tuples of `size` (itertools.batched comes with Python 3.12)."""
+    """Yield the values in tuples of `size` (itertools.batched comes with Python 3.12)."""
     rest = iter(values)
     while batch := tuple(islice(rest, size)):
         yield batch
 
 
 def now() -> float:
-    """The time in Unix seconds."""
+    """Return the time in Unix seconds."""
     return time.time()
 
 
 def _create_engine(url: str) -> Engine:
     parsed = parse_database_url(url)
-    # Parameters stay out of errors and logs: they are what people wrote, and hashes of what lets them in.
+    # Parameters stay out of errors and logs: they are what people wrote, and hashes of their credentials.
     if url.startswith("sqlite"):
         engine = create_engine(
             parsed, hide_parameters=True, poolclass=QueuePool, pool_size=8, max_overflow=64, connect_args={"timeout": BUSY_SECONDS}
@@ -273,7 +272,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 @contextmanager
 def _translate_database_errors(engine: Engine) -> Iterator[None]:
-    """What the database or its driver complains of, as an error that says what to do."""
+    """Raise errors of the database or its driver as errors that say what to do."""
     driver: Any = engine.dialect.loaded_dbapi
     try:
         yield
@@ -312,7 +311,7 @@ def _error_hint(fault: str) -> str:
 
 
 def _forget_connections() -> None:
-    """A forked child must not speak over its parent's connections."""
+    """Drop the parent's connections in a forked child, which must not use them."""
     for engine in _ENGINES:
         engine.dispose(close=False)
 

@@ -1,6 +1,6 @@
-"""Decisions about items of a training set: insert-only.
+"""Store decisions about items of a training set, insert-only.
 
-The newest about an item and a question stands, unless it was taken back or who decided was retracted: then the one before does.
+The newest about an item and a question is valid, unless it was undone or its author was retracted: then the one before is.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ curations, items = schema.curations, schema.items
 
 @dataclass(frozen=True, slots=True)
 class CurationDecision:
-    """One decision by a person about an item. document: the answer, the new item, the check and the snapshot that it was about."""
+    """One decision by a person about an item.
+
+    document: the answer, the new item, the check and the snapshot that it was about. example: whether it is shown with the guidelines.
+    """
 
     number: int
     item: str
@@ -33,14 +36,17 @@ class CurationDecision:
 
     @property
     def answer(self) -> Any:
-        """The answer that it gave, None where it gave none."""
+        """The answer that the decision gave, None where it gave none."""
         return self.document.get("answer")
 
 
 def add(
     connection: Connection, question: int, item: int, action: str, document: Mapping[str, Any], *, reason: str, example: bool, by: str
 ) -> int:
-    """Note a decision about an item, by key; its number. It is newer than every suspect that the item is, whatever the clocks say."""
+    """Record a decision about an item, by key, and return its number.
+
+    It is newer than every suspect about the item, whatever the clocks say.
+    """
     moment = max(now(), suspects.newest_time(connection, question, item) + 1e-6)
     row = _row(question, item, action, document, reason=reason, example=example, by=by, created=moment)
     return int(connection.execute(insert(curations).values(row).returning(curations.c.pk)).scalar_one())
@@ -49,7 +55,7 @@ def add(
 def add_many(
     connection: Connection, question: int, action: str, rows: Iterable[tuple[int, Mapping[str, Any]]], *, reason: str, by: str
 ) -> None:
-    """Note the same decision, for one reason, about many items: (item, document) each."""
+    """Record the same decision, for one reason, about many items: (item, document) each."""
     for batch in batched(rows):
         latest = select(schema.suspects.c.item, func.max(schema.suspects.c.created)).where(schema.suspects.c.question == question)
         latest = latest.where(schema.suspects.c.item.in_([item for item, _ in batch])).group_by(schema.suspects.c.item)
@@ -62,16 +68,16 @@ def add_many(
 
 
 def active_decisions(connection: Connection, question: int) -> dict[str, CurationDecision]:
-    """The decision that stands about each item, by item id: the newest that nobody took back, and whose author wasn't retracted."""
+    """Return the valid decision about each item, by item id: the newest that was not undone, and whose author wasn't retracted."""
     return _active_by_item(
         _read(connection, _listed().where(curations.c.question == question).order_by(curations.c.pk)), retraction_times(connection)
     )
 
 
 def rewritten_items(connection: Connection, question: int) -> tuple[dict[str, CurationDecision], frozenset[str]]:
-    """The newest rewriting that made each item, by the new item's id; and which of these items don't stand any more.
+    """Return the newest rewriting that made each item, by the new item's id; and which of these items are no longer active.
 
-    An item stands while the decision that made it stands, and the item that it was made of stands itself or wasn't made.
+    An item is active while the decision that made it is valid, and its original is active itself or wasn't made by a rewriting.
     """
     about = select(curations.c.item).where(curations.c.question == question, curations.c.action == "rewrite")
     query = _listed().where(curations.c.question == question, curations.c.item.in_(about)).order_by(curations.c.pk)
@@ -94,14 +100,17 @@ def rewritten_items(connection: Connection, question: int) -> tuple[dict[str, Cu
 
 
 def retraction_times(connection: Connection) -> dict[str, float]:
-    """Until when the decisions of people who were retracted since count no more, by name."""
+    """Return the time up to which the decisions of retracted people don't count, by name."""
     table, people = schema.retractions, schema.annotators
     query = select(people.c.id, func.max(table.c.created)).join_from(table, people, table.c.annotator == people.c.pk)
     return dict(connection.execute(query.group_by(people.c.id)).all())
 
 
 def active_history(history: Sequence[CurationDecision], moments: Mapping[str, float]) -> list[CurationDecision]:
-    """The decisions about one item that stand on each other, the newest first. history: all of them; moments: see `retraction_times`."""
+    """Return the valid decisions about one item that build on each other, the newest first.
+
+    history: all of them. moments: see `retraction_times`.
+    """
     left: list[CurationDecision] = []
     for each in sorted(history, key=lambda decision: decision.number):
         if each.action == "keep" and "undoes" in each.document:
@@ -119,9 +128,9 @@ def _active_by_item(found: Iterable[CurationDecision], moments: Mapping[str, flo
 
 
 def relabeled_items(connection: Connection, question: int) -> frozenset[str]:
-    """The items that any decision, whatever came after it, gave another answer, and those that a rewriting made, by id.
+    """Return the ids of the items that any decision, whatever came after it, gave another answer, and of those that a rewriting made.
 
-    They were chosen for what was wrong with them, so that their known answers are no sample of anything, whether or not they stand.
+    They were chosen because something was wrong with them, so that their known answers are no sample of anything, active or not.
     """
     query = select(items.c.id).join_from(curations, items, items.c.pk == curations.c.item).where(curations.c.question == question)
     given = connection.execute(query.where(curations.c.action == "relabel")).scalars()
@@ -130,26 +139,26 @@ def relabeled_items(connection: Connection, question: int) -> frozenset[str]:
 
 
 def is_relabeled_by_check(table: Any) -> ColumnElement[bool]:
-    """True of a row of slots or known answers about an item that a curator gave another answer: no test of anybody.
+    """Return the condition that a curator gave another answer to the item of a row of slots or gold, which so tests no annotator.
 
-    What was decided of a dispute in review isn't meant, which names no check.
+    Decisions of disputes in review, which name no check, aren't meant.
     """
     about = curations.c.item == table.c.item, curations.c.question == table.c.question
     return exists().where(*about, curations.c.action == "relabel", curations.c.document.contains('"check":'))
 
 
 def list_by_item(connection: Connection, question: int, item: int) -> list[CurationDecision]:
-    """All decisions about an item, the newest first."""
+    """Return all decisions about an item, the newest first."""
     return _read(connection, _listed().where(curations.c.question == question, curations.c.item == item).order_by(curations.c.pk.desc()))
 
 
 def list_latest(connection: Connection, question: int, *, limit: int) -> list[CurationDecision]:
-    """The newest decisions about any item, the newest first."""
+    """Return the newest decisions about any item, the newest first."""
     return _read(connection, _listed().where(curations.c.question == question).order_by(curations.c.pk.desc()).limit(limit))
 
 
 def list_examples(connection: Connection, question: int, *, limit: int) -> list[tuple[CurationDecision, Mapping[str, Any]]]:
-    """The newest decisions that stand and are shown with the guidelines, each with the content of its item."""
+    """Return the newest valid decisions that are shown with the guidelines, each with the content of its item."""
     about = select(curations.c.item).where(curations.c.question == question, curations.c.example)
     query = _listed().where(curations.c.question == question, curations.c.item.in_(about)).order_by(curations.c.pk)
     shown = [each for each in _active_by_item(_read(connection, query), retraction_times(connection)).values() if each.example]
@@ -160,7 +169,7 @@ def list_examples(connection: Connection, question: int, *, limit: int) -> list[
 
 
 def list_by_author(connection: Connection, by: str) -> list[tuple[int, int, CurationDecision]]:
-    """(question, item, decision), by keys, of all that somebody decided."""
+    """Return (question, item, decision), by keys, of all decisions by one person."""
     rows = connection.execute(_listed().where(curations.c.by == by).order_by(curations.c.pk)).mappings()
     return [(row["question"], row["item"], _from_row(row)) for row in rows]
 

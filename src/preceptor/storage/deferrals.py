@@ -1,4 +1,4 @@
-"""Answers that a person gives in a model's place: who waits for which, and what became of it."""
+"""Store deferrals: answers that a person gives in a model's place, who waits for which, and how each ended."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Row = Mapping[Any, Any]
 
 
 def add(connection: Connection, row: Mapping[str, Any]) -> bool:
-    """Note one; whether it is new. row: id, answer, item, question, credential, document (a dict), deadline."""
+    """Add a deferral and return whether it is new. row: id, answer, item, question, credential, document (a dict), deadline."""
     values = {**row, "document": _dump(row["document"]), "status": "waiting", "created": now()}
     return connection.execute(insert_if_new(connection, deferrals).values(**values).returning(deferrals.c.pk)).first() is not None
 
 
 def get(connection: Connection, id_: str) -> Row:
-    """One by its id, its document parsed; NotFound when there is none."""
+    """Return a deferral by its id, its document parsed; raises NotFoundError when there is none."""
     found = connection.execute(select(deferrals).where(deferrals.c.id == id_)).mappings().first()
     if found is None:
         raise deferral_not_found(id_)
@@ -32,29 +32,29 @@ def get(connection: Connection, id_: str) -> Row:
 
 
 def deferral_not_found(id_: str) -> NotFoundError:
-    """The fault of asking for a deferral that isn't there, or that is another's, of which nothing more is told."""
+    """Return the error for a deferral that doesn't exist, or that belongs to another program, which isn't disclosed."""
     return NotFoundError(f"there is no deferral {id_!r:.80}", "look at its id, and ask as the program whose answer was deferred")
 
 
 def finalize(connection: Connection, id_: str, status: str, document: Mapping[str, Any], *, answered: float | None = None) -> bool:
-    """End one that waits: answered, expired or cancelled; False where it has ended already."""
+    """End a waiting deferral as answered, expired or cancelled; return False where it has ended already."""
     waits = update(deferrals).where(deferrals.c.id == id_, deferrals.c.status == "waiting")
     return connection.execute(waits.values(status=status, document=_dump(document), answered=answered)).rowcount == 1
 
 
 def list_due(connection: Connection) -> list[str]:
-    """Ids of those that wait still although they were answered, or their time is over."""
+    """Return the ids of waiting deferrals that were answered, or whose deadline is over."""
     over = select(deferrals.c.id).where(deferrals.c.status == "waiting", or_(deferrals.c.deadline < now(), _is_answered()))
     return list(connection.execute(over.order_by(deferrals.c.pk)).scalars())
 
 
 def list_waiting_questions(connection: Connection) -> set[int]:
-    """Keys of the questions to which somebody waits for an answer that nobody has in hand."""
+    """Return the keys of the questions with a waiting deferral whose slot is open."""
     return {question for (question,) in _WAITED_FOR.all(connection)}
 
 
 def find_human_answer(connection: Connection, item: int, question: int) -> tuple[Any, str, float] | None:
-    """The last answer that stands about an item, with who gave it and when; None while there is none."""
+    """Return the last valid answer about an item, with who gave it and when; None while there is none."""
     judgments, annotators = schema.judgments, schema.annotators
     query = (
         select(judgments.c.answer, annotators.c.id, judgments.c.created)
@@ -68,18 +68,18 @@ def find_human_answer(connection: Connection, item: int, question: int) -> tuple
 
 
 def filter_answered(connection: Connection, ids: Sequence[str]) -> list[str]:
-    """Of these ids those that haven't ended otherwise, about whose item an answer stands."""
+    """Return those of these ids that haven't ended otherwise, and whose item has a valid answer."""
     hoped = deferrals.c.status.in_(("waiting", "answered"))
     return list(connection.execute(select(deferrals.c.id).where(deferrals.c.id.in_(ids), hoped, _is_answered())).scalars())
 
 
 def list_deferred_answers(connection: Connection, since: float = 0.0) -> set[str]:
-    """Ids of the answers that were left to people since a Unix time, whatever became of them."""
+    """Return the ids of the answers that were deferred to people since a Unix time, however they ended."""
     return set(connection.execute(select(deferrals.c.answer).where(deferrals.c.created >= since)).scalars())
 
 
 def counts(connection: Connection, since: float = 0.0) -> dict[str, int]:
-    """How many there are of each status, made since a Unix time."""
+    """Return the number of deferrals of each status, made since a Unix time."""
     query = select(deferrals.c.status, func.count()).where(deferrals.c.created >= since).group_by(deferrals.c.status)
     return {str(status): int(count) for status, count in connection.execute(query)}
 

@@ -1,6 +1,6 @@
-"""Documents that answers may rest on, and their chunks. Of a name the newest version stands, unless it was removed.
+"""Store documents that answers may rest on, and their chunks; the newest version of a name is active, unless it was removed.
 
-Their texts lie in objects/ by digest. A row stays when its document is superseded, so that what rested on it can be told.
+Their texts lie in objects/ by digest. A row stays when its document is superseded, so that the sources of an answer stay known.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ def add(
     metadata: Mapping[str, Any],
     ranges: Iterable[tuple[int, int, str]],
 ) -> Row:
-    """Note the next version of a document with its chunks (start, end, heading) in order; the one before is superseded. Its row."""
+    """Add the next version of a document with its chunks (start, end, heading) in order and return its row.
+
+    The version before is superseded.
+    """
     moment = now()
     latest = connection.execute(select(func.max(documents.c.version)).where(documents.c.name == name)).scalar() or 0
     _supersede(connection, name, moment)
@@ -47,16 +50,16 @@ def add(
 
 
 def remove(connection: Connection, name: str) -> Row:
-    """Let a document be found no longer; its row as it was. NotFound when none stands under this name."""
+    """Remove a document from retrieval and return its row as it was; raises NotFoundError when none is active under this name."""
     row = get(connection, name)
     _supersede(connection, name, now())
     return row
 
 
 def erase(connection: Connection, name: str) -> list[Row]:
-    """Take out what every version of a document says, its title, metadata and chunks; their rows as they were.
+    """Erase every version of a document, with title, metadata and chunks, and return their rows as they were.
 
-    The digests whose texts nothing needs any more: `filter_unreferenced` of those of the rows.
+    Which texts are then no longer needed is what `filter_unreferenced` returns for the rows' digests.
     """
     rows = list_versions(connection, name)
     for row in rows:
@@ -67,14 +70,14 @@ def erase(connection: Connection, name: str) -> list[Row]:
 
 
 def filter_unreferenced(connection: Connection, digests: Iterable[str]) -> list[str]:
-    """Which of these texts belong to no document that isn't erased."""
+    """Return those of these digests whose text belongs to no document that isn't erased."""
     wanted = sorted(set(digests))
     needed = select(documents.c.digest).where(documents.c.digest.in_(wanted), documents.c.erased.is_(None))
     return sorted(set(wanted) - set(connection.execute(needed).scalars()))
 
 
 def get(connection: Connection, name: str, version: int | None = None) -> Row:
-    """A document that stands, or one of its versions whether it stands or not; NotFound when there is none, or it was erased."""
+    """Return an active document, or one of its versions, active or not; NotFoundError when there is none, or it was erased."""
     query = select(documents).where(documents.c.name == name, documents.c.erased.is_(None))
     query = query.where(documents.c.superseded.is_(None) if version is None else documents.c.version == version)
     if (found := connection.execute(query).mappings().first()) is None:
@@ -84,23 +87,23 @@ def get(connection: Connection, name: str, version: int | None = None) -> Row:
 
 
 def find_newest(connection: Connection, name: str) -> Row | None:
-    """The newest version of a document, whether it stands or not; None when there is none, or it was erased."""
+    """Return the newest version of a document, active or not; None when there is none, or it was erased."""
     query = select(documents).where(documents.c.name == name, documents.c.erased.is_(None)).order_by(documents.c.version.desc())
     return connection.execute(query.limit(1)).mappings().first()
 
 
 def list_versions(connection: Connection, name: str) -> list[Row]:
-    """All versions of a document, the oldest first."""
+    """Return all versions of a document, the oldest first."""
     return list(connection.execute(select(documents).where(documents.c.name == name).order_by(documents.c.version)).mappings())
 
 
 def list_by_digest(connection: Connection, digest: str) -> list[Row]:
-    """The versions whose text has this digest: a model's manifest and an answer name what they rest on so."""
+    """Return the versions whose text has this digest, by which models' manifests and answers refer to their sources."""
     return list(connection.execute(select(documents).where(documents.c.digest == digest).order_by(documents.c.pk)).mappings())
 
 
 def list_active(connection: Connection) -> list[Row]:
-    """The documents that are found, in order of their names, each with how many chunks it has."""
+    """Return the active documents, in order of their names, each with its number of chunks."""
     counted = select(chunks.c.document, func.count().label("chunks")).group_by(chunks.c.document).subquery()
     joined = documents.outerjoin(counted, counted.c.document == documents.c.pk)
     query = select(documents, func.coalesce(counted.c.chunks, 0).label("chunks")).select_from(joined).where(_is_active())
@@ -108,25 +111,25 @@ def list_active(connection: Connection) -> list[Row]:
 
 
 def list_active_keys(connection: Connection) -> IntArray:
-    """The keys of the documents that are found; as one value, since a row each takes ten times as long."""
+    """Return the keys of the active documents, read as one value, since a row each takes ten times as long."""
     joined = func.aggregate_strings(cast(documents.c.pk, Text), ",")
     return np.fromstring(connection.execute(select(joined).where(_is_active())).scalar() or "", dtype=np.int64, sep=",")
 
 
 def list_active_after(connection: Connection, key: int) -> list[Row]:
-    """The documents that are found and came after the one with this key."""
+    """Return the active documents that were added after the one with this key."""
     return list(connection.execute(select(documents).where(documents.c.pk > key, _is_active())).mappings())
 
 
 def list_erased_keys(connection: Connection) -> list[int]:
-    """The keys of the documents that were erased."""
+    """Return the keys of the documents that were erased."""
     return list(connection.execute(select(documents.c.pk).where(documents.c.erased.is_not(None))).scalars())
 
 
 def library_version(connection: Connection) -> tuple[int, int, int]:
-    """The newest key, how many stand, how many were erased: it changes whenever other documents stand, or hold what may be kept.
+    """Return a value that changes whenever the active or erased documents do: newest key, number active, number erased.
 
-    Versions are only ever added, and without a new one fewer stand than before.
+    Versions are only ever added, and without a new one fewer are active than before.
     """
     counts = select(func.max(documents.c.pk), func.count().filter(_is_active()), func.count(documents.c.erased))
     newest, standing, erased = connection.execute(counts).one()
@@ -134,17 +137,17 @@ def library_version(connection: Connection) -> tuple[int, int, int]:
 
 
 def by_key(connection: Connection, key: int) -> Row | None:
-    """The document with this key."""
+    """Return the document with this key, None where there is none."""
     return connection.execute(select(documents).where(documents.c.pk == key)).mappings().first()
 
 
 def list_chunks(connection: Connection, document: int) -> list[Row]:
-    """The chunks of a document, by key, in order."""
+    """Return the chunks of a document, by key, in order."""
     return list(connection.execute(select(chunks).where(chunks.c.document == document).order_by(chunks.c.number)).mappings())
 
 
 def chunks_by_key(connection: Connection, keys: Sequence[int]) -> dict[int, Row]:
-    """Chunks of documents that stand, by key, with their documents' name, version, digest, title and metadata."""
+    """Return chunks of active documents, by key, with their documents' name, version, digest, title and metadata."""
     columns = [documents.c[name] for name in ("name", "version", "digest", "title", "metadata", "media")]
     query = select(chunks, *columns).join(documents, documents.c.pk == chunks.c.document).where(_is_active())
     found: dict[int, Row] = {}

@@ -1,13 +1,10 @@
 """Erase items and texts from every table, and keep the record of what was erased.
 
-Taking what somebody asked to have erased out of the tables, whatever these refuse otherwise.
-
 An item stays as a stub under its id, and a judgment about it as a number that counts nowhere: so no number is given twice, a file
 that brings the item again is refused, and each person's work is still counted. All in the caller's transaction, whole or not at all.
 
-What was taken out on request: of the thing itself only that it was there, and what that changed.
-
-Insert-only: what is known later (whether a search found anything left) is one more row of the same name.
+The record holds of the thing itself only that it existed, and what its erasure changed. It is insert-only: what is known later
+(whether a search found anything left) is one more row of the same name.
 """
 
 from __future__ import annotations
@@ -38,14 +35,14 @@ _REFERENCE_COLUMNS = (
     "kind",
     "role",
     "status",
-)  # columns that others point at
+)  # columns that others refer to
 _TEXTS_PER_CONDITION = 100  # texts in one condition
 _KEPT = (schema.events, items, judgments, schema.questions, documents, chunks, schema.erasures)  # not changed by `remove_texts`
 JsonChange = Callable[[Any], Any]
 
 
 def list_items(connection: Connection, ids: Iterable[str]) -> list[Mapping[Any, Any]]:
-    """Rows of the items with these ids that aren't erased yet."""
+    """Return rows of the items with these ids that aren't erased yet."""
     found: list[Mapping[Any, Any]] = []
     for batch in batched(ids):
         found += connection.execute(select(items).where(items.c.id.in_(batch), items.c.purpose != ERASED)).mappings()
@@ -53,7 +50,7 @@ def list_items(connection: Connection, ids: Iterable[str]) -> list[Mapping[Any, 
 
 
 def list_items_containing(connection: Connection, texts: Sequence[str]) -> list[Mapping[Any, Any]]:
-    """Rows of the items whose content or metadata holds one of these texts (as JSON writes them)."""
+    """Return rows of the items whose content or metadata contains one of these texts (as JSON writes them)."""
     found: dict[int, Mapping[Any, Any]] = {}
     for column in (items.c.content, items.c.metadata):
         for some in _contains_conditions(connection, column, texts):
@@ -62,14 +59,14 @@ def list_items_containing(connection: Connection, texts: Sequence[str]) -> list[
 
 
 def rewritten_item_ids(connection: Connection, keys: Sequence[int]) -> set[str]:
-    """Ids of the items that rewriting these made, by the keys of the old ones."""
+    """Return the ids of the items that were made by rewriting these, by the keys of the old ones."""
     table = schema.curations
     query = select(table.c.document).where(table.c.item.in_(keys), table.c.action == "rewrite")
     return {json.loads(document)["item"] for document in connection.execute(query).scalars()}
 
 
 def list_judgments(connection: Connection, keys: Sequence[int]) -> list[Mapping[Any, Any]]:
-    """Judgments about items, by key: pk, answer, context, annotator (name), and the kind and spec of the question."""
+    """Return the judgments about items, by key: pk, answer, context, annotator (name), and the kind and spec of the question."""
     columns = judgments.c.pk, judgments.c.answer, judgments.c.context, schema.annotators.c.id.label("annotator")
     query = (
         select(*columns, schema.questions.c.kind, schema.questions.c.spec)
@@ -82,29 +79,29 @@ def list_judgments(connection: Connection, keys: Sequence[int]) -> list[Mapping[
 
 
 def list_judgment_numbers(connection: Connection, ids: Iterable[str]) -> list[int]:
-    """Numbers of the judgments about items, by id, erased or not."""
+    """Return the numbers of the judgments about items, by id, erased or not."""
     query = select(judgments.c.pk).join_from(judgments, items, judgments.c.item == items.c.pk)
     return [number for batch in batched(ids) for number in connection.execute(query.where(items.c.id.in_(batch))).scalars()]
 
 
 def list_answer_ids_containing(connection: Connection, texts: Sequence[str]) -> set[str]:
-    """Ids of the answers that were served, as far as they are kept, which hold one of these texts (as JSON writes them)."""
+    """Return the ids of the kept answers that contain one of these texts (as JSON writes them)."""
     some = _contains_conditions(connection, answers.c.document, texts)
     return {id_ for each in some for id_ in connection.execute(select(answers.c.id).where(each)).scalars()}
 
 
 def list_answers(connection: Connection, ids: Iterable[str]) -> list[Mapping[Any, Any]]:
-    """Rows of the answers with these ids, as far as they are kept."""
+    """Return rows of the kept answers with these ids."""
     return [row for batch in batched(ids) for row in connection.execute(select(answers).where(answers.c.id.in_(batch))).mappings()]
 
 
 def erase_items(
     connection: Connection, keys: Sequence[int], served: Iterable[str], texts: Sequence[str], change: JsonChange, *, by: str
 ) -> None:
-    """Leave stubs of items, by key, and take the answers `served`, what was said of them, and the texts out of all other tables.
+    """Replace items, by key, with stubs, and remove the answers `served`, their feedback, and the texts from all other tables.
 
-    texts: as JSON writes them. change: what a JSON value is without them. Their payloads in the audit log go too. No items: only the
-    texts go.
+    texts: as JSON writes them. change: returns a JSON value without them. Their payloads in the audit log are removed too. Without items
+    only the texts are removed.
     """
     with changes_allowed(connection, _UNLOCKED_TABLES):
         for batch in batched(keys):
@@ -119,7 +116,7 @@ def erase_items(
 
 
 def remove_texts(connection: Connection, texts: Sequence[str], change: JsonChange) -> None:
-    """Change every other value that holds one of these texts; items and judgments of their own stay as they are."""
+    """Change every other value that contains one of these texts; the items' and judgments' own rows stay as they are."""
     for table, column in _columns():
         key = list(table.primary_key.columns)
         if table in _KEPT or column.name in _REFERENCE_COLUMNS or not key:
@@ -131,7 +128,7 @@ def remove_texts(connection: Connection, texts: Sequence[str], change: JsonChang
 
 
 def count_occurrences(connection: Connection, texts: Sequence[str]) -> dict[str, int]:
-    """How many values of each table and column hold one of these texts; only what holds any."""
+    """Return how many values of each table and column contain one of these texts; only columns that have any."""
     found: Counter[str] = Counter()
     for table, column in _columns():
         for some in _contains_conditions(connection, column, texts):
@@ -140,7 +137,7 @@ def count_occurrences(connection: Connection, texts: Sequence[str]) -> dict[str,
 
 
 def replace_snapshot(connection: Connection, before: str, after: str | None) -> None:
-    """Let a snapshot's names stand for what is left of it; None: for nothing any more. Openings of its test rows stay counted."""
+    """Let a snapshot's names refer to what is left of it; None: to nothing any more. Openings of its test rows stay counted."""
     table, reports = schema.snapshots, schema.reports
     if after is None:
         connection.execute(delete(table).where(table.c.digest == before))
@@ -150,7 +147,7 @@ def replace_snapshot(connection: Connection, before: str, after: str | None) -> 
 
 
 def replace_objects(connection: Connection, new: Mapping[str, str]) -> None:
-    """Let all that names objects by these digests name what they became."""
+    """Replace these object digests by their successors, wherever they are referred to."""
     for before, after in new.items():
         for table, column in ((schema.consensus, "digest"), (schema.files, "digest")):
             connection.execute(update(table).where(table.c[column] == before).values({column: after}))
@@ -162,7 +159,7 @@ def replace_objects(connection: Connection, new: Mapping[str, str]) -> None:
 
 
 def change_manifests(connection: Connection, models: Sequence[str], change: JsonChange) -> None:
-    """Write what is noted of these models anew, as `change` says of the JSON value."""
+    """Rewrite the stored records of these models by `change`, a function of the JSON value."""
     table = schema.models
     for row in connection.execute(select(table.c.id, table.c.manifest).where(table.c.id.in_(models))).all():
         manifest = json.dumps(change(json.loads(row.manifest)), sort_keys=True, ensure_ascii=False)
@@ -170,7 +167,7 @@ def change_manifests(connection: Connection, models: Sequence[str], change: Json
 
 
 def list_file_digests(connection: Connection) -> dict[str, list[str]]:
-    """Digests of what lies in objects/ as one file: consensus and report, and of uploads as file."""
+    """Return the digests of what lies in objects/ as one file: consensus and report, and of uploads as file."""
     return {
         "consensus": list(connection.execute(select(schema.consensus.c.digest).distinct()).scalars()),
         "report": list(connection.execute(select(schema.reports.c.digest)).scalars()),
@@ -194,7 +191,7 @@ def _leave_stubs(connection: Connection, keys: Sequence[int]) -> None:
 
 
 def _end_rewritings(connection: Connection, keys: Sequence[int]) -> None:
-    """What these items were written anew of stays left out, though nothing stands in its place any more."""
+    """Keep the originals of these rewritten items excluded, though nothing replaces them any more."""
     table = schema.curations
     made = set(connection.execute(select(items.c.id).where(items.c.pk.in_(keys))).scalars())
     for row in connection.execute(select(table.c.pk, table.c.document).where(table.c.action == "rewrite")).all():
@@ -211,7 +208,7 @@ def _columns() -> Iterator[tuple[Table, Column[Any]]]:
 
 
 def _contains_conditions(connection: Connection, column: Any, texts: Sequence[str]) -> Iterator[Any]:
-    """Conditions that are true of a value which holds one of these texts, letter by letter; some texts each."""
+    """Yield conditions that a value contains one of these texts, literally; each condition covers some of the texts."""
     place = func.instr if connection.dialect.name == "sqlite" else func.strpos
     for some in batched(texts, _TEXTS_PER_CONDITION):
         yield or_(*(place(column, text) > 0 for text in some))
@@ -230,14 +227,14 @@ ITEM, DOCUMENT, PERSON = ERASURE_KINDS
 
 
 def record_erasures(connection: Connection, kind: str, names: Iterable[str], document: Mapping[str, Any], *, by: str, reason: str) -> None:
-    """Note that these were taken out; document: what was affected, with digests before and after."""
+    """Record that these were erased; document: what was affected, with digests before and after."""
     kept = json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False)
     rows = [{"kind": kind, "name": name, "by": by, "reason": reason, "document": kept, "created": now()} for name in names]
     connection.execute(insert(erasures), rows)
 
 
 def find_erasure(connection: Connection, kind: str, name: str) -> dict[str, Any]:
-    """All that is known of what was taken out under a name, the newest word on each thing; empty where nothing was."""
+    """Return all that is recorded of an erasure under a name, the newest value of each field; empty where there was none."""
     query = select(erasures).where(erasures.c.kind == kind, erasures.c.name == name).order_by(erasures.c.pk)
     found: dict[str, Any] = {}
     for row in connection.execute(query).mappings():
@@ -246,7 +243,7 @@ def find_erasure(connection: Connection, kind: str, name: str) -> dict[str, Any]
 
 
 def filter_erased(connection: Connection, kind: str, names: Iterable[str]) -> set[str]:
-    """Which of these names were taken out."""
+    """Return those of these names that were erased."""
     found: set[str] = set()
     for batch in batched(names):
         query = select(erasures.c.name).where(erasures.c.kind == kind, erasures.c.name.in_(batch))
@@ -255,14 +252,17 @@ def filter_erased(connection: Connection, kind: str, names: Iterable[str]) -> se
 
 
 def snapshot_successor(connection: Connection, name: str) -> str | None:
-    """The digest of what is left of a snapshot, given by its digest or the beginning of it; None where nothing was taken out of it."""
+    """Return the digest of what is left of a snapshot, given by its digest or the beginning of it.
+
+    None where nothing was erased from it.
+    """
     if len(name) < 6:
         return None
     return next((after for before, after in snapshot_successors(connection).items() if before.startswith(name) and after), None)
 
 
 def snapshot_successors(connection: Connection) -> dict[str, str | None]:
-    """By digest of a snapshot that something was erased from, that of what is left of it; None where nothing is."""
+    """Return the digest of what is left, by the digest of each snapshot that was affected; None where nothing is left."""
     after = {each["before"]: each["after"] for document in list_erasure_documents(connection) for each in document.get("left", ())}
 
     def end(digest: str | None) -> str | None:
@@ -274,7 +274,7 @@ def snapshot_successors(connection: Connection) -> dict[str, str | None]:
 
 
 def artifact_replacements(connection: Connection) -> dict[str, str]:
-    """By digest or id of a snapshot or model, that of the one that was made again in its place."""
+    """Return the snapshot or model that was made again in its place, by the digest or id of the old one."""
     remade = (
         each for document in list_erasure_documents(connection) for part in ("snapshots", "models") for each in document.get(part, ())
     )
@@ -282,5 +282,5 @@ def artifact_replacements(connection: Connection) -> dict[str, str]:
 
 
 def list_erasure_documents(connection: Connection) -> list[dict[str, Any]]:
-    """What is known of everything that was taken out, in order."""
+    """Return the records of all erasures, in order."""
     return [json.loads(document) for document in connection.execute(select(erasures.c.document).order_by(erasures.c.pk)).scalars()]

@@ -1,7 +1,7 @@
-"""The audit log: append-only, each row carrying the hash of the one before it.
+"""Append to the audit log: each row carries the hash of the one before it.
 
-What a row says can be taken out when it must be (see `take_out`). Its place, time, actor and hash stay, and a later row vouches
-for that hash, so that nobody can take anything out unseen.
+A row's payload can be removed when it must be (see `redact_payloads`). Its place, time, actor and hash stay, and a later row attests
+that hash, so that nobody can remove anything unnoticed.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from preceptor.storage.connection import database_location, now
 from preceptor.storage.schema import events
 
 _LOCK = 727275
-NEWEST, OLDER = 64, 16  # events that are looked at when a project opens: the last ones, and others by chance
-REDACTION_KIND = "payloads taken out"  # the kind of event that vouches for rows whose payloads are gone
+NEWEST, OLDER = 64, 16  # events that are checked when a project opens: the last ones, and a random sample of others
+REDACTION_KIND = "payloads taken out"  # the kind of event that attests rows whose payloads were removed
 _REDACTED = json.dumps({"taken out": True})
 
 
 def lock_log(connection: Connection) -> None:
-    """Let no other writer who records an event go on until this transaction ends; SQLite's writers take turns anyway.
+    """Hold up other writers of events until this transaction ends; SQLite's writers take turns anyway.
 
-    Who looks at something and records what follows from it begins with this, so that it can't change between.
+    A transaction that reads something and records what follows from it begins with this, so that it can't change between.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
@@ -49,13 +49,13 @@ def record_event(connection: Connection, kind: str, payload: Mapping[str, Any], 
 
 
 def record_creation(connection: Connection, payload: Mapping[str, Any]) -> None:
-    """Append that a project was created, unless its log says so already."""
+    """Record that a project was created, unless its log says so already."""
     if connection.execute(select(events.c.seq).limit(1)).first() is None:
         record_event(connection, "project created", payload)
 
 
 def read_events(connection: Connection) -> Iterator[dict[str, Any]]:
-    """All events in order; UserError at the first whose hash doesn't follow from the one before."""
+    """Yield all events in order; raises UserError at the first whose hash doesn't follow from the one before."""
     previous, vouched = "", _redacted_hashes(connection)
     for row in connection.execute(select(events).order_by(events.c.seq)).mappings():
         intact = row["hash"] == (vouched.get(row["seq"]) if row["payload"] == _REDACTED else _hash(row))
@@ -66,10 +66,10 @@ def read_events(connection: Connection) -> Iterator[dict[str, Any]]:
 
 
 def check_sample(connection: Connection, *, newest: int = NEWEST, older: int = OLDER) -> None:
-    """Raise UserError where one of the newest events, or of some older ones drawn at random, doesn't follow from the one before it.
+    """Raise UserError where one of the newest events, or of a random sample of older ones, doesn't follow from the one before it.
 
-    The work is bounded however long the log is; a log of at most `newest` events is checked whole, but for payloads that were taken
-    out, for which `read_events` finds who vouches.
+    The work is bounded however long the log is; a log of at most `newest` events is checked whole, except for removed payloads, whose
+    attesting rows `read_events` finds.
     """
     tail = connection.execute(select(events).order_by(events.c.seq.desc()).limit(newest + 1)).mappings().all()[::-1]
     if tail and len(tail) <= newest and tail[0]["previous"]:
@@ -85,7 +85,7 @@ def check_sample(connection: Connection, *, newest: int = NEWEST, older: int = O
 
 
 def _pair(connection: Connection, seq: int) -> Sequence[Mapping[Any, Any]]:
-    """The first event from a number on, and the one after it."""
+    """Return the first event from a number on, and the one after it."""
     return connection.execute(select(events).where(events.c.seq >= seq).order_by(events.c.seq).limit(2)).mappings().all()
 
 
@@ -96,7 +96,7 @@ def _tampering_error(connection: Connection, seq: int) -> UserError:
 
 
 def redact_payloads(connection: Connection, holding: Sequence[str], *, actor: str) -> list[int]:
-    """Take out the payloads of the events that hold any of these texts; their numbers. The table must be open to changes."""
+    """Remove the payloads of events that contain any of these texts; return their numbers. The table must be open to changes."""
     found = [
         row for row in connection.execute(select(events).where(events.c.payload != _REDACTED).order_by(events.c.seq)).mappings()
         if any(text in row["payload"] for text in holding)
@@ -109,7 +109,7 @@ def redact_payloads(connection: Connection, holding: Sequence[str], *, actor: st
 
 
 def _redacted_hashes(connection: Connection) -> dict[int, str]:
-    """The hash of each event whose payload was taken out, as later events say."""
+    """Return the hash of each event whose payload was removed, as later events attest it."""
     said = connection.execute(select(events.c.payload).where(events.c.kind == REDACTION_KIND)).scalars()
     return {int(seq): digest for payload in said if payload != _REDACTED for seq, digest in json.loads(payload)["hashes"].items()}
 

@@ -1,4 +1,7 @@
-"""What other tools kept beside judgments: drafts, skips, models' guesses. None is ever counted; all come back on export."""
+"""Store what other tools keep beside judgments: drafts, skips, models' predictions.
+
+None is ever counted as a judgment; all are part of an export.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,9 @@ asides, questions = schema.asides, schema.questions
 
 
 class ExternalAnnotation(NamedTuple):
-    """One of them, its item and question by their keys. by: the annotator's name, or the model's. document: all that came with it.
+    """One annotation from another tool, its item and question by their keys. by: the annotator's or model's name. document: its data.
 
-    key: the same when the same comes again, which then adds nothing.
+    key: the same when the same annotation comes again, which then adds nothing.
     """
 
     item: int
@@ -32,7 +35,7 @@ class ExternalAnnotation(NamedTuple):
 
 
 def add(connection: Connection, new: Iterable[ExternalAnnotation]) -> set[str]:
-    """Keep them; the keys of those that weren't there."""
+    """Add annotations; return the keys of those that were new."""
     added: set[str] = set()
     for batch in batched(new):
         known = set(connection.execute(select(asides.c.key).where(asides.c.key.in_([aside.key for aside in batch]))).scalars())
@@ -43,7 +46,7 @@ def add(connection: Connection, new: Iterable[ExternalAnnotation]) -> set[str]:
 
 
 def list_by_item_range(connection: Connection, first: int, last: int) -> Iterator[Mapping[Any, Any]]:
-    """Those about items from one key to another, in order of arrival: item, question, question_kind, kind, by, document."""
+    """Yield annotations about items from one key to another, in order of arrival: item, question, question_kind, kind, by, document."""
     query = (
         select(
             asides.c.item, questions.c.name.label("question"), questions.c.kind.label("question_kind"), asides.c.kind, asides.c.by,
@@ -58,13 +61,13 @@ def list_by_item_range(connection: Connection, first: int, last: int) -> Iterato
 
 
 def counts(connection: Connection) -> dict[str, int]:
-    """How many there are of each kind."""
+    """Return the number of annotations of each kind."""
     query = select(asides.c.kind, func.count().label("number")).group_by(asides.c.kind)
     return {row.kind: row.number for row in connection.execute(query)}
 
 
 def erase_author(connection: Connection, by: str) -> int:
-    """Delete all that somebody, or a model, left beside; how many they were. Nothing was ever made from them."""
+    """Delete all annotations of a person or model and return how many they were; nothing was ever made from them."""
     return int(connection.execute(delete(asides).where(asides.c.by == by)).rowcount)
 
 

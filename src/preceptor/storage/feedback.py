@@ -1,4 +1,4 @@
-"""What was said of answers that were served: each once, however often it is sent."""
+"""Store feedback on served answers, each once, however often it is sent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Row = Mapping[Any, Any]
 
 
 def add(connection: Connection, *, answer: str, kind: str, document: Mapping[str, Any], by: str, key: str | None) -> Row | None:
-    """Note what was said of an answer (by its id); its row, under a new id. None where something was said under this key already."""
+    """Add feedback on an answer (by its id); return its row, under a new id, or None where feedback with this key exists already."""
     row = {"id": f"feedback-{secrets.token_hex(12)}", "answer": answer, "kind": kind, "document": _dump(document), "by": by, "key": key}
     new = insert_if_new(connection, feedback).values(**row, created=now()).returning(feedback)
     found = connection.execute(new).mappings().first()
@@ -24,18 +24,18 @@ def add(connection: Connection, *, answer: str, kind: str, document: Mapping[str
 
 
 def by_key(connection: Connection, key: str) -> Row | None:
-    """What was said under a key of the client's; None where nothing was."""
+    """Return the feedback with a client's key; None where there is none."""
     found = connection.execute(select(feedback).where(feedback.c.key == key)).mappings().first()
     return None if found is None else _parsed(found)
 
 
 def set_item(connection: Connection, id_: str, item: int) -> None:
-    """Note which item it became."""
+    """Record which item was made from feedback."""
     connection.execute(update(feedback).where(feedback.c.id == id_).values(item=item))
 
 
 def request_one_more(connection: Connection, question: int, item: int, *, waits: bool = False) -> None:
-    """Want one judgment more of an item than its slot does. waits: nothing where somebody is asked about it already."""
+    """Request one more judgment of an item than its slot wants. waits: not where somebody is already being asked about it."""
     here = slots.c.question == question, slots.c.item == item
     nobody = [slots.c.wanted <= slots.c.given] if waits else []
     more = {"wanted": slots.c.wanted + 1, "open": slots.c.given + slots.c.leased < slots.c.wanted + 1}
@@ -43,19 +43,19 @@ def request_one_more(connection: Connection, question: int, item: int, *, waits:
 
 
 def list_by_answer(connection: Connection, answer: str) -> list[Row]:
-    """All that was said of one answer, in order of arrival."""
+    """Return all feedback on one answer, in order of arrival."""
     query = select(feedback).where(feedback.c.answer == answer).order_by(feedback.c.pk)
     return [_parsed(row) for row in connection.execute(query).mappings()]
 
 
 def list_since(connection: Connection, moment: float) -> list[Row]:
-    """All that was said since a Unix time, in order of arrival."""
+    """Return all feedback since a Unix time, in order of arrival."""
     query = select(feedback).where(feedback.c.created >= moment).order_by(feedback.c.pk)
     return [_parsed(row) for row in connection.execute(query).mappings()]
 
 
 def counts(connection: Connection, moment: float = 0.0) -> dict[str, int]:
-    """How much there is of each kind, since a Unix time."""
+    """Return how much feedback there is of each kind, since a Unix time."""
     query = select(feedback.c.kind, func.count()).where(feedback.c.created >= moment).group_by(feedback.c.kind)
     return {str(kind): int(count) for kind, count in connection.execute(query)}
 

@@ -1,6 +1,6 @@
-"""Which accounts of the machine may read what a project writes: the one that runs Preceptor, and its group where that is wanted.
+"""Restrict a project's files to the account that runs Preceptor, and to its group where that is wanted.
 
-Modes are given to each file or folder by itself: the process's umask would change beneath other threads.
+Modes are given to each file or folder by itself: changing the process's umask would affect other threads.
 """
 
 from __future__ import annotations
@@ -15,18 +15,21 @@ _OTHERS, _GROUP = 0o007, 0o070
 
 
 def make_private_file(path: str | os.PathLike[str]) -> None:
-    """Make an empty file that only this account may read and write; one that is there stays as it is. Raises OSError."""
+    """Create an empty file that only this account may read and write; an existing one stays as it is. Raises OSError."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))
 
 
 def make_private_folder(path: Path) -> None:
-    """Make a folder that only this account may look into, and those above it as usual; one that is there stays as it is."""
+    """Create a folder that only this account may look into, and its parents as usual; an existing one stays as it is."""
     path.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
 
 
 def restrict_access(path: Path, *, group: bool) -> None:
-    """Close a file or folder to other accounts, and open it to its group if it is to share it; nothing where it can't be changed."""
-    with suppress(OSError):  # it isn't there, isn't ours, or lies where there are no modes: `is_exposed` says so
+    """Close a file or folder to other accounts, and open it to its group if it is to share it.
+
+    Does nothing where the mode can't be changed.
+    """
+    with suppress(OSError):  # it doesn't exist, isn't ours, or lies where there are no modes: `is_exposed` tells
         mode = path.stat().st_mode
         wanted = mode & ~(_OTHERS if group else _OTHERS | _GROUP)
         if group:
@@ -36,7 +39,7 @@ def restrict_access(path: Path, *, group: bool) -> None:
 
 
 def is_exposed(path: Path, *, group: bool) -> bool:
-    """Tell whether accounts may come at a file or folder that shouldn't."""
+    """Tell whether other accounts may access a file or folder that they shouldn't."""
     try:
         return bool(path.stat().st_mode & (_OTHERS if group else _OTHERS | _GROUP))
     except OSError:

@@ -1,4 +1,4 @@
-"""Known answers: they qualify, teach and measure; the latest for an item stands."""
+"""Store known answers, which qualify, teach and measure annotators; the latest for an item is valid."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from preceptor.storage.connection import batched
 
 
 def set_answers(connection: Connection, question: int, answers: Mapping[int, tuple[Any, str]]) -> None:
-    """Set the (answer, explanation) of items, given by key."""
+    """Set (answer, explanation) of items, given by key."""
     for batch in batched(answers):
         connection.execute(delete(schema.gold).where(schema.gold.c.question == question, schema.gold.c.item.in_(batch)))
         rows = [
@@ -29,19 +29,22 @@ def set_answers(connection: Connection, question: int, answers: Mapping[int, tup
 
 
 def remove_answer(connection: Connection, question: int, item: int) -> None:
-    """Know the answer of an item, by keys, no more."""
+    """Remove the known answer of an item, by keys."""
     connection.execute(delete(schema.gold).where(schema.gold.c.question == question, schema.gold.c.item == item))
 
 
 def list_answers(connection: Connection, question: int) -> dict[str, Any]:
-    """Known answers by item id."""
+    """Return the known answers of a question by item id."""
     query = select(schema.items.c.id, schema.gold.c.answer).join_from(schema.gold, schema.items, schema.gold.c.item == schema.items.c.pk)
     rows = connection.execute(query.where(schema.gold.c.question == question))
     return {item: json.loads(answer) for item, answer in rows}
 
 
 def list_by_item_range(connection: Connection, first: int, last: int) -> list[tuple[int, str, str, Any, str]]:
-    """(item's key, question, its kind, answer, explanation) of items from one key to another."""
+    """Return the known answers to active questions about the items from one key to another.
+
+    Each is (item's key, question, its kind, answer, explanation).
+    """
     table, questions = schema.gold, schema.questions
     query = (
         select(table.c.item, questions.c.name, questions.c.kind, table.c.answer, table.c.explanation)
@@ -53,16 +56,17 @@ def list_by_item_range(connection: Connection, first: int, last: int) -> list[tu
 
 
 def find_answer(connection: Connection, question: int, item: int) -> tuple[Any, str] | None:
-    """(answer, explanation) of one item, by keys, if it is known."""
+    """Return (answer, explanation) of one item, by keys, None where its answer isn't known."""
     place = schema.gold.c.question == question, schema.gold.c.item == item
     row = connection.execute(select(schema.gold.c.answer, schema.gold.c.explanation).where(*place)).first()
     return None if row is None else (json.loads(row.answer), row.explanation)
 
 
 def answers_with_gold(connection: Connection, question: int, annotator: int) -> list[tuple[Any, Any]]:
-    """(their answer, the known one) of each item with gold that an annotator has answered, in the order in which they did.
+    """Return (their answer, the known one) of each item with gold that an annotator has answered, in the order of their answers.
 
-    Not of items that a curator chose for being wrong: most who judged these were, and it says little of them.
+    Items that a curator chose because their labels were wrong are left out: most who judged these were wrong, and it tells little about
+    an annotator.
     """
     judgments = schema.judgments
     same = and_(judgments.c.item == schema.gold.c.item, judgments.c.question == schema.gold.c.question)

@@ -1,4 +1,4 @@
-"""Items in the database: added once, never changed."""
+"""Store items: added once, never changed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from preceptor.storage.connection import batched, insert_many, now
 from preceptor.types import Item
 
 PAGE = 10_000
-ERASED = "erased"  # purpose of the stub of an item that was erased: no question has it, so that nobody is asked and nothing is frozen
+ERASED = "erased"  # purpose of the stub of an erased item: no question has it, so that it is never asked about and in no snapshot
 STUB = json.dumps({"text": "(erased)"})
 STUB_DIGEST = hashlib.sha256(STUB.encode()).hexdigest()
 
@@ -29,8 +29,8 @@ def add(
 ) -> int:
     """Add items and return how many were new.
 
-    An id that is there with the same content counts as nothing new; with other content it is a Conflict, which
-    `places` (by id) locates. on_conflict: told of it instead, and the item left out.
+    An id that exists with the same content counts as nothing new; with other content a ConflictError is raised, which
+    `places` (by id) locates. on_conflict: is called with the item and the error instead, and the item is left out.
     """
     return sum(_add_batch(connection, batch, places, on_conflict or _raise) for batch in batched(new))
 
@@ -77,7 +77,7 @@ def _content_conflict(id_: str, places: Mapping[str, str], digest: str) -> Confl
 
 
 def keys(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
-    """The integer keys of those ids that exist; not of what was erased."""
+    """Return the integer keys of those ids that exist, without erased items."""
     found: dict[str, int] = {}
     for batch in batched(ids):
         here = schema.items.c.id.in_(batch), schema.items.c.purpose != ERASED
@@ -87,17 +87,17 @@ def keys(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
 
 
 def metadata(connection: Connection, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """The metadata of those ids that exist."""
+    """Return the metadata of those ids that exist."""
     return _json_column(connection, schema.items.c.metadata, ids)
 
 
 def contents(connection: Connection, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """The contents of those ids that exist."""
+    """Return the contents of those ids that exist."""
     return _json_column(connection, schema.items.c.content, ids)
 
 
 def groups(connection: Connection, ids: Iterable[str]) -> dict[str, str]:
-    """The groups of those ids that exist."""
+    """Return the groups of those ids that exist."""
     found: dict[str, str] = {}
     for batch in batched(ids):
         rows = connection.execute(select(schema.items.c.id, schema.items.c.group).where(schema.items.c.id.in_(batch)))
@@ -106,7 +106,7 @@ def groups(connection: Connection, ids: Iterable[str]) -> dict[str, str]:
 
 
 def _json_column(connection: Connection, column: Column[str], ids: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """What a column of JSON tables holds of those ids that exist."""
+    """Return the parsed values of a JSON column for those ids that exist."""
     found: dict[str, dict[str, Any]] = {}
     for batch in batched(ids):
         rows = connection.execute(select(schema.items.c.id, column).where(schema.items.c.id.in_(batch)))
@@ -115,28 +115,28 @@ def _json_column(connection: Connection, column: Column[str], ids: Iterable[str]
 
 
 def page(connection: Connection, after: int = 0, purpose: str = "", limit: int = PAGE) -> list[tuple[int, Item]]:
-    """(key, item) of the next items of a purpose after a key, in order of arrival."""
+    """Return (key, item) of the next items of a purpose after a key, in order of arrival."""
     query = select(schema.items).where(schema.items.c.purpose == purpose, schema.items.c.pk > after).order_by(schema.items.c.pk)
     return [(row["pk"], from_row(row)) for row in connection.execute(query.limit(limit)).mappings()]
 
 
 def by_key(connection: Connection, key: int) -> Item:
-    """An item by its integer key."""
+    """Return an item by its integer key."""
     return from_row(connection.execute(_BY_KEY, {"key": key}).mappings().one())
 
 
 def count(connection: Connection) -> int:
-    """How many ordinary items there are."""
+    """Return the number of ordinary items."""
     return connection.execute(select(func.count()).select_from(schema.items).where(schema.items.c.purpose == "")).scalar_one()
 
 
 def last_key(connection: Connection) -> int:
-    """The key of the newest item, 0 when there is none: there are no more items than that."""
+    """Return the key of the newest item, 0 when there is none; it is an upper bound of the number of items."""
     return connection.execute(select(func.max(schema.items.c.pk))).scalar() or 0
 
 
 def all_keys(connection: Connection) -> Iterator[tuple[int, str]]:
-    """(pk, id) of every ordinary item, in order of arrival, a page at a time: another table may be written meanwhile."""
+    """Yield (pk, id) of every ordinary item, in order of arrival, a page at a time: another table may be written meanwhile."""
     query = select(schema.items.c.pk, schema.items.c.id).where(schema.items.c.purpose == "").order_by(schema.items.c.pk).limit(PAGE)
     last = 0
     while page := connection.execute(query.where(schema.items.c.pk > last)).all():
@@ -145,13 +145,13 @@ def all_keys(connection: Connection) -> Iterator[tuple[int, str]]:
 
 
 def stream(connection: Connection, purpose: str = "") -> Iterator[Item]:
-    """Every item of a purpose, in order of arrival, without holding all in memory."""
+    """Yield every item of a purpose, in order of arrival, without holding all in memory."""
     query = select(schema.items).where(schema.items.c.purpose == purpose).order_by(schema.items.c.pk).execution_options(yield_per=2000)
     return (from_row(row) for row in connection.execute(query).mappings())
 
 
 def from_row(row: Mapping[Any, Any]) -> Item:
-    """An Item from a row of its table."""
+    """Return an Item from a row of its table."""
     return Item(row["id"], json.loads(row["content"]), row["group"], json.loads(row["metadata"]), row["purpose"])
 
 

@@ -1,4 +1,4 @@
-"""Judgments: insert-only, each counted once, taken out by retraction and never deleted."""
+"""Store judgments: insert-only, each counted once, taken out by retraction or withdrawal and never deleted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ judgments, items, annotators, questions, retractions = (
 class ImportedJudgment(NamedTuple):
     """A judgment that was given elsewhere: item, question and annotator by their keys.
 
-    created: when, in Unix seconds; now where that isn't known. context: what else came with it.
+    key: the same when the same judgment is imported again. created: when it was given, in Unix seconds; now where that isn't known.
+    context: what else came with it.
     """
 
     item: int
@@ -52,11 +53,11 @@ def submit_answer(
     asked: bool = False,
     place: tuple[int, int] | None = None,
 ) -> tuple[int, bool]:
-    """Keep an annotator's answer to a slot, free their lease, move the slot; (judgment's number, whether it is new).
+    """Store an annotator's answer to a slot, end their lease and update the slot; return (judgment's number, whether it is new).
 
     The same key again returns the first judgment. An answer whose lease has expired is kept all the same, as late.
-    asked: refuse (Conflict) an answer to a slot that wasn't handed to them, or that they have answered. context: what
-    bore on the answer, kept with it. place: the slot's item and question, where the caller knows them.
+    asked: raise ConflictError for a slot that wasn't assigned to them, or that they have answered. context: the circumstances
+    of the answer, kept with it. place: the slot's item and question, where the caller knows them.
     """
     item, question = place or slots.item_and_question(connection, slot)
     if key is not None and (kept := _by_key(connection, key, (item, question, annotator, _dump(answer)))) is not None:
@@ -74,7 +75,7 @@ def submit_answer(
 
 
 def withdraw_judgment(connection: Connection, number: int, annotator: int) -> int:
-    """Take one's own judgment back; the key of its slot. NotFound when there is none that stands."""
+    """Withdraw an annotator's own judgment and return the key of its slot; raises NotFoundError when they have no such valid judgment."""
     row = connection.execute(select(judgments).where(judgments.c.pk == number, judgments.c.annotator == annotator)).mappings().first()
     gone = select(schema.withdrawals.c.judgment).where(schema.withdrawals.c.judgment == number)
     slot = slots.find_slot(connection, row["item"], row["question"]) if row else None
@@ -88,7 +89,7 @@ def withdraw_judgment(connection: Connection, number: int, annotator: int) -> in
 def add_judgment(
     connection: Connection, item: int, question: int, annotator: int, answer: Any, *, seconds: float | None, key: str | None
 ) -> tuple[int, bool]:
-    """Keep an answer that no lease led to; the slot, where there is one, counts it."""
+    """Store an answer that was given without a lease; return (number, whether it is new). The slot, if any, counts it."""
     slot = slots.find_slot(connection, item, question)
     if slot is not None:
         return submit_answer(connection, slot, annotator, answer, seconds=seconds, key=key)
@@ -98,16 +99,16 @@ def add_judgment(
 
 
 def add_question_judgments(connection: Connection, question: int, rows: Iterable[tuple[int, int, Any, float | None, str]]) -> int:
-    """Add recorded judgments of a question, rows of (item, annotator, answer, seconds, key), to its slots too; how many were new.
+    """Add recorded judgments of a question, rows of (item, annotator, answer, seconds, key), also to its slots; return how many were new.
 
-    A row whose key is there is left out.
+    A row whose key exists is left out.
     """
     recorded = (ImportedJudgment(item, question, annotator, answer, seconds, key) for item, annotator, answer, seconds, key in rows)
     return sum(len(add_imported(connection, batch)) for batch in batched(recorded))
 
 
 def add_imported(connection: Connection, recorded: Iterable[ImportedJudgment]) -> set[str]:
-    """Add recorded judgments in their order, and count them in their slots; the keys of those that weren't there."""
+    """Add recorded judgments in their order, and count them in their slots; return the keys of those that were new."""
     added: set[str] = set()
     for batch in batched(recorded):
         known = set(connection.execute(select(judgments.c.key).where(judgments.c.key.in_([each.key for each in batch]))).scalars())
@@ -120,41 +121,41 @@ def add_imported(connection: Connection, recorded: Iterable[ImportedJudgment]) -
 
 
 def has_answered(connection: Connection, item: int, question: int, annotator: int) -> bool:
-    """Whether an answer of an annotator about an item stands, to this version of the question."""
+    """Tell whether an annotator has a valid judgment about an item and this version of the question."""
     theirs = judgments.c.item == item, judgments.c.question == question, judgments.c.annotator == annotator
     return connection.execute(select(judgments.c.pk).where(*theirs, not_(schema.RETRACTED)).limit(1)).first() is not None
 
 
 def retract_annotator(connection: Connection, annotator: int, *, by: str, reason: str) -> int:
-    """Take all judgments that an annotator has given so far out of everything downstream; how many they were."""
+    """Retract all judgments that an annotator has given so far from everything downstream; return how many they were."""
     valid = select(func.count(), func.max(judgments.c.pk)).where(judgments.c.annotator == annotator, not_(schema.RETRACTED))
     count, until = connection.execute(valid).one()
     if count:
         slots.remove_judgments(connection, annotator, until)
-    # noted for who judged nothing too: what they decided stands no more
+    # recorded also for annotators without judgments: their decisions are no longer valid
     row = {"annotator": annotator, "until": until or 0, "by": by, "reason": reason, "created": now()}
     connection.execute(insert(retractions).values(row))
     return int(count)
 
 
 def find_retraction(connection: Connection, annotator: int) -> Mapping[Any, Any] | None:
-    """When an annotator was last retracted, by whom and why, and up to which judgment (0: none); None where they never were."""
+    """Return when an annotator was last retracted, by whom and why, and up to which judgment (0: none); None where they never were."""
     query = select(retractions).where(retractions.c.annotator == annotator).order_by(retractions.c.until.desc(), retractions.c.pk.desc())
     return connection.execute(query.limit(1)).mappings().first()
 
 
 def last_number(connection: Connection) -> int:
-    """The number of the newest judgment, 0 when there is none."""
+    """Return the number of the newest judgment, 0 when there is none."""
     return connection.execute(select(func.max(judgments.c.pk))).scalar() or 0
 
 
 def last_number_of(connection: Connection, annotator: int) -> int:
-    """The number of an annotator's newest judgment, 0 when they have given none."""
+    """Return the number of an annotator's newest judgment, 0 when they have given none."""
     return _LAST_OF.value(connection, annotator=annotator) or 0
 
 
 def judgment_columns(connection: Connection, question: int) -> tuple[list[str], list[str], list[Any], list[int]]:
-    """Item ids, annotator ids, answers and numbers of the judgments of a question that stand, in order of arrival."""
+    """Return item ids, annotator ids, answers and numbers of a question's valid judgments, in order of arrival."""
     query = (
         select(items.c.id, annotators.c.id, judgments.c.answer, judgments.c.pk)
         .join_from(judgments, items, judgments.c.item == items.c.pk)
@@ -178,7 +179,7 @@ def judgment_columns(connection: Connection, question: int) -> tuple[list[str], 
 
 
 def stream_judgments(connection: Connection, *, numbers: Iterable[int] | None = None) -> Iterator[Judgment]:
-    """Judgments in order of arrival, retracted ones left out; all, or those with these numbers."""
+    """Yield valid judgments in order of arrival: all, or those with these numbers."""
     if numbers is None:
         yield from _rows(connection, _FULL.where(not_(schema.RETRACTED)))
         return
@@ -187,9 +188,9 @@ def stream_judgments(connection: Connection, *, numbers: Iterable[int] | None = 
 
 
 def list_by_item_range(connection: Connection, first: int, last: int) -> Iterator[Mapping[Any, Any]]:
-    """Judgments that stand about items from one key to another, in order of arrival, with all that is kept of them.
+    """Yield the valid judgments about items from one key to another, in order of arrival, with everything stored about them.
 
-    item (its key), question, question_kind, annotator, annotator_kind, answer, seconds, source, created, context (parsed).
+    Fields: item (its key), question, question_kind, annotator, annotator_kind, answer, seconds, source, created, context (parsed).
     """
     query = (
         select(
@@ -208,29 +209,29 @@ def list_by_item_range(connection: Connection, first: int, last: int) -> Iterato
 
 
 def list_by_annotator(connection: Connection, annotator: int) -> Iterator[Judgment]:
-    """Everything that an annotator ever answered, retracted or not."""
+    """Yield all judgments that an annotator ever gave, retracted or not."""
     return _rows(connection, _FULL.where(judgments.c.annotator == annotator))
 
 
 def find_judgment(connection: Connection, number: int) -> Judgment | None:
-    """A judgment by its number, retracted or not."""
+    """Return a judgment by its number, retracted or not; None where there is none."""
     row = connection.execute(_FULL.where(judgments.c.pk == number)).mappings().first()
     return None if row is None else _judgment(row)
 
 
 def find_context(connection: Connection, number: int) -> dict[str, Any] | None:
-    """What bore on a judgment, None where nothing did."""
+    """Return the recorded circumstances of a judgment, None where there are none."""
     kept = connection.execute(select(judgments.c.context).where(judgments.c.pk == number)).scalar()
     return json.loads(kept) if kept else None
 
 
 def list_by_item(connection: Connection, item: int) -> Iterator[Judgment]:
-    """Everything that was ever answered about an item, retracted or not."""
+    """Yield all judgments that were ever given about an item, retracted or not."""
     return _rows(connection, _FULL.where(judgments.c.item == item))
 
 
 def count_by_annotator(connection: Connection) -> list[tuple[str, str, int, float]]:
-    """(question, annotator, judgments that stand, seconds in all) for each pair that has any."""
+    """Return (question, annotator, valid judgments, seconds in all) for each pair that has any."""
     query = (
         select(questions.c.name, annotators.c.id, func.count(), func.coalesce(func.sum(judgments.c.seconds), 0.0))
         .join_from(judgments, questions, judgments.c.question == questions.c.pk)
@@ -275,7 +276,10 @@ def _insert(
     key: str | None,
     context: Mapping[str, Any] | None,
 ) -> tuple[int, bool]:
-    """The judgment's number, and whether it is new: the same key may have come by another connection at the same moment."""
+    """Insert a judgment; return its number, and whether it is new.
+
+    It isn't where the same key has come by another connection at the same moment.
+    """
     values = {
         "item": item,
         "question": question,
@@ -296,7 +300,7 @@ def _insert(
 
 
 def _find_same_answer(connection: Connection, item: int, question: int, annotator: int, answer: Any) -> int:
-    """The judgment that they have given here already, if it says the same; Conflict when it doesn't, or there is none."""
+    """Return the annotator's judgment about this item if its answer is the same; ConflictError when it isn't, or there is none."""
     place = judgments.c.item == item, judgments.c.question == question, judgments.c.annotator == annotator
     row = connection.execute(select(judgments.c.pk, judgments.c.answer).where(*place, not_(schema.RETRACTED))).first()
     if row is None:
@@ -307,7 +311,7 @@ def _find_same_answer(connection: Connection, item: int, question: int, annotato
 
 
 def _by_key(connection: Connection, key: str, said: tuple[int, int, int, str]) -> int | None:
-    """The judgment kept under a key; Conflict unless it says the same: item, question, annotator, answer."""
+    """Return the judgment with this key; ConflictError unless it is the same in item, question, annotator and answer."""
     row = _KEY.first(connection, key=key)
     if row is None:
         return None

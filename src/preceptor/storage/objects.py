@@ -1,4 +1,4 @@
-"""Content-addressed files: what is named by the digest of its content never changes and is written once."""
+"""Store content-addressed files: a file named by the digest of its content never changes and is written once."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class ObjectStore:
         self.root = root
 
     def path(self, digest: str) -> Path:
-        """Where the object with this digest lies, or will lie."""
+        """Return the path of the object with this digest, whether it exists or not."""
         return self.root / digest[:2] / digest
 
     def put(self, data: bytes) -> str:
-        """Keep bytes; their sha256."""
+        """Store bytes and return their sha256."""
         digest = hashlib.sha256(data).hexdigest()
         target = self.path(digest)
         if not target.exists():
@@ -39,7 +39,7 @@ class ObjectStore:
         return digest
 
     def get(self, digest: str) -> bytes:
-        """The bytes under a digest; UserError when they are gone or were altered."""
+        """Return the bytes with this digest; raises UserError when they are missing or were altered."""
         try:
             data = self.path(digest).read_bytes()
         except FileNotFoundError:
@@ -49,7 +49,7 @@ class ObjectStore:
         return data
 
     def check(self, digest: str) -> Path:
-        """The path of a file under its digest; UserError when it is gone or was altered, which its bytes are read for, once."""
+        """Return the path of a file by its digest, having read it once; raises UserError when it is missing or was altered."""
         path = self.path(digest)
         if not path.is_file():
             raise DamagedFile(f"object {digest[:12]} is missing from the project", _RESTORE, where=str(path))
@@ -58,7 +58,7 @@ class ObjectStore:
         return path
 
     def adopt(self, folder: Path, digest: str) -> Path:
-        """Move a finished folder under its digest; the one that is there already wins."""
+        """Move a finished folder to its digest's path; one that exists already is kept instead."""
         target = self.path(digest)
         if target.exists():
             shutil.rmtree(folder)
@@ -69,9 +69,9 @@ class ObjectStore:
 
     @contextmanager
     def incoming(self) -> Iterator[Path]:
-        """A name in the project's folder for what comes in bit by bit; what is left there at the end vanishes.
+        """Return a temporary path in the project's folder for data that arrives bit by bit; what is left there at the end is deleted.
 
-        It never has the name of an object before `settle` gives it one, so a kill leaves nothing half there.
+        It never has the name of an object before `commit` gives it one, so a kill leaves nothing half there.
         """
         path = self.root / "incoming" / secrets.token_hex(12)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ class ObjectStore:
             path.unlink(missing_ok=True)
 
     def commit(self, path: Path, digest: str) -> None:
-        """Give a complete and flushed file from `incoming` its place; the same content that is there already wins."""
+        """Move a complete and flushed file from `incoming` to its digest's path; the same content that exists already is kept."""
         target = self.path(digest)
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -90,12 +90,12 @@ class ObjectStore:
             sync_folder(target.parent)
 
     def sweep(self, older: float) -> None:
-        """Remove what a kill left in `incoming` more than so many seconds ago."""
+        """Remove what a kill left in `incoming` more than `older` seconds ago."""
         for path in self.root.glob("incoming/*"):
             with suppress(FileNotFoundError):  # it may just have arrived
                 if time.time() - path.stat().st_mtime > older:
                     path.unlink()
 
     def discard(self, digest: str) -> None:
-        """Remove an object that nothing refers to any more."""
+        """Delete an object that nothing refers to any more."""
         self.path(digest).unlink(missing_ok=True)

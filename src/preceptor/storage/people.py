@@ -1,4 +1,4 @@
-"""Annotators in the database."""
+"""Store annotators, their settings and their qualifications."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from preceptor.types import Annotator
 
 
 def add(connection: Connection, new: Iterable[Annotator]) -> None:
-    """Add annotators; those who are there stay as they are."""
+    """Add annotators; existing ones stay as they are."""
     rows = [{"id": person.id, "role": person.role, "kind": person.kind, "created": now()} for person in new]
     if rows:
         connection.execute(insert_if_new(connection, schema.annotators), rows)
 
 
 def find_key(connection: Connection, id_: str) -> int | None:
-    """The integer key of an annotator, or None."""
+    """Return the integer key of an annotator, or None."""
     return connection.execute(_KEY, {"name": id_}).scalar_one_or_none()
 
 
 def get_key(connection: Connection, id_: str) -> int:
-    """The integer key of an annotator; NotFound with the nearest name when there is none."""
+    """Return the integer key of an annotator; raises NotFoundError with the nearest name when there is none."""
     found = find_key(connection, id_)
     if found is None:
         known = [person.id for person in list_annotators(connection)]
@@ -38,7 +38,7 @@ def get_key(connection: Connection, id_: str) -> int:
 
 
 def keys(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
-    """The integer keys of those ids that exist."""
+    """Return the integer keys of those ids that exist."""
     found: dict[str, int] = {}
     for batch in batched(ids):
         query = select(schema.annotators.c.id, schema.annotators.c.pk).where(schema.annotators.c.id.in_(batch))
@@ -47,18 +47,18 @@ def keys(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
 
 
 def list_annotators(connection: Connection) -> list[Annotator]:
-    """All annotators, in order of arrival."""
+    """Return all annotators, in order of arrival."""
     rows = connection.execute(select(schema.annotators).order_by(schema.annotators.c.pk)).mappings()
     return [_from_row(row) for row in rows]
 
 
 def count(connection: Connection) -> int:
-    """How many annotators there are."""
+    """Return the number of annotators."""
     return int(connection.execute(select(func.count()).select_from(schema.annotators)).scalar_one())
 
 
 def get(connection: Connection, key: int) -> Annotator:
-    """An annotator by their key, as they are now."""
+    """Return an annotator by their key, with their current settings."""
     row = _PERSON.first(connection, key=key)
     assert row is not None  # a key comes from the table, and nobody is ever deleted from it
     return _from_row(row)
@@ -72,21 +72,21 @@ def update_annotator(connection: Connection, key: int, **fields: Any) -> None:
 
 
 def count_answers_since(connection: Connection, key: int, since: float) -> int:
-    """How many judgments an annotator has given since a Unix time, those taken back too."""
+    """Return how many judgments an annotator has given since a Unix time, withdrawn ones included."""
     judgments = schema.judgments
     query = select(func.count()).where(judgments.c.annotator == key, judgments.c.created >= since)
     return int(connection.execute(query).scalar_one())
 
 
 def find_qualification(connection: Connection, key: int, question: str) -> str | None:
-    """How an annotator's newest qualification for a question came out: pass, fail, or None where there is none."""
+    """Return the outcome of an annotator's newest qualification for a question: pass, fail, or None where there is none."""
     table = schema.qualifications
     query = select(table.c.outcome).where(table.c.annotator == key, table.c.question == question).order_by(table.c.pk.desc())
     return connection.execute(query.limit(1)).scalar()
 
 
 def record_qualification(connection: Connection, key: int, question: str, outcome: str, evidence: Mapping[str, Any], *, by: str) -> None:
-    """Keep how a qualification came out, on what evidence and by whose decision; the newest stands."""
+    """Record the outcome of a qualification, its evidence and who decided; the newest is valid."""
     row = {"annotator": key, "question": question, "outcome": outcome, "by": by, "created": now()}
     connection.execute(insert(schema.qualifications).values(**row, evidence=json.dumps(evidence, sort_keys=True)))
 

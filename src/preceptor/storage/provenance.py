@@ -1,4 +1,4 @@
-"""Where things come from and went: who gave which judgments, when items came, what was served, and what was said of it."""
+"""Trace records: who gave which judgments, when items arrived, what was served, and the feedback on it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _SERVED = {"answer": schema.answers, "feedback": schema.feedback, "deferral": sc
 
 
 def count_judgments_by_annotator(connection: Connection, numbers: Iterable[int]) -> dict[str, int]:
-    """How many of the judgments with these numbers each annotator gave, by name; retracted ones too."""
+    """Return how many of the judgments with these numbers each annotator gave, by name; retracted ones included."""
     return _count_by_annotator(connection, numbers)
 
 
 def count_valid_judgments_by_annotator(connection: Connection, numbers: Iterable[int]) -> dict[str, int]:
-    """The same of those that stand."""
+    """Return how many of the valid judgments with these numbers each annotator gave, by name."""
     return _count_by_annotator(connection, numbers, not_(schema.RETRACTED))
 
 
@@ -35,7 +35,7 @@ def _count_by_annotator(connection: Connection, numbers: Iterable[int], *which: 
 
 
 def item_arrival_times(connection: Connection, ids: Iterable[str]) -> dict[str, float]:
-    """When each of these items came in, in Unix seconds, by id."""
+    """Return when each of these items was added, in Unix seconds, by id."""
     found: dict[str, float] = {}
     for batch in batched(ids):
         query = select(schema.items.c.id, schema.items.c.created).where(schema.items.c.id.in_(batch))
@@ -44,7 +44,7 @@ def item_arrival_times(connection: Connection, ids: Iterable[str]) -> dict[str, 
 
 
 def find_served(connection: Connection, id_: str) -> tuple[str, Row] | None:
-    """The answer, feedback or deferral with an id: which of the three, and its row; None where there is none."""
+    """Return the answer, feedback or deferral with an id, as (which of the three, its row); None where there is none."""
     for kind, table in _SERVED.items():
         row = connection.execute(select(table).where(table.c.id == id_)).mappings().first()
         if row is not None:
@@ -53,7 +53,7 @@ def find_served(connection: Connection, id_: str) -> tuple[str, Row] | None:
 
 
 def list_responses_to_answer(connection: Connection, answer: str) -> dict[str, list[str]]:
-    """Ids of the feedback on an answer, and of what was deferred to people in its place."""
+    """Return the ids of the feedback on an answer, and of its deferrals to people."""
     feedback, deferrals = schema.feedback, schema.deferrals
     return {
         "feedback": list(connection.execute(select(feedback.c.id).where(feedback.c.answer == answer).order_by(feedback.c.pk)).scalars()),
@@ -64,7 +64,7 @@ def list_responses_to_answer(connection: Connection, answer: str) -> dict[str, l
 
 
 def count_answers_by_model(connection: Connection, models: Iterable[str]) -> dict[str, int]:
-    """How many kept answers each of these models gave; nothing of one that gave none."""
+    """Return the number of kept answers of each of these models; models without any are left out."""
     found: dict[str, int] = {}
     table = schema.answers
     for batch in batched(models):
@@ -74,14 +74,14 @@ def count_answers_by_model(connection: Connection, models: Iterable[str]) -> dic
 
 
 def list_answers_containing(connection: Connection, text: str) -> list[Row]:
-    """Rows of the answers (id, document) whose document holds a text, in order."""
+    """Return rows of the answers (id, document) whose document contains a text, in order."""
     table = schema.answers
     query = select(table.c.id, table.c.document).where(table.c.document.contains(text, autoescape=True)).order_by(table.c.pk)
     return list(connection.execute(query).mappings())
 
 
 def list_deferrals_about(connection: Connection, ids: Iterable[str]) -> list[str]:
-    """Ids of the deferrals whose question is about one of these items."""
+    """Return the ids of the deferrals whose question is about one of these items."""
     table, found = schema.deferrals, list[str]()
     query = select(table.c.id).join_from(table, schema.items, schema.items.c.pk == table.c.item).order_by(table.c.pk)
     for batch in batched(ids):
@@ -90,5 +90,5 @@ def list_deferrals_about(connection: Connection, ids: Iterable[str]) -> list[str
 
 
 def item_id(connection: Connection, key: int | None) -> str | None:
-    """An item's id by its key, None where there is none."""
+    """Return an item's id by its key, None where there is none."""
     return connection.execute(select(schema.items.c.id).where(schema.items.c.pk == key)).scalar()

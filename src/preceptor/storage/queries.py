@@ -1,6 +1,6 @@
-"""Looking around: pages of items under a filter, all that is known of one item, the log.
+"""Query the project for its pages: items under a filter, all that is known of one item, the log.
 
-Each query goes on from where the page before ended, along an index, so that a page's price doesn't grow with the project.
+Each query continues where the page before ended, along an index, so that a page's cost doesn't grow with the project.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ _LAST_CHARACTER = "\U0010ffff"  # sorts after any character
 
 @dataclass(frozen=True, slots=True)
 class ItemView:
-    """One item in a list about one question; `key` is where the next page goes on, `note` why it is listed (a flag's reason)."""
+    """One item in a list about one question.
+
+    key: the cursor after which the next page begins. note: why it is listed (a flag's reason).
+    """
 
     key: Any
     item: Item
@@ -36,7 +39,7 @@ class ItemView:
 
 @dataclass(frozen=True, slots=True)
 class JudgmentView:
-    """One judgment in an item's history. gone: None while it stands, else when and why it was taken out."""
+    """One judgment in an item's history. removal: None while it is valid, else when and why it was taken out."""
 
     number: int
     question: str
@@ -51,41 +54,44 @@ class JudgmentView:
 
 
 def list_by_arrival(connection: Connection, question: int, *, after: int, limit: int, newest: bool = False) -> list[ItemView]:
-    """Items in order of arrival, or the newest first; after: the key of the last one of the page before (0: from the start)."""
+    """Return items in order of arrival, or the newest first.
+
+    after: the key of the last item of the page before (0: from the beginning).
+    """
     return _list_page(connection, question, items.c.pk, after=after, limit=limit, falling=newest)
 
 
 def list_by_id_prefix(
     connection: Connection, question: int, *, begin: str, after: str, limit: int, falling: bool = False
 ) -> list[ItemView]:
-    """Items whose id begins so, in order of their ids."""
+    """Return items whose id begins with `begin`, in order of their ids."""
     wanted = items.c.id.startswith(begin, autoescape=True)
-    if connection.dialect.name == "sqlite":  # whose LIKE goes along no index, and knows no case
+    if connection.dialect.name == "sqlite":  # whose LIKE uses no index, and ignores case
         wanted = and_(items.c.id >= begin, items.c.id < begin + _LAST_CHARACTER)
     return _list_page(connection, question, items.c.id, wanted, after=after, limit=limit, falling=falling)
 
 
 def list_unanswered(connection: Connection, question: int, *, after: int, limit: int) -> list[ItemView]:
-    """Items that nobody has answered, in order of their slots."""
+    """Return items that nobody has answered, in order of their slots."""
     return _list_page(connection, question, slots.c.pk, slots.c.question == question, slots.c.given == 0, after=after, limit=limit)
 
 
 def list_with_gold(connection: Connection, question: int, *, after: int, limit: int) -> list[ItemView]:
-    """Items with a gold answer, in order of arrival."""
+    """Return items with a gold answer, in order of arrival."""
     query = _select_items(question, schema.gold.c.item).join(schema.gold, schema.gold.c.item == items.c.pk)
     query = query.where(schema.gold.c.question == question, schema.gold.c.item > after)
     return _rows(connection, query.order_by(schema.gold.c.item).limit(limit))
 
 
 def list_unresolved(connection: Connection, question: int, *, after: int, limit: int) -> list[ItemView]:
-    """Items that have climbed, whose judgments are all in and that have no gold answer: somebody must decide them by hand."""
+    """Return escalated items without a gold answer whose judgments are all in: somebody must decide them by hand."""
     settled = select(schema.gold.c.item).where(schema.gold.c.item == slots.c.item, schema.gold.c.question == question).exists()
     wanted = slots.c.question == question, slots.c.tier > 0, ~slots.c.open, ~settled
     return _list_page(connection, question, slots.c.pk, *wanted, after=after, limit=limit)
 
 
 def list_flagged(connection: Connection, question: int, *, skip: int, limit: int) -> list[ItemView]:
-    """Items that somebody wants a manager to look at, the newest flag first. Skipped over by count: people write them by hand."""
+    """Return items flagged for a manager, the newest flag first. Pages skip by count: flags are few, people write them by hand."""
     query = _select_items(question, passes.c.created).add_columns(passes.c.reason, annotators.c.id.label("who"))
     query = query.join(passes, passes.c.slot == slots.c.pk).join(annotators, annotators.c.pk == passes.c.annotator)
     query = query.where(passes.c.kind == "flag").order_by(passes.c.created.desc(), passes.c.slot).offset(skip).limit(limit)
@@ -94,7 +100,7 @@ def list_flagged(connection: Connection, question: int, *, skip: int, limit: int
 
 
 def list_by_ids(connection: Connection, question: int, ids: Sequence[str]) -> list[ItemView]:
-    """The items with these ids, in this order; unknown ones are left out."""
+    """Return the items with these ids, in this order; unknown ones are left out."""
     found: dict[str, ItemView] = {}
     for batch in batched(ids):
         rows = _rows(connection, _select_items(question, items.c.pk).where(items.c.id.in_(batch)))
@@ -103,13 +109,13 @@ def list_by_ids(connection: Connection, question: int, ids: Sequence[str]) -> li
 
 
 def find_item(connection: Connection, id_: str) -> tuple[int, Item] | None:
-    """(key, item) by its id."""
+    """Return (key, item) by its id, None where there is none."""
     row = connection.execute(select(items).where(items.c.id == id_)).mappings().first()
     return None if row is None else (row["pk"], from_row(row))
 
 
 def judgment_history(connection: Connection, item: int) -> list[JudgmentView]:
-    """Every judgment that was ever given about an item, in order of arrival, with what became of it."""
+    """Return every judgment that was ever given about an item, in order of arrival, with whether it was taken out."""
     query = (
         select(judgments, annotators.c.id.label("who"), schema.questions.c.name, schema.questions.c.version)
         .add_columns(schema.withdrawals.c.created.label("withdrawn"))
@@ -125,12 +131,12 @@ def judgment_history(connection: Connection, item: int) -> list[JudgmentView]:
 
 
 def filter_valid(told: Iterable[JudgmentView], question: Question) -> list[JudgmentView]:
-    """Those of an item's judgments that stand and answer this version of a question, in order of arrival."""
+    """Return the valid judgments among an item's that answer this version of a question, in order of arrival."""
     return [each for each in told if (each.question, each.version, each.removal) == (question.name, question.version, None)]
 
 
 def list_skips_and_flags(connection: Connection, item: int) -> list[dict[str, Any]]:
-    """Who has skipped or flagged an item, about which question, why and when."""
+    """Return who has skipped or flagged an item, about which question, why and when."""
     query = (
         select(schema.questions.c.name.label("question"), annotators.c.id.label("annotator"), passes.c.kind, passes.c.reason)
         .add_columns(passes.c.created)
@@ -144,7 +150,7 @@ def list_skips_and_flags(connection: Connection, item: int) -> list[dict[str, An
 
 
 def gold_by_question(connection: Connection, item: int) -> dict[str, tuple[Any, str]]:
-    """(gold answer, explanation) of an item by question."""
+    """Return (gold answer, explanation) of an item by question."""
     gold, questions = schema.gold, schema.questions
     query = select(questions.c.name, gold.c.answer, gold.c.explanation).join_from(gold, questions, gold.c.question == questions.c.pk)
     rows = connection.execute(query.where(gold.c.item == item, questions.c.active))
@@ -152,14 +158,14 @@ def gold_by_question(connection: Connection, item: int) -> dict[str, tuple[Any, 
 
 
 def slots_by_question(connection: Connection, item: int) -> dict[str, dict[str, Any]]:
-    """The slots of an item by the name of their question: slot, wanted, given, leased, tier."""
+    """Return the slots of an item by the name of their question: slot, wanted, given, leased, tier."""
     query = select(schema.questions.c.name, slots).join_from(slots, schema.questions, slots.c.question == schema.questions.c.pk)
     rows = connection.execute(query.where(slots.c.item == item, schema.questions.c.active)).mappings()
     return {row["name"]: {"slot": row["pk"], **{name: row[name] for name in ("wanted", "given", "leased", "tier")}} for row in rows}
 
 
 def list_events(connection: Connection, *, before: int | None, limit: int) -> list[dict[str, Any]]:
-    """Events, the newest first, up to before the one with this number."""
+    """Return events, the newest first; before: the number of the last event of the page before."""
     query = select(schema.events).order_by(schema.events.c.seq.desc()).limit(limit)
     if before is not None:
         query = query.where(schema.events.c.seq < before)
@@ -169,7 +175,7 @@ def list_events(connection: Connection, *, before: int | None, limit: int) -> li
 def _list_page(
     connection: Connection, question: int, key: Any, *wanted: ColumnElement[bool], after: Any, limit: int, falling: bool = False
 ) -> list[ItemView]:
-    """A page in the order of one column, from past `after`; nothing (0 or "") is before the first one."""
+    """Return a page in the order of one column, after `after`; 0 or "" comes before the first one."""
     purpose = questions.by_key(connection, question).purpose
     query = _select_items(question, key).where(items.c.purpose == purpose, *wanted)
     if after:

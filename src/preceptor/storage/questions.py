@@ -1,8 +1,6 @@
 """Store the versions of questions, and carry judgments over to a new version.
 
-Questions in the database: a changed question is a new version, and the old one stays.
-
-What was said about one version of a question, carried over to the next, whose options have other names.
+A changed question is a new version, and the old one stays. The new version's options may have other names.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ from preceptor.types import Question
 
 
 def add(connection: Connection, question: Question) -> Question:
-    """Add a question; the same again changes nothing, an altered one becomes the next version."""
+    """Add a question and return it as stored; the same again changes nothing, a changed one becomes the next version."""
     current = _current(connection, question.name)
     if current and _spec(from_row(current)) == _spec(question) and current["kind"] == question.kind:
         return from_row(current)
@@ -34,7 +32,7 @@ def add(connection: Connection, question: Question) -> Question:
 
 
 def get(connection: Connection, name: str) -> tuple[int, Question]:
-    """(pk, question) of the active version; NotFound with the nearest name when there is none."""
+    """Return (pk, question) of the active version; raises NotFoundError with the nearest name when there is none."""
     row = _current(connection, name)
     if row is None:
         known = [question.name for _, question in list_active(connection)]
@@ -44,7 +42,7 @@ def get(connection: Connection, name: str) -> tuple[int, Question]:
 
 
 def get_version(connection: Connection, name: str, number: int) -> tuple[int, Question]:
-    """(pk, question) of one version; NotFound when there is none."""
+    """Return (pk, question) of one version; raises NotFoundError when there is none."""
     table = schema.questions
     row = connection.execute(select(table).where(table.c.name == name, table.c.version == number)).mappings().first()
     if row is None:
@@ -53,18 +51,18 @@ def get_version(connection: Connection, name: str, number: int) -> tuple[int, Qu
 
 
 def list_active(connection: Connection) -> list[tuple[int, Question]]:
-    """(pk, question) of every active question, in order of creation."""
+    """Return (pk, question) of every active question, in order of creation."""
     rows = connection.execute(select(schema.questions).where(schema.questions.c.active).order_by(schema.questions.c.pk)).mappings()
     return [(row["pk"], from_row(row)) for row in rows]
 
 
 def by_key(connection: Connection, key: int) -> Question:
-    """A question by its key, active or not."""
+    """Return a question by its key, active or not."""
     return from_row(connection.execute(_BY_KEY, {"key": key}).mappings().one())
 
 
 def from_row(row: Mapping[Any, Any]) -> Question:
-    """A Question from a row of its table."""
+    """Return a Question from a row of its table."""
     spec = json.loads(row["spec"])
     return Question(
         row["name"],
@@ -102,16 +100,16 @@ AnswerRenaming = Callable[[Any], Any]
 
 
 def count_answers(connection: Connection, question: int) -> Counter[str]:
-    """Count the judgments that stand by their answer, as JSON text."""
+    """Count the valid judgments of a question by their answer, as JSON text."""
     query = select(judgments.c.answer, func.count()).where(judgments.c.question == question, not_(schema.RETRACTED))
     return Counter({row[0]: row[1] for row in connection.execute(query.group_by(judgments.c.answer))})
 
 
 def carry_over(connection: Connection, old: int, new: int, rename: AnswerRenaming) -> int:
-    """Give judgments that stand, known answers and curators' decisions to a new version (both by key); how many judgments that is.
+    """Copy valid judgments, known answers and curators' decisions to a new version (both by key); return the number of judgments.
 
-    Judgments are never changed: each is taken back, and stands under the new version with the person, seconds and time that it
-    had, and in its context the number and the answer that it came from. The slots of the new version, which must be open, count them.
+    Judgments are never changed: each is withdrawn, and added to the new version with its annotator, seconds and time, and in its context
+    the number and the answer of the original. The slots of the new version, which must be open, count them.
     """
     moved = 0
     for rows in _judgment_batches(connection, old):
@@ -128,7 +126,7 @@ def carry_over(connection: Connection, old: int, new: int, rename: AnswerRenamin
 def _judgment_batches(connection: Connection, question: int) -> Iterator[Sequence[Mapping[Any, Any]]]:
     query = select(judgments).where(judgments.c.question == question, not_(schema.RETRACTED)).order_by(judgments.c.pk).limit(BATCH)
     while rows := list(connection.execute(query).mappings()):
-        yield rows  # each is taken back before the next are looked for
+        yield rows  # each is withdrawn before the next are looked for
 
 
 def _carried_judgment(row: Mapping[Any, Any], question: int, rename: AnswerRenaming) -> dict[str, Any]:
@@ -140,7 +138,7 @@ def _carried_judgment(row: Mapping[Any, Any], question: int, rename: AnswerRenam
 
 
 def _carry_curations(connection: Connection, old: int, new: int, rename: AnswerRenaming) -> None:
-    numbers: dict[int, int] = {}  # a decision may take back an earlier one, by its number
+    numbers: dict[int, int] = {}  # a decision may undo an earlier one, by its number
     for row in connection.execute(select(curations).where(curations.c.question == old).order_by(curations.c.pk)).mappings().all():
         document = json.loads(row["document"])
         if document.get("answer") is not None:

@@ -1,14 +1,8 @@
 """Define the tables in SQLAlchemy Core: annotation, training, and what is served.
 
-The tables, as SQLAlchemy Core.
-
-Rows point at each other by integer keys (`pk`); people know things by the text ids beside them.
-Times are Unix seconds. JSON is stored as text that Python wrote, so that both databases hold the
-same bytes. Judgments, retractions and events are insert-only: triggers refuse anything else.
-
-The tables of what is served: documents, aliases, answers, what came of them, turns of the loop, and what was erased.
-
-They stand beside those of `schema`, under the same rules. A document's text lies in objects/ under its digest, once.
+Rows refer to each other by integer keys (`pk`); people know things by the text ids beside them. Times are Unix seconds. JSON is
+stored as text that Python wrote, so that both databases hold the same bytes. Judgments, retractions, withdrawals, events, curations,
+aliases and erasures are insert-only: triggers refuse anything else. A document's text lies in objects/ under its digest, once.
 """
 
 from __future__ import annotations
@@ -74,15 +68,15 @@ annotators = Table(
     Column("paused", Boolean, nullable=False, server_default=false()),
 )
 
-# What proves who somebody is. Only hashes are kept: argon2 of a password, SHA-256 of a random token.
+# Credentials of people and programs. Only hashes are kept: argon2 of a password, SHA-256 of a random token.
 credentials = Table(
     "credentials",
     metadata,
     Column("pk", PK, primary_key=True),
     Column("annotator", PK, ForeignKey("annotators.pk"), nullable=False),
-    Column("kind", Text, nullable=False),  # invitation, crowd, token, password
+    Column("kind", Text, nullable=False),  # invitation, crowd, token, session, password
     Column("hash", Text, nullable=False, unique=True),
-    Column("scopes", Text, nullable=False),  # words with spaces between; of a person's own credential empty: their role says
+    Column("scopes", Text, nullable=False),  # separated by spaces; empty for a person's own credential: their role decides
     Column("created", Float, nullable=False),
     Column("expires", Float),
     Column("bound", Text),  # the browser that an invitation was first used in
@@ -99,14 +93,14 @@ attempts = Table(  # failed ones, so that guessing is locked out on every server
     Index("attempts_subject", "subject", "created"),
 )
 
-settings = Table(  # what all servers of a project share, such as the text by which their draws can't be foreseen
+settings = Table(  # values that all servers of a project share, such as the secret that makes their random choices unpredictable
     "settings",
     metadata,
     Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )
 
-qualifications = Table(  # the newest of a person and question stands
+qualifications = Table(  # the newest of a person and question is valid
     "qualifications",
     metadata,
     Column("pk", PK, primary_key=True),
@@ -129,8 +123,8 @@ slots = Table(
     Column("given", Integer, nullable=False),
     Column("leased", Integer, nullable=False),
     Column("priority", Integer, nullable=False),  # few distinct levels; higher first
-    Column("tier", Integer, nullable=False, server_default="0"),  # 0 everyone's, 1 reviewers', 2 experts': where conflicts climb to
-    Column("position", BigInteger, nullable=False),  # a hash: everyone walks the same shuffled ring from their own place
+    Column("tier", Integer, nullable=False, server_default="0"),  # 0 everyone, 1 reviewers, 2 experts: conflicts are escalated to them
+    Column("position", BigInteger, nullable=False),  # a hash: all annotators walk the same shuffled ring, each from their own position
     Column("open", Boolean, nullable=False),  # given + leased < wanted, kept here so that an index can find it
     UniqueConstraint("item", "question"),
     Index("slots_open", "question", "tier", "priority", "position", sqlite_where=text("open = 1"), postgresql_where=text("open")),
@@ -143,13 +137,13 @@ leases = Table(
     Column("slot", PK, ForeignKey("slots.pk"), nullable=False),
     Column("annotator", PK, ForeignKey("annotators.pk"), nullable=False),
     Column("expires", Float, nullable=False),
-    Column("released", Boolean, nullable=False, server_default=false()),  # expired; kept, so that a late answer is known for one
+    Column("released", Boolean, nullable=False, server_default=false()),  # expired; kept, so that a late answer is recognised as one
     UniqueConstraint("slot", "annotator"),
     Index("leases_annotator", "annotator"),
     Index("leases_live", "expires", sqlite_where=text("released = 0"), postgresql_where=text("NOT released")),
 )
 
-passes = Table(  # items that an annotator would rather not answer, or wants a manager to look at
+passes = Table(  # items that an annotator skipped, or wants a manager to look at
     "passes",
     metadata,
     Column("slot", PK, ForeignKey("slots.pk"), primary_key=True),
@@ -172,7 +166,7 @@ judgments = Table(
     Column("source", Text, nullable=False),  # live, import:FILE
     Column("key", Text, unique=True),  # the client's, so that a retry counts once
     Column("created", Float, nullable=False),
-    Column("context", Text),  # JSON of what bore on it: a suggestion that was shown, an expired lease
+    Column("context", Text),  # JSON of its circumstances: a suggestion that was shown, an expired lease
     Index("judgments_item", "item", "question", "annotator"),
     Index("judgments_annotator", "annotator", "question", "pk"),
 )
@@ -189,7 +183,7 @@ retractions = Table(
     Index("retractions_annotator", "annotator"),
 )
 
-withdrawals = Table(  # one judgment taken back by who gave it
+withdrawals = Table(  # one judgment withdrawn by the annotator who gave it
     "withdrawals",
     metadata,
     Column("judgment", PK, ForeignKey("judgments.pk"), primary_key=True),
@@ -205,7 +199,7 @@ gold = Table(
     Column("explanation", Text, nullable=False),
 )
 
-asides = Table(  # what other tools kept beside judgments: drafts, skips, models' guesses; none is ever counted
+asides = Table(  # what other tools keep beside judgments: drafts, skips, predictions; none is ever counted as a judgment
     "asides",
     metadata,
     Column("pk", PK, primary_key=True),
@@ -214,12 +208,12 @@ asides = Table(  # what other tools kept beside judgments: drafts, skips, models
     Column("kind", Text, nullable=False),  # draft, skipped, prediction
     Column("by", Text, nullable=False),  # the annotator's name, or the model's
     Column("document", Text, nullable=False),  # JSON: answer, time and whatever else it came with
-    Column("key", Text, nullable=False, unique=True),  # the same when the same file comes again
+    Column("key", Text, nullable=False, unique=True),  # the same when the same file is imported again
     Column("created", Float, nullable=False),
     Index("asides_item", "item", "question"),
 )
 
-suspects = Table(  # rows that a check found wanting, put before experts
+suspects = Table(  # rows that a check found suspect, queued for a decision
     "suspects",
     metadata,
     Column("pk", PK, primary_key=True),
@@ -228,14 +222,14 @@ suspects = Table(  # rows that a check found wanting, put before experts
     Column("snapshot", Text, nullable=False),  # digest
     Column("check", Text, nullable=False),
     Column("reason", Text, nullable=False),
-    Column("score", Float, nullable=False),  # the higher the sooner
-    Column("document", Text, nullable=False),  # JSON: what a model thinks, which other rows it is about
+    Column("score", Float, nullable=False),  # the highest is shown first
+    Column("document", Text, nullable=False),  # JSON: what a model predicts, which other rows it concerns
     Column("created", Float, nullable=False),
     UniqueConstraint("item", "question", "check"),
     Index("suspects_queue", "question", "score"),
 )
 
-curations = Table(  # what somebody decided about an item of the training set; the newest of an item and question stands
+curations = Table(  # decisions about items of the training set; the newest of an item and question is valid
     "curations",
     metadata,
     Column("pk", PK, primary_key=True),
@@ -302,7 +296,7 @@ reports = Table(
     Column("created", Float, nullable=False),
 )
 
-# Which held-out contents (by a digest of what they say) a model was measured on, whatever snapshot or suite they were in.
+# Which held-out contents (by a digest of their text) a model was measured on, whatever snapshot or suite they were in.
 openings = Table(
     "openings",
     metadata,
@@ -324,7 +318,7 @@ releases = Table(
     Column("created", Float, nullable=False),
 )
 
-files = Table(  # what was uploaded; the bytes lie in objects/files/ under their digest, once however often they are uploaded
+files = Table(  # uploaded files; the bytes lie in objects/files/ under their digest, once however often they are uploaded
     "files",
     metadata,
     Column("pk", PK, primary_key=True),
@@ -335,21 +329,21 @@ files = Table(  # what was uploaded; the bytes lie in objects/files/ under their
     Column("purpose", Text, nullable=False),
     Column("created", Float, nullable=False),
     Column("expires", Float),
-    Column("owner", PK, ForeignKey("annotators.pk")),  # the person or program whose it is; null: the project's own
+    Column("owner", PK, ForeignKey("annotators.pk")),  # the person or program that owns it; null: the project itself
     Index("files_digest", "digest"),
     Index("files_owner", "owner", "pk"),
 )
 
-jobs = Table(  # trainings that were asked for through the API, worked off in order
+jobs = Table(  # training jobs that were requested through the API, run in order
     "jobs",
     metadata,
     Column("pk", PK, primary_key=True),
     Column("id", Text, nullable=False, unique=True),
     Column("status", Text, nullable=False),  # validating_files, queued, running, paused, succeeded, failed, cancelled
-    Column("credential", PK, ForeignKey("credentials.pk"), nullable=False),  # who asked for it; whose token it is owns it
-    Column("training_file", Text, nullable=False),  # ids of files, which may be gone when the job has ended
+    Column("credential", PK, ForeignKey("credentials.pk"), nullable=False),  # it was requested with this token, whose holder owns the job
+    Column("training_file", Text, nullable=False),  # ids of files, which may be deleted when the job has ended
     Column("validation_file", Text),
-    Column("document", Text, nullable=False),  # JSON: what was asked for, and what became of it
+    Column("document", Text, nullable=False),  # JSON: the request, and its result
     Column("model", Text),
     Column("created", Float, nullable=False),
     Column("finished", Float),
@@ -381,7 +375,7 @@ events = Table(
     Column("hash", Text, nullable=False),
 )
 
-# True of a judgment that a retraction has taken out, or its annotator has taken back.
+# True of a judgment that was retracted with its annotator's others, or that its annotator has withdrawn.
 RETRACTED = or_(
     exists().where(retractions.c.annotator == judgments.c.annotator, judgments.c.pk <= retractions.c.until),
     exists().where(withdrawals.c.judgment == judgments.c.pk),
@@ -389,7 +383,7 @@ RETRACTED = or_(
 
 INSERT_ONLY = ("judgments", "retractions", "withdrawals", "events", "curations")
 
-documents = Table(  # what answers may rest on; a changed document is a new version, and the old one is superseded
+documents = Table(  # sources that answers may rest on; a changed document is a new version, and the old one is superseded
     "documents",
     metadata,
     Column("pk", PK, primary_key=True),
@@ -400,7 +394,7 @@ documents = Table(  # what answers may rest on; a changed document is a new vers
     Column("title", Text, nullable=False),
     Column("metadata", Text, nullable=False),  # JSON: jurisdiction, product, date, …
     Column("created", Float, nullable=False),
-    Column("superseded", Float),  # since when it is no longer found
+    Column("superseded", Float),  # since when it is no longer retrieved
     Column("erased", Float),
     UniqueConstraint("name", "version"),
     Index("documents_digest", "digest"),
@@ -411,14 +405,14 @@ chunks = Table(
     metadata,
     Column("pk", PK, primary_key=True),
     Column("document", PK, ForeignKey("documents.pk"), nullable=False),
-    Column("number", Integer, nullable=False),  # its place in the document
+    Column("number", Integer, nullable=False),  # its position in the document
     Column("start", Integer, nullable=False),  # characters of the document's text, the end exclusive
     Column("end", Integer, nullable=False),
     Column("heading", Text, nullable=False),  # headings above it, " > " between
     UniqueConstraint("document", "number"),
 )
 
-aliases = Table(  # names that programs call models by; the newest of a name stands
+aliases = Table(  # names by which programs call models; the newest row of a name is active
     "aliases",
     metadata,
     Column("pk", PK, primary_key=True),
@@ -430,17 +424,17 @@ aliases = Table(  # names that programs call models by; the newest of a name sta
     Index("aliases_name", "name", "pk"),
 )
 
-answers = Table(  # what was served, as long as it is kept; personal data was taken out before
+answers = Table(  # answers that were served, as long as they are kept; personal data was redacted before
     "answers",
     metadata,
     Column("pk", PK, primary_key=True),
     Column("id", Text, nullable=False, unique=True),  # as the caller has it: chatcmpl-…
     Column("model", Text, nullable=False),
-    Column("alias", Text, nullable=False),  # by which it was called; empty when by its own name
-    Column("credential", PK, ForeignKey("credentials.pk")),  # who asked
+    Column("alias", Text, nullable=False),  # the alias that was requested; empty when it was the model's own name
+    Column("credential", PK, ForeignKey("credentials.pk")),  # whose request it was
     Column("document", Text, nullable=False),  # JSON: messages, answer, sources and citations, sampling, parts
     Column("confidence", Float),  # calibrated probability that it is right; null when it wasn't asked for
-    Column("inclusion", Float, nullable=False),  # probability with which it was drawn into the stream that measures quality; 0: it wasn't
+    Column("inclusion", Float, nullable=False),  # probability with which it was sampled into the stream that measures quality; 0: it wasn't
     Column("created", Float, nullable=False),
     Column("expires", Float),
     Index("answers_created", "created"),
@@ -452,22 +446,22 @@ feedback = Table(
     metadata,
     Column("pk", PK, primary_key=True),
     Column("id", Text, nullable=False, unique=True),
-    Column("answer", Text, nullable=False),  # the answer's id; the answer itself may be gone
+    Column("answer", Text, nullable=False),  # the answer's id; the answer itself may be deleted
     Column("kind", Text, nullable=False),  # thumb, stars, correction, text
-    Column("document", Text, nullable=False),  # JSON: what was said
+    Column("document", Text, nullable=False),  # JSON: the feedback
     Column("by", Text, nullable=False),
     Column("key", Text, unique=True),  # the client's, so that a retry counts once
-    Column("item", PK, ForeignKey("items.pk")),  # what it became
+    Column("item", PK, ForeignKey("items.pk")),  # the item that was made from it
     Column("created", Float, nullable=False),
     Index("feedback_answer", "answer"),
 )
 
-deferrals = Table(  # answers that a person gives in a model's place
+deferrals = Table(  # answers that were deferred to a person
     "deferrals",
     metadata,
     Column("pk", PK, primary_key=True),
     Column("id", Text, nullable=False, unique=True),
-    Column("answer", Text, nullable=False),  # the id under which the caller waits for it
+    Column("answer", Text, nullable=False),  # the id that the caller waits for
     Column("item", PK, ForeignKey("items.pk"), nullable=False),
     Column("question", PK, ForeignKey("questions.pk"), nullable=False),
     Column("credential", PK, ForeignKey("credentials.pk"), nullable=False),
@@ -480,18 +474,18 @@ deferrals = Table(  # answers that a person gives in a model's place
     Index("deferrals_item", "item"),
 )
 
-cycles = Table(  # turns of the loop, each taken up again where it was left
+cycles = Table(  # pipeline runs, each resumed where it stopped
     "cycles",
     metadata,
     Column("pk", PK, primary_key=True),
     Column("id", Text, nullable=False, unique=True),
     Column("status", Text, nullable=False),  # running, done, failed
-    Column("document", Text, nullable=False),  # JSON: which steps are done, and what they made
+    Column("document", Text, nullable=False),  # JSON: which steps are done, and their results
     Column("created", Float, nullable=False),
     Column("finished", Float),
 )
 
-erasures = Table(  # what was removed on request; of the thing itself only that it was there
+erasures = Table(  # what was erased on request; of the thing itself only that it existed
     "erasures",
     metadata,
     Column("pk", PK, primary_key=True),

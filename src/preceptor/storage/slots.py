@@ -1,8 +1,8 @@
-"""Handing out work: a slot is one (item, question) with judgments wanted, given and leased.
+"""Assign work: a slot is one (item, question) with judgments wanted, given and leased.
 
 Taking a slot is one compare-and-swap update, so two processes never over-assign. Everyone walks
-the same shuffled ring of open slots, each from the place of their own last answer, so the price of
-the next one doesn't grow with the number of items. A lease that expires returns by itself.
+the same shuffled ring of open slots, each from the place of their own last answer, so the cost of
+the next one doesn't grow with the number of items. An expired lease returns its slot by itself.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from preceptor.storage.statements import PreparedStatement
 from preceptor.types import Annotator
 
 slots, leases, judgments, items = schema.slots, schema.leases, schema.judgments, schema.items
-TIERS = {"annotator": 0, "reviewer": 1, "expert": 2, "owner": 2}  # how far up the slots go that a role is asked about
+TIERS = {"annotator": 0, "reviewer": 1, "expert": 2, "owner": 2}  # the highest tier of slots that a role is asked about
 
 
 @dataclass(frozen=True, slots=True)
 class SlotAssignment:
-    """One slot handed to one annotator until `expires` (Unix seconds); `given` judgments are there already."""
+    """One slot assigned to one annotator until `expires` (Unix seconds); it has `given` judgments already."""
 
     slot: int
     item: str
@@ -39,7 +39,7 @@ class SlotAssignment:
 
 
 class SlotCounts(NamedTuple):
-    """Judgments that a slot wants and has, the tier of people it waits for, and whether it waits to be taken."""
+    """The judgments that a slot wants and has, its tier (the people it waits for), and whether it is open for assignment."""
 
     wanted: int
     given: int
@@ -48,7 +48,7 @@ class SlotCounts(NamedTuple):
 
 
 def highest_tier(everyone: Iterable[Annotator]) -> int:
-    """How far up the slots somebody is asked; 0 without anybody."""
+    """Return the highest tier that one of these annotators is asked about; 0 without any annotators."""
     return max((TIERS[person.role] for person in everyone), default=0)
 
 
@@ -72,7 +72,7 @@ def open_slots(connection: Connection, question: int, new: Iterable[tuple[int, s
 
 
 def set_target_counts(connection: Connection, question: int, wanted: Mapping[str, int]) -> None:
-    """Set how many judgments each of these items (by id) shall have."""
+    """Set how many judgments each of these items (by id) should have."""
     is_open = slots.c.given + slots.c.leased < bindparam("wants")
     item = select(items.c.pk).where(items.c.id == bindparam("id")).scalar_subquery()
     statement = update(slots).where(slots.c.question == question, slots.c.item == item).values(wanted=bindparam("wants"), open=is_open)
@@ -81,7 +81,7 @@ def set_target_counts(connection: Connection, question: int, wanted: Mapping[str
 
 
 def set_priorities(connection: Connection, question: int, priority: Mapping[str, int]) -> None:
-    """Set the priority of these items (by id); the highest is handed out first, the others keep theirs."""
+    """Set the priority of these items (by id); the highest is assigned first, other items keep theirs."""
     item = select(items.c.pk).where(items.c.id == bindparam("id")).scalar_subquery()
     statement = update(slots).where(slots.c.question == question, slots.c.item == item).values(priority=bindparam("level"))
     if priority:
@@ -89,13 +89,13 @@ def set_priorities(connection: Connection, question: int, priority: Mapping[str,
 
 
 def list_untouched_items(connection: Connection, question: int) -> list[str]:
-    """Ids of the items that nobody has judged, holds or has given a priority, in order of arrival."""
+    """Return the ids of the items that nobody has judged, holds or has given a priority, in order of arrival."""
     query = select(items.c.id).join_from(slots, items, slots.c.item == items.c.pk).order_by(items.c.pk)
     return list(connection.execute(query.where(slots.c.question == question, _UNTOUCHED)).scalars())
 
 
 def escalate(connection: Connection, question: int, tiers: Mapping[str, int]) -> None:
-    """Hand these items (by id) up: one judgment more, by people of that tier."""
+    """Escalate these items (by id) to a tier: one more judgment, by people of that tier."""
     place = select(items.c.pk).where(items.c.id == bindparam("id")).scalar_subquery()
     more = {"tier": bindparam("level"), "wanted": slots.c.given + slots.c.leased + 1, "open": literal(True)}
     statement = update(slots).where(slots.c.question == question, slots.c.item == place, slots.c.tier < bindparam("level")).values(more)
@@ -113,9 +113,9 @@ def assign_next(
     besides: int = 0,
     known: bool = False,
 ) -> SlotAssignment | None:
-    """The next slot of a question, given as (pk, name), for an annotator; None when nothing is left for them.
+    """Assign the next slot of a question, given as (pk, name), to an annotator; return None when nothing is left for them.
 
-    Who holds a lease already gets the same slot again: a reload or a restart loses no place. tier: slots up to it, the
+    An annotator who holds a lease already gets the same slot again: a reload or a restart loses no place. tier: slots up to it, the
     highest first. besides: a slot to leave out, which a page shows already. known: one with a gold answer, however many
     judgments it has.
     """
@@ -134,13 +134,13 @@ def assign_next(
 
 
 def lease_slot(connection: Connection, slot: int, annotator: int, *, lease_seconds: float) -> None:
-    """Hand this slot to this annotator, whether or not it wants more: they have taken an answer back."""
+    """Assign this slot to this annotator, whether or not it wants more: they have withdrawn an answer."""
     _TAKE_KNOWN.change(connection, slot=slot)
     _lease(connection, slot, annotator, now() + lease_seconds)
 
 
 def get_assignment(connection: Connection, slot: int, annotator: int) -> SlotAssignment:
-    """The slot that an annotator holds; UserError when they don't."""
+    """Return the slot that an annotator holds; raises UserError when they don't hold it."""
     row = _HELD_SLOT.first(connection, slot=slot, annotator=annotator)
     if row is None:
         raise UserError("this item isn't in your hands", "ask for the next one")
@@ -148,7 +148,7 @@ def get_assignment(connection: Connection, slot: int, annotator: int) -> SlotAss
 
 
 def release_expired(connection: Connection) -> None:
-    """Give back what expired leases hold; they stay on record, since a late answer may come."""
+    """Free the slots of expired leases; the leases stay on record, since a late answer may come."""
     for lease, slot in _EXPIRED.all(connection, now=now()):
         if connection.execute(update(leases).where(leases.c.pk == lease, not_(leases.c.released)).values(released=True)).rowcount == 1:
             update_counts(connection, slot, given=0, leased=-1)
@@ -161,9 +161,9 @@ def release_lease(connection: Connection, slot: int, annotator: int) -> bool | N
 
 
 def skip_slot(connection: Connection, slot: int, annotator: int, *, kind: str, reason: str) -> None:
-    """Note that an annotator passes on a slot (kind: skip or flag), and give their lease back; they aren't asked again.
+    """Record that an annotator skips a slot (kind: skip or flag), and end their lease; they aren't asked again.
 
-    Conflict when the slot wasn't handed to them.
+    Raises ConflictError when the slot wasn't assigned to them.
     """
     if (live := release_lease(connection, slot, annotator)) is None:
         raise ConflictError("this item wasn't handed to you", "ask for the next one")
@@ -179,13 +179,13 @@ def update_counts(connection: Connection, slot: int, *, given: int, leased: int)
 
 
 def find_slot(connection: Connection, item: int, question: int) -> int | None:
-    """The key of the slot of an item and a question, if there is one."""
+    """Return the key of the slot of an item and a question, None where there is none."""
     key: int | None = _FIND_SLOT.value(connection, item=item, question=question)
     return key
 
 
 def item_and_question(connection: Connection, slot: int) -> tuple[int, int]:
-    """(item pk, question pk) of a slot; NotFound when there is no such slot."""
+    """Return (item pk, question pk) of a slot; raises NotFoundError when there is no such slot."""
     row = _PARTS.first(connection, slot=slot)
     if row is None:
         raise NotFoundError(f"there is no slot {slot}", "ask for the next one")
@@ -193,7 +193,7 @@ def item_and_question(connection: Connection, slot: int) -> tuple[int, int]:
 
 
 def counts_by_item(connection: Connection, question: int) -> dict[str, SlotCounts]:
-    """The counts of each slot of a question by item id."""
+    """Return the counts of each slot of a question by item id."""
     query = select(items.c.id, slots.c.wanted, slots.c.given, slots.c.tier, slots.c.open).join_from(
         slots, items, slots.c.item == items.c.pk
     )
@@ -201,7 +201,7 @@ def counts_by_item(connection: Connection, question: int) -> dict[str, SlotCount
 
 
 def question_progress(connection: Connection, question: int) -> dict[str, int]:
-    """Totals: slots, wanted, given, leased; how many slots lack judgments, and how many of them wait to be taken."""
+    """Return the totals of a question: slots, wanted, given, leased; how many slots lack judgments, and how many are open."""
     total = select(
         func.count().label("slots"),
         func.coalesce(func.sum(slots.c.wanted), 0).label("wanted"),
@@ -214,13 +214,16 @@ def question_progress(connection: Connection, question: int) -> dict[str, int]:
 
 
 def has_more_open_than(connection: Connection, question: int, count: float) -> bool:
-    """Whether more than so many slots of a question wait to be taken by anybody, not only by who they climbed to; reads no more of them."""
+    """Tell whether more than `count` slots of a question are open to everybody, escalated ones not counted.
+
+    Reads no more rows than that.
+    """
     some = select(literal(1)).where(slots.c.open, slots.c.question == question, slots.c.tier == 0).limit(int(count) + 1).subquery()
     return connection.execute(select(func.count()).select_from(some)).scalar_one() > count
 
 
 def remove_judgments(connection: Connection, annotator: int, until: int) -> None:
-    """Take an annotator's judgments up to number `until` out of their slots' counts, but for those taken out before."""
+    """Subtract an annotator's judgments up to number `until` from their slots' counts, except those taken out before."""
     theirs = (
         select(judgments.c.item, judgments.c.question, func.count().label("lost"))
         .where(judgments.c.annotator == annotator, judgments.c.pk <= until, not_(schema.RETRACTED))
@@ -233,19 +236,19 @@ def remove_judgments(connection: Connection, annotator: int, until: int) -> None
 
 
 def add_judgment_counts(connection: Connection, question: int, new: Mapping[int, int]) -> None:
-    """Count so many new judgments of each item, by key, that no lease led to."""
+    """Add new judgments of items, by key, that were given without a lease to their slots' counts."""
     if new:
         connection.execute(_COUNT, [{"of_item": item, "of_question": question, "more": more} for item, more in new.items()])
 
 
 def _lease(connection: Connection, slot: int, annotator: int, expires: float) -> None:
-    """Note who holds a slot and until when; Conflict when they hold it already."""
+    """Record who holds a slot and until when; ConflictError when they hold it already."""
     if _LEASE.change(connection, slot=slot, annotator=annotator, expires=expires) != 1:
         raise ConflictError("this item is in your hands already", "go on with it")
 
 
 def _find_open_slot(connection: Connection, question: int, annotator: int, tier: int) -> Mapping[Any, Any] | None:
-    """The best open slot that this annotator hasn't answered: by tier and priority, then on along the ring."""
+    """Return the best open slot that this annotator hasn't answered: by tier and priority, then onward along the ring."""
     values = _ring_cursor(connection, question, annotator)
     for values["tier"] in range(tier, -1, -1):
         level = _TOP_LEVEL.value(connection, question=question, tier=values["tier"])
@@ -259,7 +262,7 @@ def _find_open_slot(connection: Connection, question: int, annotator: int, tier:
 
 
 def _find_gold_slot(connection: Connection, question: int, annotator: int, tier: int) -> Mapping[Any, Any] | None:
-    """A slot with a gold answer that this annotator hasn't answered, on along the ring."""
+    """Return a slot with a gold answer that this annotator hasn't answered, onward along the ring."""
     return _KNOWN.first(connection, **_ring_cursor(connection, question, annotator))
 
 
@@ -284,7 +287,7 @@ def _slot_columns() -> Select[Any]:
 
 
 def _is_already_seen() -> ColumnElement[bool]:
-    """True of a slot that this annotator has answered, passed on or holds."""
+    """Return the condition that this annotator has answered, skipped or holds a slot."""
     here = leases.c.slot == slots.c.pk, leases.c.annotator == bindparam("annotator"), not_(leases.c.released)
     return or_(
         exists().where(
@@ -298,7 +301,7 @@ def _is_already_seen() -> ColumnElement[bool]:
 def _open_slots(side: ColumnElement[bool]) -> PreparedStatement:
     place = slots.c.question == bindparam("question"), slots.c.tier == bindparam("tier"), slots.c.priority == bindparam("priority")
     query = _slot_columns().where(slots.c.open, *place, side, not_(_is_already_seen())).order_by(slots.c.position).limit(1)
-    # PostgreSQL's writers look at the same moment: each passes by the slot that another is about to take.
+    # PostgreSQL's writers look at the same moment: each skips the slot that another is about to take.
     return PreparedStatement(lambda dialect: query if dialect == "sqlite" else query.with_for_update(of=slots, skip_locked=True))
 
 

@@ -1,23 +1,10 @@
-"""The rows of a snapshot: built from items and consensus, split without leaks, checked, pooled and joined.
+"""Build the rows of a snapshot from items and consensus: split without leaks, checked, pooled and joined.
 
-One row of a snapshot: what a model reads, and what people said about it.
-
-Train, validation and test, so that what belongs together stays on one side.
-
-A group's side is a hash of its name: it stays where it is when items are added later, so that no model
-is ever tested on what an earlier one was trained on.
-
-What spoils training and evaluation: duplicates, leaks, empty and undecided rows.
-
-Rows that are the same, made into one: its target is what all their judgments say together.
-
-Rows whose target is a text: what was asked, and what somebody wrote.
-
-From items and consensus to the rows of a snapshot, checked for what spoils training and evaluation.
-
-Rows of several questions whose answers are texts, as one set that is learnt together: split without leaks between them.
-
-Rows that say which of two answers is better, from what files tell.
+A row is an input with its target and the numbers of the judgments it rests on. A group's split is a hash of its name: it stays where
+it is when items are added later, so that no model is ever tested on what an earlier one was trained on; duplicates share a split.
+Checks find what spoils training and evaluation: duplicates, leaks, empty and undecided rows. Rows that are the same are merged into
+one, whose target pools all their judgments. Rows of several questions whose answers are texts can be joined to one training set, and
+pairs of answers from files become rows that say which of two is better.
 """
 
 from __future__ import annotations
@@ -41,9 +28,10 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True, slots=True)
 class SnapshotRow:
-    """target: answer -> probability (what is absent has none); of several labels, the probability that each applies.
+    """A row of a snapshot: an input with its target.
 
-    weight: how much the row counts. lineage: judgment numbers.
+    target: answer -> probability (absent answers have none); with several labels, the probability that each applies.
+    weight: how much the row counts. split: train, validation or test. group: what shares a split. lineage: judgment numbers.
     """
 
     id: str
@@ -61,7 +49,7 @@ class SnapshotRow:
 
     @property
     def answer(self) -> str:
-        """The most probable answer; a tie goes to the one that stands first in the target."""
+        """The most probable answer; a tie goes to the first in the target."""
         return max(self.target, key=lambda answer: self.target[answer])
 
     @property
@@ -70,16 +58,16 @@ class SnapshotRow:
         return tuple(label for label, chance in self.target.items() if chance > 0.5)
 
     def digest_fields(self) -> list[Any]:
-        """What the snapshot's digest covers: input, target, weight and split; no ids, numbers or times."""
+        """Return what the snapshot's digest covers: input, target, weight and split; no ids, numbers or times."""
         return [self.content, self.target, self.weight, self.split]
 
 
-MAX_SEEDS = 64  # tried in turn until every class is on every side
+MAX_SEEDS = 64  # tried in turn until every class is in every split
 DEFAULT_FRACTIONS = {"train": 0.7, "validation": 0.15, "test": 0.15}
 
 
 def tie_groups(groups: Sequence[str], clusters: Sequence[int]) -> list[str]:
-    """Groups joined wherever a cluster (of duplicates) spans several: one name a row, the alphabetically first."""
+    """Join groups wherever a cluster (of duplicates) spans several; return one name a row, the alphabetically first of those joined."""
     parent = {group: group for group in groups}
 
     def root(group: str) -> str:
@@ -104,11 +92,11 @@ def split_groups(
     earlier: int | None = None,
     rare: bool = False,
 ) -> tuple[list[str], int]:
-    """The side of each row, and the seed used; `answers` (the top one of each row, or its labels) must all be on every side.
+    """Return the split of each row, and the seed used; `answers` (the top one of each row, or its labels) must all be in every split.
 
-    Without a seed it is `earlier`, that of the snapshot before, whatever a side then lacks: no row may change its side. Without
-    that too it is the first seed under which no side falls short of half its fraction. UserError names the class that can't be everywhere;
-    with `rare` (among many labels some are) the seed is taken under which fewest are missing, in training fewest of all.
+    Without a seed it is `earlier`, that of the snapshot before, whatever a split then lacks: no row may change its split. Without
+    that too it is the first seed under which no split falls short of half its fraction. UserError names the class that can't be
+    everywhere; with `rare` (among many labels some are) the seed is taken under which fewest are missing, in training fewest of all.
     """
     check_fractions(fractions)
     if seed is None and earlier is not None:
@@ -136,7 +124,7 @@ def split_groups(
 
 
 def check_fractions(fractions: Mapping[str, float]) -> None:
-    """UserError unless the fractions name known splits, are positive for train, and sum to one."""
+    """Raise UserError unless the fractions name known splits, are positive for train, and sum to one."""
     if unknown := sorted(set(fractions) - set(SPLITS)):
         raise UserError(f"no split is called {unknown[0]!r}", f"splits: {', '.join(SPLITS)}")
     if min(fractions.values()) < 0 or fractions.get("train", 0) <= 0 or abs(sum(fractions.values()) - 1) > 1e-9:
@@ -182,7 +170,10 @@ def _missing_answers(sides: Sequence[str], answers: Sequence[Collection[str]], f
 
 
 def check_rows(rows: Sequence[SnapshotRow], labels: Sequence[str] = (), *, classes: bool = False) -> list[dict[str, Any]]:
-    """The checks of a snapshot's rows, made anew; labels: all that there are, where several may apply; classes: whether one is right."""
+    """Return the checks of a snapshot's rows, computed again.
+
+    labels: all labels, where several may apply. classes: whether exactly one answer is right.
+    """
     texts = [row.text for row in rows]
     near = find_near_duplicates(texts).cluster.tolist()
     clusters, template = separate_templates(texts, near)
@@ -199,7 +190,11 @@ def summarize_checks(
     classes: bool = False,
     near: Sequence[int] | None = None,
 ) -> list[dict[str, Any]]:
-    """near: `find_near_duplicates` of the rows' texts, where it is known."""
+    """Return the checks of rows: duplicates, leaks, empty and undecided rows, and missing labels.
+
+    clusters, template: of `cluster_duplicates`. left_out: the number of items without judgments. near: `find_near_duplicates` of the rows'
+    texts, where it is known.
+    """
     tied = sum(size for size in Counter(clusters).values() if size > 1)
     at = {side: [place for place, row in enumerate(rows) if row.split == side] for side in SPLITS}
     by_side = {side: [rows[place] for place in places] for side, places in at.items()}
@@ -225,7 +220,7 @@ def summarize_checks(
 
 
 def _label_set_certainty(row: SnapshotRow) -> float:
-    """The probability of a row's most probable set of labels."""
+    """Return the probability of a row's most probable set of labels."""
     return math.prod(max(chance, 1 - chance) for chance in row.target.values())
 
 
@@ -242,7 +237,7 @@ def _class_check(by_side: Mapping[str, Sequence[SnapshotRow]]) -> dict[str, Any]
 
 
 def _missing_labels(labels: Sequence[str], there: Mapping[str, Collection[str]]) -> list[str]:
-    """Labels that are missing on a side that has rows."""
+    """Return the labels that are missing in a split that has rows."""
     return [label for label in labels if any(label not in there[side] for side in SPLITS if there[side])]
 
 
@@ -254,11 +249,14 @@ def _check_entry(check: str, found: int, words: str) -> dict[str, Any]:
     return {"check": check, "found": int(found), "summary": words}
 
 
-TARGET_DECIMALS = 6  # of target probabilities: the last bits differ between machines
+TARGET_DECIMALS = 6  # decimals of target probabilities: the last bits differ between machines
 
 
 def pool_row(row: SnapshotRow, others: Sequence[SnapshotRow]) -> SnapshotRow:
-    """The row with the judgments of others that were merged into it: a mean of targets, by how many judgments each rests on."""
+    """Return a row with the judgments of the rows that were merged into it.
+
+    Its target is the mean of the targets, weighted by how many judgments each rests on.
+    """
     rows = [row, *others]
     counts = [max(len(each.lineage), 1) for each in rows]
     answers = sorted({answer for each in rows for answer in each.target})
@@ -268,16 +266,16 @@ def pool_row(row: SnapshotRow, others: Sequence[SnapshotRow]) -> SnapshotRow:
         )
         for answer in answers
     }
-    several = any(answer in row.target and not row.target[answer] for answer in answers)  # of several labels each keeps its own, zeros too
+    several = any(answer in row.target and not row.target[answer] for answer in answers)  # each of several labels keeps its own, zeros too
     lineage = tuple(sorted({number for each in rows for number in each.lineage}))
     return replace(row, target={answer: value for answer, value in chance.items() if value > 0 or several}, lineage=lineage)
 
 
 def apply_exclusions(rows: Sequence[SnapshotRow], left_out: Mapping[str, str]) -> tuple[list[SnapshotRow], int]:
-    """The rows that stay, with what was merged into them, and how many were left out.
+    """Return the rows that stay, with those that were merged into them, and how many were left out.
 
-    left_out: item ids, each with the item that it is merged into, "" where it is only left out. What is merged into an item that is
-    left out itself goes on to where that went.
+    left_out: item ids, each with the item that it is merged into, "" where it is only left out. A row that is merged into an item which
+    is itself merged follows it.
     """
     stays = {row.id for row in rows if row.id not in left_out}
     merged: dict[str, list[SnapshotRow]] = {}
@@ -289,7 +287,7 @@ def apply_exclusions(rows: Sequence[SnapshotRow], left_out: Mapping[str, str]) -
 
 
 def resolve_merge(name: str, became: Mapping[str, str]) -> str:
-    """What a thing became in the end, from one to the next; itself where it became nothing."""
+    """Follow the merges from a name to the last one; return the name itself where it was merged into nothing."""
     seen: set[str] = set()
     while name in became and name not in seen:
         seen.add(name)
@@ -309,13 +307,13 @@ def build_text_rows(
     drafts: bool = False,
     left_out: Mapping[str, str] = {},
 ) -> tuple[list[SnapshotRow], dict[str, Any]]:
-    """Rows with the written text as their target, in canonical order, and what the manifest says of how they came about.
+    """Build rows with the written texts as their targets, in canonical order; return them and the manifest's record of how they were made.
 
     texts: what was written, by item id. The same text on the same input is one row, which rests on the judgments of all;
-    inputs that are the same or nearly so stay on one side. all_turns: earlier answers of a conversation are learnt too,
-    unless their `weight` is 0: one hand wrote all of it. drafts: the texts correct the items' completions, which the rows' contents
-    keep as `draft`. left_out: items that people took out of the set, see `build_rows`; the same text on the same input goes with
-    them. UserError when there is nothing to train on.
+    inputs that are the same or nearly so stay in one split. all_turns: earlier answers of a conversation are trained on too,
+    unless their `weight` is 0: one annotator wrote all of it. drafts: the texts correct the items' completions, which the rows' contents
+    keep as `draft`. left_out: items that people excluded, see `build_rows`; the same text on the same input is excluded with
+    them. Raises UserError when there is nothing to train on.
     """
     everything = list(items)
     written = [item for item in everything if texts.get(item.id, "").strip()]
@@ -355,18 +353,18 @@ def _draft_content(item: Item) -> dict[str, str]:
 
 
 def _exclusions_of_copies(copies: Sequence[Sequence[str]], left_out: Mapping[str, str]) -> dict[str, str]:
-    """What became of each row, by the item that stands for it: of the same text on the same input, what became of any of its items."""
+    """Return the exclusion or merge of each row, by the id of the first of the items with its text and input; any of them decides."""
     stands_for = {id_: same[0] for same in copies for id_ in same}
     found: dict[str, str] = {}
     for same in copies:
         ends = {stands_for.get(left_out[id_], left_out[id_]) for id_ in same if id_ in left_out} - {same[0]}
         if ends:
-            found[same[0]] = max(ends)  # an item that stays goes before "", which is none
+            found[same[0]] = max(ends)  # an item that stays takes precedence over "", which is none
     return found
 
 
 def _group_copies(pairs: Sequence[Any]) -> list[list[int]]:
-    """The places of each distinct pair of input and text, in order of appearance."""
+    """Return the positions of each distinct pair of input and text, in order of appearance."""
     places: dict[str, list[int]] = {}
     for at, pair in enumerate(pairs):
         places.setdefault(json.dumps(pair, sort_keys=True, ensure_ascii=False), []).append(at)
@@ -386,14 +384,14 @@ def build_rows(
     rare: bool = False,
     left_out: Mapping[str, str] = {},
 ) -> tuple[list[SnapshotRow], dict[str, Any]]:
-    """Rows in canonical order, and what the manifest says of how they came about (seed, checks).
+    """Build rows in canonical order; return them and the manifest's record of how they were made (seed, fractions, checks).
 
-    Items without judgments are left out and counted. Exact and near duplicates are tied to one side of the split.
-    left_out: items that people took out of the set, each with the one that it was merged into, or "". They still tie others to
-    their side, so that no row changes its own because another went.
+    Items without judgments are left out and counted. Exact and near duplicates are tied to one split.
+    left_out: items that people excluded, each with the one that it was merged into, or "". They still tie others to
+    their split, so that no row changes its own because another was excluded.
     Texts that people wrote become targets as they are, see `build_text_rows`; where several labels may apply, each has its own
-    probability. rare: an answer may be missing on a side, as where it is the place of a response. UserError for other answers that
-    aren't labels.
+    probability. rare: an answer may be missing in a split, as where it is the position of a response. Raises UserError for other answers
+    that aren't labels.
     """
     if (written := _written_texts(consensus)) is not None:
         how: dict[str, Any] = {"fractions": fractions, "seed": seed, "earlier": earlier, "left_out": left_out}
@@ -432,7 +430,7 @@ def build_rows(
 
 
 def _written_texts(consensus: Consensus) -> dict[str, str] | None:
-    """What was written for each item, where the answers are texts."""
+    """Return what was written for each item, where the answers are texts."""
     if not isinstance(consensus, ComposedConsensus) or not all(
         isinstance(answer, dict) and "text" in answer for answer in consensus.composed
     ):
@@ -441,7 +439,7 @@ def _written_texts(consensus: Consensus) -> dict[str, str] | None:
 
 
 def target_answers(consensus: Consensus) -> tuple[Any, ...]:
-    """What a row's target has probabilities of: the answers of which one is right, or each of several labels."""
+    """Return the answers that a row's target has probabilities of: classes of which one is right, or labels that may each apply."""
     return consensus.labels if isinstance(consensus, MultilabelConsensus) else consensus.answers
 
 
@@ -452,9 +450,10 @@ def _round_target(columns: Sequence[Any], chances: FloatArray, *, zeros: bool) -
 
 
 def join_rows(sets: Iterable[Sequence[SnapshotRow]], *, earlier: int | None = None) -> tuple[list[SnapshotRow], dict[str, Any]]:
-    """The rows of all sets in canonical order, and what a manifest says of them (seed, checks); each finds its side anew, by its group.
+    """Join sets of rows, in canonical order; return them and the manifest's record (seed, fractions, checks).
 
-    The same text on the same input in two sets is one row, which rests on the judgments of both.
+    Each row's split is found again by its group. The same text on the same input in two sets is one row, which rests on the judgments of
+    both.
     """
     found: dict[str, SnapshotRow] = {}
     for row in (row for rows in sets for row in rows):
@@ -477,9 +476,9 @@ def build_pair_rows(
     *,
     fractions: Mapping[str, float],
 ) -> tuple[list[SnapshotRow], dict[str, Any]]:
-    """A row an item in canonical order, and what the manifest says of how they came about; targets: by item id.
+    """Build a row for each item in canonical order; return them and the manifest's record of how they were made. targets: by item id.
 
-    Prompts that are the same or nearly so stay on one side, whatever their answers are.
+    Prompts that are the same or nearly so stay in one split, whatever their answers are.
     """
     clusters, template = cluster_duplicates([render_content(strip_answer(item.content)) for item in items])
     groups = tie_groups([item.group for item in items], clusters)

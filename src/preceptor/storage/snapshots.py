@@ -1,10 +1,6 @@
-"""Snapshots on disk: written once under their digest, verified when loaded, derived and compared row by row.
+"""Store snapshots on disk: written once under their digest, verified when loaded, derived from each other and compared row by row.
 
-Snapshots on disk: written once under their digest, verified when loaded, compared row by row.
-
-A snapshot made from another one by a person's decision; the one before stays as it is.
-
-What changed from one snapshot to another, row by row.
+A snapshot that a person's decision changes is a new one, derived from the old one, which stays as it is.
 """
 
 from __future__ import annotations
@@ -28,12 +24,12 @@ from preceptor.storage.snapshot_rows import SPLITS, SnapshotRow, check_rows
 from preceptor.types import Question, json_digest
 
 TargetKind = Literal["nominal", "ordinal", "multilabel", "text"]
-_TARGET_KINDS: dict[str, TargetKind] = {"interval": "ordinal", "sets": "multilabel", "texts": "text"}  # by what the kind's agreement is
+_TARGET_KINDS: dict[str, TargetKind] = {"interval": "ordinal", "sets": "multilabel", "texts": "text"}  # by how the kind measures agreement
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """An immutable set of rows. `digest` covers inputs, targets, weights and splits; `manifest` says how they came about."""
+    """An immutable set of rows. `digest` covers inputs, targets, weights and splits; `manifest` records how they were made."""
 
     digest: str
     manifest: Mapping[str, Any]
@@ -41,7 +37,7 @@ class Snapshot:
 
     @classmethod
     def load(cls, source: str | Path) -> Self:
-        """From its folder, or by its digest from the project in the current folder; UserError if it was altered."""
+        """Load a snapshot from its folder, or by its digest from the project in the current folder; raises UserError if it was altered."""
         folder = Path(source)
         if not (folder / "manifest.json").exists():
             folder = ObjectStore(Path("objects")).path(str(source))
@@ -52,7 +48,7 @@ class Snapshot:
             intact = rows_digest(rows) == manifest["digest"]
         except FileNotFoundError:
             raise UserError(f"there is no snapshot {str(source)!r} here", "give its folder, or run this in the project's folder") from None
-        except (ValueError, TypeError, KeyError):  # no JSON, or not of a row
+        except (ValueError, TypeError, KeyError):  # not JSON, or not a row
             intact = False
         if not intact:
             raise UserError(f"snapshot {folder.name[:12]} was altered on disk", "restore objects/ from a backup", where=str(folder))
@@ -73,21 +69,24 @@ class Snapshot:
 
     @property
     def target_kind(self) -> TargetKind:
-        """How the answers relate: one of them is right (nominal), one of them in an order (ordinal: classes of a rating, or choices
-        that are rising numbers), each applies or doesn't by itself (multilabel), or they are texts."""
+        """The kind of target: how the answers relate.
+
+        nominal: one of them is right. ordinal: one of them, in an order (classes of a rating, or choices that are rising numbers).
+        multilabel: each applies or doesn't by itself. text: they are texts.
+        """
         kind = self.question["kind"]
         if kind == "choice":
             return "ordinal" if len(self.answers) > 2 and _is_increasing(self.answers) else "nominal"
         return _TARGET_KINDS.get(kinds.get(kind).level, "nominal")
 
     def rows(self, split: str | None = None) -> Iterator[SnapshotRow]:
-        """The rows of a split, or all. The test split is for evaluation, which counts its openings."""
+        """Yield the rows of a split, or all. The test split is for evaluation, which counts its openings."""
         if split is not None and split not in SPLITS:
             raise UserError(f"no split is called {split!r}", f"splits: {', '.join(SPLITS)}")
         return (row for row in self._rows if split in (None, row.split))
 
     def lineage(self, row: SnapshotRow | str) -> tuple[int, ...]:
-        """The numbers of the judgments that a row, given itself or by its item's id, rests on."""
+        """Return the numbers of the judgments that a row, given itself or by its item's id, rests on."""
         id_ = row if isinstance(row, str) else row.id
         for candidate in self._rows:
             if candidate.id == id_:
@@ -95,7 +94,7 @@ class Snapshot:
         raise UserError(f"item {id_!r} is not in snapshot {self.digest[:12]}")
 
     def summary(self) -> dict[str, Any]:
-        """Rows, groups and answers of each split."""
+        """Return the numbers of rows, groups and answers of each split."""
         sides = {side: list(self.rows(side)) for side in SPLITS}
         said = {side: [answer for row in rows for answer in self.row_answers(row)] for side, rows in sides.items()}
         return {
@@ -106,7 +105,7 @@ class Snapshot:
         }
 
     def row_answers(self, row: SnapshotRow) -> tuple[str, ...]:
-        """What a row counts for: its answer, or each of its labels; nothing where it is a text."""
+        """Return the answers a row is counted under: its answer, or each of its labels; none where it is a text."""
         if self.target_kind == "multilabel":
             return row.labels
         return (row.answer,) if self.answers else ()
@@ -115,13 +114,13 @@ class Snapshot:
 def write_snapshot(
     objects: ObjectStore, question: Question, answers: Sequence[Any], rows: Sequence[SnapshotRow], about: Mapping[str, Any]
 ) -> Snapshot:
-    """Keep rows as a snapshot; the same rows again are the same snapshot."""
+    """Store rows of a question as a snapshot; the same rows again are the same snapshot."""
     asked = {"name": question.name, "kind": question.kind, "version": question.version, "instructions": question.instructions}
     return store_rows(objects, {**asked, "answers": [] if question.kind == "write" else [str(answer) for answer in answers]}, rows, about)
 
 
 def store_rows(objects: ObjectStore, question: Mapping[str, Any], rows: Sequence[SnapshotRow], about: Mapping[str, Any]) -> Snapshot:
-    """The same, of a question as a manifest holds it."""
+    """Store rows as a snapshot, like `write_snapshot`, of a question in the form that a manifest holds."""
     digest = rows_digest(rows)
     manifest = {**about, "digest": digest, "question": dict(question), "count": len(rows)}
     with explain_full_disk(objects.path(digest)):
@@ -141,7 +140,7 @@ def store_rows(objects: ObjectStore, question: Mapping[str, Any], rows: Sequence
 
 
 def remove_judgments(objects: ObjectStore, digest: str, gone: Collection[int]) -> None:
-    """Let a snapshot's rows rest on these judgments no more; its digest doesn't cover them, and stays."""
+    """Remove judgments from the lineage of a snapshot's rows; its digest doesn't cover them, and stays."""
     folder = objects.path(digest)
     rows = [replace(row, lineage=tuple(number for number in row.lineage if number not in gone)) for row in Snapshot.load(folder).rows()]
     lines = (json.dumps(_row_to_json(row), sort_keys=True, ensure_ascii=False).encode() + b"\n" for row in rows)
@@ -149,7 +148,7 @@ def remove_judgments(objects: ObjectStore, digest: str, gone: Collection[int]) -
 
 
 def rows_digest(rows: Sequence[SnapshotRow]) -> str:
-    """Hex sha256 over what a digest covers, independent of the order of rows."""
+    """Return the hex sha256 over the rows' digest fields, independent of the order of rows."""
     total = hashlib.sha256()
     for line in sorted(json_digest(row.digest_fields()) for row in rows):
         total.update(bytes.fromhex(line))
@@ -157,7 +156,7 @@ def rows_digest(rows: Sequence[SnapshotRow]) -> str:
 
 
 def _is_increasing(answers: Sequence[str]) -> bool:
-    """Whether all are numbers, each greater than the one before."""
+    """Tell whether all are numbers, each greater than the one before."""
     try:
         numbers = [float(answer) for answer in answers]
     except ValueError:
@@ -177,7 +176,7 @@ def _read_rows(path: Path) -> Iterator[SnapshotRow]:
             yield SnapshotRow(**{**values, "lineage": tuple(values["lineage"])})
 
 
-CARRIED_CHECKS = ("left out", "merged", "curated")  # checks of how the rows came about, which can't be made anew from the rows
+CARRIED_CHECKS = ("left out", "merged", "curated")  # checks of how the rows were made, which can't be computed again from the rows
 
 
 def derive_snapshot(
@@ -189,9 +188,9 @@ def derive_snapshot(
     masked: Sequence[str] | None = None,
     curated: Mapping[str, Any] | None = None,
 ) -> Snapshot:
-    """Keep the rows that a decision left, each on its side; `how` it was made stands in the manifest.
+    """Store the rows that are left after a decision, each in its split; the manifest records `how` it was made.
 
-    masked: ids of the rows in which personal data are placeholders, and curated: the check that counts what people left out, where
+    masked: ids of the rows in which personal data are placeholders, and curated: the check that counts what people excluded, where
     these have changed.
     """
     kept = sorted(rows, key=lambda row: (row.split, row.text, row.id))
@@ -209,10 +208,11 @@ def derive_snapshot(
 
 
 def diff_snapshots(before: Snapshot, after: Snapshot) -> dict[str, Any]:
-    """Item ids that came, went, changed their target (with the total variation distance), side, weight or content.
+    """Compare two snapshots row by row and return what changed.
 
-    labels: of each answer how many rows have it for their most probable one before and after (of several labels, more likely than not).
-    moves: how many rows in both went from one answer to another. judgments: numbers that came and went.
+    added, removed: item ids. targets, splits, weights, contents: items of both whose target (with the total variation distance), split,
+    weight or content changed. labels: for each answer how many rows have it as their most probable one before and after (with several
+    labels, more likely than not). moves: how many rows in both changed from one answer to another. judgments: numbers that came and went.
     """
     old, new = {row.id: row for row in before.rows()}, {row.id: row for row in after.rows()}
     both = sorted(old.keys() & new.keys())
@@ -235,7 +235,7 @@ def diff_snapshots(before: Snapshot, after: Snapshot) -> dict[str, Any]:
 
 
 def _label_counts(before: Snapshot, after: Snapshot) -> dict[str, list[int]]:
-    """[before, after] of each answer that either has a row of, in the question's order."""
+    """Return [before, after] of each answer that either has a row of, in the question's order."""
     counts = [Counter(label for row in snapshot.rows() for label in snapshot.row_answers(row)) for snapshot in (before, after)]
     known = dict.fromkeys([*before.answers, *after.answers])
     return {label: [found[label] for found in counts] for label in known if any(found[label] for found in counts)}

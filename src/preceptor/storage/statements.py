@@ -1,11 +1,10 @@
 """Run precompiled statements of the hot path, and list rows in pages.
 
-Statements of the hot path: written in Core like all others, compiled once a dialect, and then sent by the driver itself.
+The statements are written in SQLAlchemy Core like all others, compiled once for each dialect, and then sent by the driver itself:
+finding a row by its key takes SQLite a microsecond, and Core fifteen more; assigning an item and storing its answer are sixteen
+statements. Rows come as dicts, with the driver's own values: a truth value of SQLite's is 0 or 1.
 
-Finding a row by its key takes SQLite a microsecond, and Core fifteen more; handing out an item and taking its answer are
-sixteen statements. Rows come as dicts, with the driver's own values: a truth value of SQLite's is 0 or 1.
-
-Lists in pages, each after the last row of the one before.
+Lists are read in pages, each beginning after the last row of the one before.
 """
 
 from __future__ import annotations
@@ -21,30 +20,30 @@ Row = dict[str, Any]
 
 
 class PreparedStatement:
-    """One statement; bound parameters are given by name. In the caller's transaction, like any other statement."""
+    """One precompiled statement, with bound parameters given by name; it runs in the caller's transaction like any other."""
 
     def __init__(self, statement: Executable | Callable[[str], Executable]) -> None:
-        """statement: or a function that makes it for a dialect's name."""
+        """Prepare a statement, or a function that makes it for a dialect's name."""
         self._make: Callable[[str], Any] = statement if callable(statement) else lambda _: statement
         self._compiled: dict[str, _CompiledStatement] = {}
 
     def first(self, connection: Connection, **values: Any) -> Row | None:
-        """The first row, if there is one."""
+        """Return the first row as a dict, None where there is none."""
         cursor = self._run(connection, values)
         row = cursor.fetchone()
         return None if row is None else dict(zip([column[0] for column in cursor.description], row, strict=True))
 
     def all(self, connection: Connection, **values: Any) -> list[Any]:
-        """All rows, as tuples."""
+        """Return all rows, as tuples."""
         return list(self._run(connection, values).fetchall())
 
     def value(self, connection: Connection, **values: Any) -> Any:
-        """The first column of the first row, None where there is none."""
+        """Return the first column of the first row, None where there is none."""
         row = self._run(connection, values).fetchone()
         return None if row is None else row[0]
 
     def change(self, connection: Connection, **values: Any) -> int:
-        """How many rows it has changed."""
+        """Run the statement and return how many rows it has changed."""
         return int(self._run(connection, values).rowcount)
 
     def _run(self, connection: Connection, values: Row) -> Any:
@@ -66,6 +65,7 @@ class _CompiledStatement:
         self._order = compiled.positiontup if compiled.positional else None
 
     def parameters(self, values: Row) -> Any:
+        """Return the parameters of one execution in the form that the driver takes."""
         everything = {**self._constants, **values} if self._constants else values
         return everything if self._order is None else [everything[name] for name in self._order]
 
@@ -73,9 +73,9 @@ class _CompiledStatement:
 def fetch_page(
     connection: Connection, query: Select[Any], table: Table, *, after: str | None, limit: int, ascending: bool = False
 ) -> tuple[list[Mapping[Any, Any]], bool]:
-    """At most `limit` rows of a query over a table with `pk` and `id`, and whether there are more.
+    """Return at most `limit` rows of a query over a table with `pk` and `id`, and whether there are more.
 
-    after: the id of the last row that was seen; NotFound when the query has no such row. Newest first unless ascending.
+    after: the id of the last row of the page before; NotFoundError when the query has no such row. Newest first unless ascending.
     """
     if after is not None:
         last = connection.execute(query.with_only_columns(table.c.pk).where(table.c.id == after)).scalar()

@@ -1,6 +1,6 @@
-"""Suspects: rows of a snapshot that a check found wanting, waiting for somebody to decide about them.
+"""Store suspects: rows of a snapshot that a check found wrong, until somebody decides about them.
 
-One is open until a decision about its item (see `curations`) is newer than it. The same item found again by the same check is
+A suspect is open until a decision about its item (see `curations`) is newer than it. The same item found again by the same check is
 the same suspect, with the newer reason.
 """
 
@@ -23,10 +23,10 @@ suspects, curations, items = schema.suspects, schema.curations, schema.items
 
 @dataclass(frozen=True, slots=True)
 class SuspectItem:
-    """One open suspect. key: where a list goes on behind it; score: the higher the sooner; text: the beginning of the item's content.
+    """One open suspect. key: the cursor after which a list continues; score: the highest comes first; text: the beginning of its content.
 
-    document: `target` (answer -> probability in the snapshot), `model` (answer -> probability, where a model looked), `others` (ids
-    of the items that it is about beside its own), and what else the check says.
+    document: `target` (answer -> probability in the snapshot), `model` (answer -> probability, where a model predicted it), `others` (ids
+    of the other items that it concerns), and what else the check reports.
     """
 
     key: str
@@ -44,7 +44,7 @@ class SuspectItem:
 def add_suspects(
     connection: Connection, question: int, snapshot: str, check: str, rows: Iterable[tuple[int, str, float, Mapping[str, Any]]]
 ) -> int:
-    """Put (item, reason, score, document) of one check before people, items by their keys; how many they are."""
+    """Queue (item, reason, score, document) of one check for a decision, items by their keys; return how many they are."""
     count = 0
     for batch in batched(rows):
         known = set(
@@ -77,7 +77,10 @@ def add_suspects(
 
 
 def list_open(connection: Connection, question: int, *, after: str = "", limit: int = 50, check: str | None = None) -> list[SuspectItem]:
-    """Open suspects of a question, the highest score first, each item once with its gravest reason; after: the key to go on behind."""
+    """Return open suspects of a question, the highest score first, each item once with its gravest reason.
+
+    after: the key of the suspect after which the list continues.
+    """
     graver = suspects.alias("graver")
     same = and_(graver.c.item == suspects.c.item, graver.c.question == suspects.c.question)
     sooner = or_(graver.c.score > suspects.c.score, and_(graver.c.score == suspects.c.score, graver.c.pk < suspects.c.pk))
@@ -93,25 +96,25 @@ def list_open(connection: Connection, question: int, *, after: str = "", limit: 
 
 
 def list_by_item(connection: Connection, question: int, item: int) -> list[SuspectItem]:
-    """All open suspects that an item is, the gravest first."""
+    """Return all open suspects about an item, the gravest first."""
     query = _listed().where(suspects.c.question == question, suspects.c.item == item, is_open())
     return [_from_row(row) for row in connection.execute(query.order_by(suspects.c.score.desc(), suspects.c.pk)).mappings()]
 
 
 def newest_time(connection: Connection, question: int, item: int) -> float:
-    """When the newest suspect that an item is came up, 0 where it never was one."""
+    """Return the time of the newest suspect about an item, 0 where there never was one."""
     query = select(func.max(suspects.c.created)).where(suspects.c.question == question, suspects.c.item == item)
     return connection.execute(query).scalar() or 0.0
 
 
 def reopen(connection: Connection, question: int, item: int, moment: float, *, since: float = 0.0) -> None:
-    """Put the suspects that an item is, of those that came up since, before people again, as of a moment."""
+    """Reopen an item's suspects that are newer than `since`, as of a moment."""
     of_item = suspects.c.question == question, suspects.c.item == item, suspects.c.created > since
     connection.execute(update(suspects).where(*of_item).values(created=moment))
 
 
 def count_by_check(connection: Connection, question: int) -> tuple[dict[str, int], int]:
-    """How many items of each check are open, and how many items were suspects and are decided."""
+    """Return the number of open items of each check, and the number of items that were suspects and are decided."""
     query = select(suspects.c.check, func.count()).where(suspects.c.question == question, is_open()).group_by(suspects.c.check)
     waiting: dict[str, int] = dict(connection.execute(query.order_by(suspects.c.check)).all())
     every = select(func.count(func.distinct(suspects.c.item))).where(suspects.c.question == question)
@@ -120,13 +123,13 @@ def count_by_check(connection: Connection, question: int) -> tuple[dict[str, int
 
 
 def count_open(connection: Connection, question: int) -> int:
-    """How many items have an open suspect."""
+    """Return the number of items with an open suspect."""
     query = select(func.count(func.distinct(suspects.c.item))).where(suspects.c.question == question, is_open())
     return connection.execute(query).scalar_one()
 
 
 def is_open(table: Any = suspects) -> ColumnElement[bool]:
-    """True of a suspect that no newer decision is about."""
+    """Return the condition that no newer decision is about a suspect."""
     later = curations.c.item == table.c.item, curations.c.question == table.c.question, curations.c.created > table.c.created
     return not_(exists().where(*later))
 
@@ -157,7 +160,7 @@ def _from_row(row: Mapping[Any, Any]) -> SuspectItem:
 
 
 def _parse_cursor(after: str) -> tuple[float, int] | None:
-    """The score and number in a key; None where it is none."""
+    """Return the score and number in a key; None where it isn't a key."""
     score, _, number = after.partition(":")
     try:
         return float(score), int(number)

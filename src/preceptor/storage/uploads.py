@@ -1,4 +1,4 @@
-"""Files that were uploaded: which bytes, under which names. The bytes themselves lie in objects/."""
+"""Store uploaded files' names, owners and digests; the bytes themselves lie in objects/."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ files = schema.files
 def add(
     connection: Connection, *, owner: int | None, digest: str, size: int, filename: str, purpose: str, seconds: float | None = None
 ) -> Row:
-    """Note an uploaded file, gone again after so many seconds (None: never); its row, under a new id. owner: an annotator's key."""
+    """Add an uploaded file that expires after `seconds` (None: never); return its row, under a new id. owner: an annotator's key."""
     created = now()
     row: dict[str, Any] = {"id": f"file-{secrets.token_hex(12)}", "digest": digest, "bytes": size, "filename": filename, "purpose": purpose}
     row |= {"owner": owner, "created": created, "expires": None if seconds is None else created + seconds}
@@ -29,7 +29,10 @@ def add(
 
 
 def get(connection: Connection, id_: str, *, owner: int | None = None) -> Row:
-    """The row of a file; NotFound when there is none, it has expired, or isn't this owner's (None: whoever's)."""
+    """Return the row of a file.
+
+    Raises NotFoundError when there is none, it has expired, or isn't this owner's (None: any owner's).
+    """
     found = connection.execute(select(files).where(files.c.id == id_, _is_unexpired(), *_is_owned_by(owner))).mappings().first()
     if found is None:
         raise file_not_found(id_)
@@ -37,14 +40,14 @@ def get(connection: Connection, id_: str, *, owner: int | None = None) -> Row:
 
 
 def file_not_found(id_: str) -> NotFoundError:
-    """The fault of asking for a file that isn't there, or that is another's, of which nothing more is told."""
+    """Return the error for a file that doesn't exist, or that belongs to another owner, which isn't disclosed."""
     return NotFoundError(f"there is no file {id_!r}", "list what is there, or upload it")
 
 
 def list_files(
     connection: Connection, *, owner: int | None, purpose: str | None, after: str | None, limit: int, ascending: bool
 ) -> tuple[list[Row], bool]:
-    """At most `limit` files of an owner (None: everybody's) after the one with the id `after`, and whether there are more.
+    """Return at most `limit` files of an owner (None: everybody's) after the file `after`, and whether there are more.
 
     Newest first unless ascending.
     """
@@ -55,14 +58,14 @@ def list_files(
 
 
 def remove(connection: Connection, id_: str) -> str | None:
-    """Forget a file; the digest of its bytes when no other file has the same, and nothing needs them any more."""
+    """Delete a file; return the digest of its bytes when no other file has the same, and nothing needs them any more."""
     digest = get(connection, id_)["digest"]
     connection.execute(delete(files).where(files.c.id == id_))
     return None if connection.execute(select(exists().where(files.c.digest == digest))).scalar() else str(digest)
 
 
 def delete_expired(connection: Connection) -> list[str]:
-    """Forget the files that have expired; the digests of bytes that no file has any more."""
+    """Delete the files that have expired; return the digests of bytes that no file has any more."""
     gone = connection.execute(select(files.c.pk, files.c.digest).where(files.c.expires <= now())).all()
     connection.execute(delete(files).where(files.c.pk.in_([row.pk for row in gone])))
     digests = {row.digest for row in gone}
@@ -79,5 +82,5 @@ def _is_unexpired() -> Any:
 
 
 def has_expired(connection: Connection) -> bool:
-    """Whether a file has expired."""
+    """Tell whether a file has expired."""
     return connection.execute(select(files.c.pk).where(files.c.expires <= now()).limit(1)).first() is not None

@@ -1,4 +1,4 @@
-"""For authors of plug-ins and for tests: contracts that any registered thing must keep, and simulated people to keep them with."""
+"""Test plug-ins: contracts that every registered class must keep, and simulated annotators to test them with."""
 
 from __future__ import annotations
 

@@ -1,11 +1,10 @@
-"""Checks that any plug-in author can run on their own class, as the tests run them on every built-in one.
+"""Check the contract of aggregators, for plug-in authors as for the built-in ones.
 
     @pytest.mark.parametrize("check", AGGREGATOR_CHECKS, ids=lambda check: check.__name__)
     def test_contract(check):
         check(MyAggregator)
 
-A check raises AssertionError with what went wrong. Aggregators: for answers that are labels. A check of a kind of question
-also takes a defined question and some different answers to it.
+A check takes an aggregator for answers that are labels, and raises AssertionError with what went wrong.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from preceptor.errors import UserError
 from preceptor.testing.simulated_annotators import SimulatedCrowd, simulate_crowd
 from preceptor.types import Consensus
 
-TOLERANCE = 1e-5  # of a probability: sums in another order, and iterations that stop within a tolerance
+TOLERANCE = 1e-5  # of a probability: for sums in another order, and iterations that stop within a tolerance
 
 AggregatorCheck = Callable[[type[Aggregator]], None]
 
 
 def rows_sum_to_one(kind: type[Aggregator]) -> None:
-    """The posterior has a row an item and a column an answer, is finite and not negative, and its rows sum to 1."""
+    """Check that the posterior has a row an item and a column an answer, is finite and not negative, and that its rows sum to 1."""
     judgments = Judgments.from_columns(**_crowd().columns)
     posterior = kind().fit(judgments).posterior
     assert posterior.shape == (judgments.n_items, judgments.n_answers)
@@ -36,7 +35,7 @@ def rows_sum_to_one(kind: type[Aggregator]) -> None:
 
 
 def order_is_irrelevant(kind: type[Aggregator]) -> None:
-    """Judgments that arrive in another order give the same Consensus, to the last bit."""
+    """Check that judgments in another order give the same Consensus, to the last bit."""
     crowd = _crowd()
     order = np.random.default_rng(1).permutation(len(crowd.item))
     shuffled = {name: [column[row] for row in order] for name, column in crowd.columns.items()}
@@ -46,7 +45,7 @@ def order_is_irrelevant(kind: type[Aggregator]) -> None:
 
 
 def renamed_answers_permute(kind: type[Aggregator]) -> None:
-    """Answers under other names, in another order, get the same probabilities."""
+    """Check that answers under other names, in another order, get the same probabilities."""
     crowd = _crowd()
     renamed = crowd.columns | {"answer": [_reversed(answer) for answer in crowd.answer]}
     one, other = (kind().fit(Judgments.from_columns(**columns)) for columns in (crowd.columns, renamed))
@@ -55,7 +54,7 @@ def renamed_answers_permute(kind: type[Aggregator]) -> None:
 
 
 def renamed_annotators_change_nothing(kind: type[Aggregator]) -> None:
-    """Annotators under other names, in another order, leave the posterior as it is."""
+    """Check that annotators under other names, in another order, leave the posterior as it is."""
     crowd = _crowd()
     renamed = crowd.columns | {"annotator": [_reversed(name) for name in crowd.annotator]}
     one, other = (kind().fit(Judgments.from_columns(**columns)) for columns in (crowd.columns, renamed))
@@ -63,7 +62,7 @@ def renamed_annotators_change_nothing(kind: type[Aggregator]) -> None:
 
 
 def renamed_items_permute(kind: type[Aggregator]) -> None:
-    """Items under other names, in another order, get the same probabilities."""
+    """Check that items under other names, in another order, get the same probabilities."""
     crowd = _crowd()
     renamed = crowd.columns | {"item": [_reversed(name) for name in crowd.item]}
     one, other = (kind().fit(Judgments.from_columns(**columns)) for columns in (crowd.columns, renamed))
@@ -72,7 +71,7 @@ def renamed_items_permute(kind: type[Aggregator]) -> None:
 
 
 def doubled_rows_change_nothing(kind: type[Aggregator]) -> None:
-    """Every judgment given twice, under the rule that repeats share a vote, gives the same posterior."""
+    """Check that giving every judgment twice leaves the posterior as it is, since repeats share a vote."""
     crowd = _crowd()
     doubled = {name: column + column for name, column in crowd.columns.items()}
     one, other = (kind().fit(Judgments.from_columns(**columns)) for columns in (crowd.columns, doubled))
@@ -80,7 +79,7 @@ def doubled_rows_change_nothing(kind: type[Aggregator]) -> None:
 
 
 def gold_is_obeyed(kind: type[Aggregator]) -> None:
-    """An item with a known answer gets it, even where everybody says otherwise."""
+    """Check that an item with a known answer gets it, even where everybody answers otherwise."""
     crowd = _crowd()
     judgments = Judgments.from_columns(**crowd.columns)
     wrong = {item: judgments.answers[judgments.answers.index(answer) - 1] for item, answer in list(crowd.truth.items())[:2]}
@@ -91,7 +90,7 @@ def gold_is_obeyed(kind: type[Aggregator]) -> None:
 
 
 def fitting_is_pure(kind: type[Aggregator]) -> None:
-    """The same aggregator gives the same Consensus twice, and leaves judgments and gold as they were."""
+    """Check that an aggregator gives the same Consensus twice, and leaves judgments and gold as they were."""
     crowd = _crowd()
     judgments, gold = Judgments.from_columns(**crowd.columns), dict(list(crowd.truth.items())[:10])
     before = [column.copy() for column in _arrays(judgments)]
@@ -103,7 +102,7 @@ def fitting_is_pure(kind: type[Aggregator]) -> None:
 
 
 def small_input_is_served(kind: type[Aggregator]) -> None:
-    """One judgment, one item, one annotator, one answer, an item without any answer: a posterior all the same."""
+    """Check that the smallest inputs give a posterior: one judgment, item, annotator or answer, and an item without any answer."""
     for item, annotator, answer, answers in (
         (["a"], ["x"], ["yes"], None),
         (["a"], ["x"], ["yes"], ["yes", "no"]),
@@ -118,7 +117,7 @@ def small_input_is_served(kind: type[Aggregator]) -> None:
 
 
 def unknown_gold_is_refused(kind: type[Aggregator]) -> None:
-    """A gold answer outside the answers is the user's error, and named."""
+    """Check that a gold answer outside the answers raises a UserError that names it."""
     told = ""
     try:
         kind().fit(Judgments.from_columns(**_crowd().columns), {"item-00000": "elsewhere"})
@@ -128,7 +127,7 @@ def unknown_gold_is_refused(kind: type[Aggregator]) -> None:
 
 
 def retraction_equals_never_asking(kind: type[Aggregator]) -> None:
-    """Judgments that are taken out leave no trace."""
+    """Check that judgments that are taken out leave no trace."""
     crowd = _crowd()
     judgments = Judgments.from_columns(**crowd.columns)
     left = judgments.annotator_code != 0
@@ -159,7 +158,7 @@ def _crowd() -> SimulatedCrowd:
 
 
 def _reversed(name: str) -> str:
-    """Another name, that sorts the other way round."""
+    """Return another name, which sorts the other way round."""
     kind, number = name.rsplit("-", 1)
     return f"{kind}-{99_999 - int(number):05d}"
 

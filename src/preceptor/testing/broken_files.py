@@ -1,6 +1,6 @@
-"""A good file, broken in every way that its bytes, its JSON or its cells allow: what a reader must survive.
+"""Break a valid file in every way that its bytes, its JSON or its cells allow: what a reader must survive.
 
-A file is given as `Parts`: its bytes under the name "", or, for a folder and for a zip archive, the bytes of each file in it.
+A file is given as `FileParts`: its bytes under the name "", or, for a folder and for a zip archive, the bytes of each file in it.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _EARLIEST = (1980, 1, 1, 0, 0, 0)
 
 
 def read_parts(path: Path) -> FileParts:
-    """A file's bytes under "", a folder's by the names of the files in it."""
+    """Return a file's bytes under the name "", or a folder's by the names of the files in it."""
     if path.is_dir():
         return {str(file.relative_to(path)): file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()}
     return {"": path.read_bytes()}
 
 
 def write_parts(parts: FileParts, path: Path) -> None:
-    """Put parts in place as the file, or the folder, at `path`."""
+    """Write parts as the file, or the folder, at `path`."""
     for name, content in parts.items():
         file = path / name if name else path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,10 @@ def write_parts(parts: FileParts, path: Path) -> None:
 
 
 def break_parts(parts: FileParts, seed: int = 0) -> Iterator[FileParts]:
-    """Each part cut short, with bytes changed, and with wrong or missing values; always the same ones for a seed."""
+    """Yield the parts with one of them cut short, with bytes changed, with wrong or missing values, or missing.
+
+    Always the same variants for a seed.
+    """
     dice = random.Random(seed)
     share = len(parts)
     for name, content in parts.items():
@@ -59,7 +62,7 @@ def break_parts(parts: FileParts, seed: int = 0) -> Iterator[FileParts]:
 
 
 def parse_records(content: bytes) -> tuple[list[Any], RecordWriter] | None:
-    """The JSON records of a file with what writes such a file again, whichever way they are laid out; None without any."""
+    """Return the JSON records of a file, and a function that writes such a file again, whatever the layout; None without any."""
     text = content.decode(errors="ignore").lstrip("\ufeff \t\r\n")
     if not text.startswith(("{", "[")):
         return None
@@ -75,7 +78,7 @@ def parse_records(content: bytes) -> tuple[list[Any], RecordWriter] | None:
 
 
 def read_archive(content: bytes) -> FileParts | None:
-    """The files of a zip archive; None for anything else."""
+    """Return the files of a zip archive; None for anything else."""
     if not content.startswith(b"PK\x03\x04"):
         return None
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -83,7 +86,7 @@ def read_archive(content: bytes) -> FileParts | None:
 
 
 def make_archive(members: FileParts) -> bytes:
-    """A zip archive of these files."""
+    """Return a zip archive of these files."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
@@ -107,7 +110,7 @@ def _flips(content: bytes, most: int, dice: random.Random) -> Iterator[bytes]:
 
 
 def _with_wrong_values(content: bytes) -> list[ContentChange]:
-    """Every change of one value, each made when it is called: there are thousands, of which a few are taken."""
+    """Return every change of one value, each made only when it is called: there are thousands, of which a few are used."""
     if members := read_archive(content):
         return [partial(_repack_archive, members, name, make) for name, inner in members.items() for make in _with_wrong_values(inner)]
     if content.startswith(b"PAR1"):
@@ -157,7 +160,7 @@ def _table(rows: list[list[str]], delimiter: str) -> bytes:
 
 
 def _paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The place of every value inside a record, the record's own first."""
+    """Yield the path of every value inside a record, the record's own first."""
     yield path
     if isinstance(value, dict | list):
         for key, inner in value.items() if isinstance(value, dict) else enumerate(value):

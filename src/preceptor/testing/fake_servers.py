@@ -1,9 +1,8 @@
-"""Stand in for OpenAI's service and for vLLM's server, over a network as bad as a test wants.
+"""Imitate OpenAI's service and vLLM's server, over a network as unreliable as a test wants.
 
-A stand-in of the hosted service, for tests and rehearsals: files, fine-tuning jobs, models and chat as OpenAI's interface has
-them, over a network that is as bad as one likes. It counts what it was asked, and what that would have cost.
-
-A stand-in of vLLM's server: it tells a prompt's log-probabilities and tokens by their numbers, and refuses what vLLM 0.32 refused.
+`FakeOpenAIServer`, for tests and rehearsals: files, fine-tuning jobs, models and chat as in OpenAI's interface. It records the requests,
+and what they would have cost. `FakeVLLMServer` also reports a prompt's log-probabilities and tokens by their ids, and refuses what vLLM
+0.32 refused.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ from itertools import count, islice
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-NETWORK_FAULTS = ("500", "429", "drop", "lost", "short")  # what may befall a request; lost: carried out, and its answer never comes
+NETWORK_FAULTS = ("500", "429", "drop", "lost", "short")  # how a request may fail; lost: carried out, but its answer never arrives
 RETRY_AFTER = "0.02"  # seconds
 ChatMessages = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class BilledAnswer:
-    """An answer that was paid for: by which mark it was asked for, and its tokens."""
+    """A billed answer: the digest of its request (`mark`), and its tokens, of the prompt (`read`) and of the answer (`written`)."""
 
     mark: str
     read: int
@@ -38,9 +37,11 @@ class BilledAnswer:
 
 @dataclass
 class FakeOpenAIServer:
-    """answer: what its tuned models write. troubles: taken in turn, by each request whose number `every` divides.
+    """A fake of OpenAI's service, on a port of this machine.
 
-    keeps: whether answers asked for with `store` can be listed again. latency: seconds that an answer takes.
+    answer: what its tuned models answer to a conversation. key: the API key that it accepts. troubles: faults (NETWORK_FAULTS, "422" or
+    "cut"), taken in turn by each request whose number `every` divides. keeps: whether answers requested with `store` can be listed later.
+    latency: seconds that an answer takes. files, jobs, models: what it holds. The remaining fields record its use.
     """
 
     answer: Callable[[ChatMessages], str]
@@ -52,9 +53,9 @@ class FakeOpenAIServer:
     files: dict[str, tuple[dict[str, Any], bytes]] = field(default_factory=dict)
     jobs: list[dict[str, Any]] = field(default_factory=list)
     models: set[str] = field(default_factory=set)
-    served: Counter[str] = field(default_factory=Counter)  # what was answered whole, by method and path
+    served: Counter[str] = field(default_factory=Counter)  # complete responses, by method and path
     billed: list[BilledAnswer] = field(default_factory=list)
-    asked: list[dict[str, Any]] = field(default_factory=list)  # bodies of the calls for an answer
+    asked: list[dict[str, Any]] = field(default_factory=list)  # bodies of the chat requests
     trained: list[str] = field(default_factory=list)  # jobs that were begun by a client, and billed
 
     def __post_init__(self) -> None:
@@ -67,7 +68,10 @@ class FakeOpenAIServer:
 
     @classmethod
     def from_training_file(cls, train: bytes, validation: bytes | None = None, *, right: float = 0.9, **given: Any) -> Self:
-        """One with a finished job on these files, whose model answers as they do but for a share of the questions."""
+        """Return a server with a finished job on these files, whose model answers as they do, except for a share of the questions.
+
+        right: the share of questions that it answers as the files do. given: the other fields.
+        """
         rows = [json.loads(line)["messages"] for line in b"".join((train, validation or b"")).splitlines() if line.strip()]
         known = {_digest(turns[:-1]): str(turns[-1]["content"]) for turns in rows}
         others = sorted(set(known.values()))
@@ -85,11 +89,11 @@ class FakeOpenAIServer:
 
     @property
     def base_url(self) -> str:
-        """Where it is."""
+        """The base URL of its API."""
         return f"http://127.0.0.1:{self._server.server_port}/v1"
 
     def close(self) -> None:
-        """Answer nobody any more."""
+        """Shut the server down."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -100,7 +104,7 @@ class FakeOpenAIServer:
         self.close()
 
     def add_file(self, data: bytes, name: str) -> str:
-        """A file as if it had been uploaded; its id."""
+        """Add a file as if it had been uploaded, and return its id."""
         id_ = f"file-{next(self._numbers)}"
         known = {"id": id_, "object": "file", "bytes": len(data), "created_at": 1760000000, "filename": name, "purpose": "fine-tune"}
         self.files[id_] = ({**known, "status": "processed", "expires_at": None, "status_details": None}, data)
@@ -115,7 +119,7 @@ class FakeOpenAIServer:
         status: str = "succeeded",
         **given: Any,
     ) -> dict[str, Any]:
-        """A job with a tuned model, unless its status is another."""
+        """Add a job and return it; a succeeded one has a tuned model."""
         number = next(self._numbers)
         model = f"ft:{base}:shop:{given.get('suffix') or ''}:c{number}" if status == "succeeded" else None
         how = {"n_epochs": 3, "batch_size": 1, "learning_rate_multiplier": 1.8} | (given.pop("hyperparameters", None) or {})
@@ -131,13 +135,13 @@ class FakeOpenAIServer:
         return known
 
     def next_fault(self) -> str:
-        """What befalls the next request."""
+        """Return the fault of the next request; empty for none."""
         with self._lock:
             turn, rest = divmod(next(self._requests), self.every)
         return self.troubles[turn % len(self.troubles)] if self.troubles and rest == 0 else ""
 
     def handle(self, method: str, path: str, query: Mapping[str, str], body: Any) -> tuple[int, Any]:
-        """Status and document (or bytes) of a request."""
+        """Return the status and document (or bytes) that answer a request."""
         with self._lock:
             match (method, *path.removeprefix("/v1/").split("/")):
                 case ("GET", "fine_tuning", "jobs"):
@@ -204,7 +208,7 @@ class FakeOpenAIServer:
         return self.complete_response(body, made, text)
 
     def complete_response(self, body: Mapping[str, Any], made: dict[str, Any], text: str) -> tuple[int, Any]:
-        """Status and document of a call for an answer that was made."""
+        """Return the status and document of a chat request whose completion is `made`, as a stream where it asks for one."""
         return 200, _stream_chunks(made, text, body) if body.get("stream") else made
 
 
@@ -213,7 +217,7 @@ class _FakeHTTPServer(ThreadingHTTPServer):
     service: FakeOpenAIServer
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news."""
+        """Ignore clients that disconnect."""
 
 
 class _FakeRequestHandler(BaseHTTPRequestHandler):
@@ -226,7 +230,7 @@ class _FakeRequestHandler(BaseHTTPRequestHandler):
     do_POST = do_GET
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def _answer(self) -> None:
         service, place = self.server.service, urlsplit(self.path)
@@ -238,7 +242,7 @@ class _FakeRequestHandler(BaseHTTPRequestHandler):
             self._send(401, error_body("Incorrect API key provided.", None, "invalid_api_key"))
         elif trouble == "drop":
             self.close_connection = True
-        elif trouble == "422":  # as of a server that knows only OpenAI's fields
+        elif trouble == "422":  # as from a server that knows only OpenAI's fields
             self._send(422, {"detail": "Unexpected fields in the request"})
         elif trouble in ("500", "429"):
             code = "rate_limit_exceeded" if trouble == "429" else None
@@ -259,7 +263,7 @@ class _FakeRequestHandler(BaseHTTPRequestHandler):
                 self._send(status, document, short=trouble == "short")
 
     def _stream(self, chunks: Iterator[Mapping[str, Any]], *, cut: bool) -> None:
-        """Server-sent events, each after the latency of a chunk. cut: the connection breaks after the second."""
+        """Send server-sent events, each after the latency of a chunk. cut: the connection breaks after the second."""
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
@@ -288,7 +292,7 @@ class _FakeRequestHandler(BaseHTTPRequestHandler):
 
 
 def _stream_chunks(made: Mapping[str, Any], text: str, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """An answer word by word, each of its choices in turn; with the usage at the end where it is asked for."""
+    """Yield a completion word by word, each of its choices in turn, with the usage at the end where it is requested."""
     about = {**{name: made[name] for name in ("id", "created", "model")}, "object": "chat.completion.chunk"}
     words = re.findall(r"\s*\S+|\s+$", text)
     for number in range(body.get("n", 1)):
@@ -302,7 +306,7 @@ def _stream_chunks(made: Mapping[str, Any], text: str, body: Mapping[str, Any]) 
 
 
 def _parse_body(kind: str, data: bytes) -> Any:
-    """A JSON document, or of a form the file's content and name."""
+    """Return a JSON document, or, of a multipart form, the file's content and name."""
     if not kind.startswith("multipart/form-data"):
         return json.loads(data or b"null")
     form = email.message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + data)
@@ -327,7 +331,7 @@ def _not_found(message: str) -> tuple[int, Any]:
 
 
 def error_body(message: str, param: str | None, code: str | None = None) -> dict[str, Any]:
-    """An error in OpenAI's form."""
+    """Return an error in OpenAI's form."""
     return {"error": {"message": message, "type": "invalid_request_error", "param": param, "code": code}}
 
 
@@ -337,9 +341,11 @@ def _digest(value: Any) -> str:
 
 @dataclass
 class FakeVLLMServer(FakeOpenAIServer):
-    """tokens: of an answer, with the text that each adds; the last one ends it, and its text isn't told. reads: how many tokens it reads.
+    """A fake of vLLM's server.
 
-    prompt: a conversation's tokens with their log-probabilities, None for a server that tells none.
+    tokens: the tokens of an answer, each an id with the text that it adds; the last one ends the answer, and its text isn't sent. reads:
+    how many tokens it reads (`max_model_len`). prompt: a conversation's tokens with their log-probabilities, None for a server that reports
+    none.
     """
 
     tokens: Callable[[str], Sequence[tuple[int, str]]] = lambda text: ()
@@ -347,12 +353,14 @@ class FakeVLLMServer(FakeOpenAIServer):
     prompt: Callable[[ChatMessages], Sequence[tuple[int, float]]] | None = None
 
     def handle(self, method: str, path: str, query: Mapping[str, str], body: Any) -> tuple[int, Any]:
+        """Return the status and document that answer a request; the list of models says how many tokens each reads."""
         if (method, path) == ("GET", "/v1/models"):
             rows = [{"id": name, "object": "model", "created": 1, "owned_by": "vllm", "max_model_len": self.reads} for name in self.models]
             return 200, {"object": "list", "data": rows}
         return super().handle(method, path, query, body)
 
     def complete_response(self, body: Mapping[str, Any], made: dict[str, Any], text: str) -> tuple[int, Any]:
+        """Return the status and document of a chat request, refused where vLLM refuses it, and with the prompt's log-probabilities."""
         if why := self._refused(body):
             return 400, error_body(why, None)
         if body.get("stream"):
@@ -371,7 +379,7 @@ class FakeVLLMServer(FakeOpenAIServer):
         return ""
 
     def _streamed(self, made: Mapping[str, Any], text: str, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """Token by token, each choice in turn: the one that ends an answer is told too, and those that a stop sequence is made of."""
+        """Yield a completion token by token, each choice in turn, including the token that ends it and those of a stop sequence."""
         about = {**{name: made[name] for name in ("id", "created", "model")}, "object": "chat.completion.chunk"}
         tokens = self.tokens(text)
         for number in range(body.get("n", 1)):

@@ -1,10 +1,10 @@
-"""Checks that any author of a file format can run on their own, as the tests run them on every built-in one.
+"""Check the contract of file formats, for plug-in authors as for the built-in ones.
 
     @pytest.mark.parametrize("check", FORMAT_CHECKS, ids=lambda check: check.__name__)
     def test_contract(check):
         check("my_format", Path("example.my"))
 
-The example is a small file of the format, or a folder, in its canonical form: what writing it anew makes of it. A check raises
+The example is a small file of the format, or a folder, in its canonical form: what reading and writing it again produces. A check raises
 AssertionError with what went wrong.
 """
 
@@ -48,13 +48,13 @@ _LONGEST = 10_000_000
 
 
 def format_is_recognized(name: str, example: Path) -> None:
-    """The example is taken for what it is."""
+    """Check that the example is recognised as its format."""
     found = read(example).format
     assert found == name, f"{example.name} is taken for {found}"
 
 
 def rows_have_places(name: str, example: Path) -> None:
-    """There is a row at least, and each has a place in the file."""
+    """Check that there is at least one row, and that each has a place in the file."""
     found = read(example, name)
     places = [found.where for _ in found]
     assert places, "there is no row in it"
@@ -63,7 +63,7 @@ def rows_have_places(name: str, example: Path) -> None:
 
 
 def round_trip_is_canonical(name: str, example: Path) -> None:
-    """What is read and written again is equal to the example, value by value."""
+    """Check that the example, read and written again, equals itself value by value."""
     with _scratch() as folder:
         again = _rewrite_file(name, example, folder / example.name)
         difference = _difference(_content(read_parts(example)), _content(read_parts(again)))
@@ -71,7 +71,7 @@ def round_trip_is_canonical(name: str, example: Path) -> None:
 
 
 def round_trip_is_idempotent(name: str, example: Path) -> None:
-    """What is written is read and written to the same bytes."""
+    """Check that what was written is read and written again to the same bytes."""
     with _scratch() as folder:
         once = _rewrite_file(name, example, folder / "once" / example.name)
         twice = _rewrite_file(name, once, folder / "twice" / example.name)
@@ -79,9 +79,9 @@ def round_trip_is_idempotent(name: str, example: Path) -> None:
 
 
 def plain_rows_are_written(name: str, example: Path) -> None:
-    """Rows that no tool made are written and come back the same, whatever the text; or are refused by their number.
+    """Check that rows from no tool are written and come back the same, whatever the text, or are refused by their number.
 
-    Of a file for training, what comes back is what is taught, which must be written to the same bytes.
+    Of a training format, what comes back is the training example, which must be written to the same bytes.
     """
     accepted = [row for row in _plain_rows("An ordinary text.") if _check_round_trip(name, row, example.suffix)]
     assert accepted, "no ordinary row can be written"
@@ -91,20 +91,20 @@ def plain_rows_are_written(name: str, example: Path) -> None:
 
 
 def every_state_is_kept(name: str, example: Path) -> None:
-    """Submitted, draft, skipped; one person or two, one question or two: none is taken for another, or they are refused."""
+    """Check that submitted, draft and skipped judgments, of one person or two, on one question or two, are kept apart or refused."""
     for judgments in _states():
         _check_round_trip(name, {"id": "s-1", "text": "Ada paid.", "judgments": judgments}, example.suffix)
 
 
 def spans_survive_emoji(name: str, example: Path) -> None:
-    """The offsets of a passage behind an emoji are those of the stored text."""
+    """Check that the offsets of a passage after an emoji are those of the stored text."""
     spans = [{"start": 2, "end": 5, "label": "PER"}, {"start": 11, "end": 13, "label": "SUM"}]
     judgments = [{"question": "names", "kind": "spans", "answer": spans, "annotator": "ada"}]
     _check_round_trip(name, {"id": "r-1", "text": HARD_TEXTS[0], "judgments": judgments}, example.suffix)
 
 
 def broken_files_are_refused(name: str, example: Path) -> None:
-    """A file that is cut, changed, or holds wrong values gives rows, or UserErrors with a place; never another error."""
+    """Check that a file that is cut, changed, or holds wrong values gives rows, or UserErrors with a place; never another error."""
     with _scratch() as folder:
         path = folder / example.name
         for parts in break_parts(read_parts(example)):
@@ -115,7 +115,7 @@ def broken_files_are_refused(name: str, example: Path) -> None:
 
 
 def every_bad_row_is_reported(name: str, example: Path) -> None:
-    """Two bad rows among good ones are both told with their places, and the good ones are all read."""
+    """Check that two bad rows among good ones are both reported with their places, and that the good ones are all read."""
     with _scratch() as folder:
         path = folder / example.name
         write_parts(_with_two_bad_rows(read_parts(example)), path)
@@ -153,7 +153,7 @@ def _rewrite_file(name: str, path: Path, again: Path) -> Path:
 
 
 def _content(parts: FileParts) -> Any:
-    """What files hold, without their layout: JSON as values, tables as cells."""
+    """Return what files hold, without their layout: JSON as values, tables as cells."""
     return {name: _values(content) for name, content in parts.items()}
 
 
@@ -170,12 +170,12 @@ def _values(content: bytes) -> Any:
 
 
 def _equal_as_json(one: Any, other: Any) -> bool:
-    """Equal as JSON, where 1, 1.0 and true are three values."""
+    """Return whether two values are equal as JSON, where 1, 1.0 and true are three values."""
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def _difference(one: Any, other: Any, place: str = "$") -> str:
-    """The first place at which two values differ, with both; empty when they don't."""
+    """Return the first place at which two values differ, with both; empty when they don't."""
     if _equal_as_json(one, other):
         return ""
     if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
@@ -186,7 +186,7 @@ def _difference(one: Any, other: Any, place: str = "$") -> str:
 
 
 def _plain_rows(text: str) -> list[FileRow]:
-    """An item of each shape with a judgment that fits it."""
+    """Return an item of each shape with a judgment that fits it."""
 
     def said(kind: str, answer: Any) -> list[dict[str, Any]]:
         return [{"question": "quality", "kind": kind, "answer": answer, "annotator": "ada"}]
@@ -211,7 +211,7 @@ def _plain_rows(text: str) -> list[FileRow]:
 
 
 def _states() -> list[list[dict[str, Any]]]:
-    """Judgments about one item that differ in who gave them, in their state, and in what was asked."""
+    """Return lists of judgments about one item that differ in annotator, in status, and in question."""
     good = {"question": "quality", "kind": "choice", "answer": "good", "annotator": "ada"}
     bad = {**good, "answer": "bad", "annotator": "bob"}
     skip = {"question": "quality", "kind": "choice", "annotator": "cy", "status": "skipped"}
@@ -221,7 +221,7 @@ def _states() -> list[list[dict[str, Any]]]:
 
 
 def _check_round_trip(name: str, row: FileRow, suffix: str) -> bool:
-    """Whether a row can be written; if so, AssertionError unless it comes back the same."""
+    """Return whether a row can be written; if so, raise AssertionError unless it comes back the same."""
     with _scratch() as folder:
         path = folder / f"plain{suffix}"
         try:
@@ -232,7 +232,7 @@ def _check_round_trip(name: str, row: FileRow, suffix: str) -> bool:
             return False
         rows = list(read(path, name, max_cell=_LONGEST))
         if formats.get(name).for_training:
-            _check_stable(name, rows, path)  # a trainers' file holds what is taught, not who judged: what is read is another row
+            _check_stable(name, rows, path)  # a training file holds examples, not judgments: the row that is read is another one
             return True
     back = _merged(rows)
     shown = f"{row!r:.300} came back as {rows!r:.600}"
@@ -244,14 +244,14 @@ def _check_round_trip(name: str, row: FileRow, suffix: str) -> bool:
 
 
 def _check_stable(name: str, rows: list[FileRow], path: Path) -> None:
-    """What came back is written to the same bytes."""
+    """Check that what came back is written to the same bytes."""
     again = path.with_name(f"again{path.suffix}")
     write(rows, again, name)
     assert again.read_bytes() == path.read_bytes(), f"what was read of {path.read_text()!r:.300} is written as {again.read_text()!r:.300}"
 
 
 def _merged(rows: Iterable[FileRow]) -> FileRow:
-    """One item's rows as one; the cells of a table are JSON where they aren't texts."""
+    """Return one item's rows as one; the cells of a table are JSON where they aren't texts."""
     merged: FileRow = {}
     said: list[Any] = []
     for row in rows:
@@ -265,7 +265,7 @@ def _from_cell(value: Any) -> Any:
 
 
 def _judgments_by_question(row: Mapping[str, Any]) -> list[list[str]]:
-    """Who said what to each question; names of questions may change, but one to one."""
+    """Return who answered what to each question; names of questions may change, but one to one."""
     asked: defaultdict[Any, list[str]] = defaultdict(list)
     for given in row.get("judgments", []):
         answer = None if given.get("status") == "skipped" else given.get("answer")
@@ -291,7 +291,7 @@ def _check_survives(name: str, path: Path) -> None:
 
 
 def _with_two_bad_rows(parts: FileParts) -> FileParts:
-    """The same files with two more records, of which nothing can be made."""
+    """Return the same files with two more records, neither of which can be read as a row."""
     if len(parts) > 1:
         name = max(parts, key=lambda name: (name.count("/"), name))
         folder, _, file = name.rpartition("/")

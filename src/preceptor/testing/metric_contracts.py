@@ -1,4 +1,4 @@
-"""Checks that any author of a metric can run on their own class, as the tests run them on every built-in one.
+"""Check the contract of metrics, for plug-in authors as for the built-in ones.
 
     @pytest.mark.parametrize("check", METRIC_CHECKS, ids=lambda check: check.__name__)
     def test_contract(check):
@@ -32,7 +32,7 @@ ANSWERS = (REFERENCES[0], REFERENCES[1], "Press the red button twice, then wait 
 
 
 def one_row_per_answer(kind: type[TextMetric]) -> None:
-    """There is a row an answer, of numbers or NaN; an empty answer is measured too."""
+    """Check that there is a row an answer, of numbers or NaN; an empty answer is measured too."""
     columns = _measure_answers(kind).columns
     assert columns.ndim == 2, "columns must have a row an answer"
     assert len(columns) == len(ANSWERS), f"{len(columns)} rows for {len(ANSWERS)} answers"
@@ -40,12 +40,12 @@ def one_row_per_answer(kind: type[TextMetric]) -> None:
 
 
 def measuring_is_repeatable(kind: type[TextMetric]) -> None:
-    """Measured twice, answers give the same numbers."""
+    """Check that answers measured twice give the same numbers."""
     assert np.array_equal(_measure_answers(kind).columns, _measure_answers(kind).columns, equal_nan=True), "another time gave other numbers"
 
 
 def order_of_answers_is_irrelevant(kind: type[TextMetric]) -> None:
-    """Answers in another order give the same rows in that order, and the same figure."""
+    """Check that answers in another order give the same rows in that order, and the same figure."""
     order = [2, 0, 3, 1]
     one, other = _measure_answers(kind), _measure_answers(kind, order)
     assert np.allclose(one.columns[order], other.columns, equal_nan=True), "an answer's row depends on where it stands"
@@ -53,7 +53,7 @@ def order_of_answers_is_irrelevant(kind: type[TextMetric]) -> None:
 
 
 def figure_takes_many_resamples(kind: type[TextMetric]) -> None:
-    """The figure is a function of sums alone, of one set of sums or of many at once, and lies within its range."""
+    """Check that the figure is a function of sums alone, of one set or of many at once, and lies within its range."""
     found = _measure_answers(kind)
     if found.figure is None:
         assert found.columns.shape[1] == 1, "a figure that is a mean needs one column"
@@ -68,7 +68,7 @@ def figure_takes_many_resamples(kind: type[TextMetric]) -> None:
 
 
 def unknown_options_are_refused(kind: type[TextMetric]) -> None:
-    """An option that doesn't exist is told, and the defaults work."""
+    """Check that an option that doesn't exist is refused, and that the defaults work."""
     options: Any = kind.Options
     kind(options.parse({}, of="metric"))
     with suppress(UserError):

@@ -1,11 +1,10 @@
-"""Checks that any author of a kind of question can run on it, as the tests run them on every built-in one.
+"""Check the contract of question kinds, for plug-in authors as for the built-in ones.
 
-@pytest.mark.parametrize("check", AGGREGATOR_CHECKS, ids=lambda check: check.__name__)
+    @pytest.mark.parametrize("check", KIND_CHECKS, ids=lambda check: check.__name__)
     def test_contract(check):
-        check(MyAggregator)
+        check(MyKind(), question, answers)
 
-A check raises AssertionError with what went wrong. Aggregators: for answers that are labels. A check of a kind of question
-also takes a defined question and some different answers to it.
+A check takes a kind, a question that the kind defined, and some different answers to it; it raises AssertionError with what went wrong.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ KindCheck = Callable[[QuestionKind, Question, Sequence[Any]], None]
 
 
 def parsed_twice_is_parsed_once(kind: QuestionKind, question: Question, answers: Sequence[Any]) -> None:
-    """What `parse` gives is a JSON value that it takes as it is."""
+    """Check that `parse` returns a JSON value, and accepts it unchanged."""
     for answer in answers:
         kept = kind.parse(question, answer)
         read = json.loads(json.dumps(kept, allow_nan=False))
@@ -59,7 +58,7 @@ def parsed_twice_is_parsed_once(kind: QuestionKind, question: Question, answers:
 
 
 def votes_are_hashable(kind: QuestionKind, question: Question, answers: Sequence[Any]) -> None:
-    """A vote can be counted, is on the ballot where there is one, and the same for the same answer."""
+    """Check that a vote is hashable, among the possible votes where they are listed, and the same for the same answer."""
     ballot = kind.possible_votes(question)
     for answer in answers:
         vote = kind.vote(question, kind.parse(question, answer))
@@ -68,7 +67,7 @@ def votes_are_hashable(kind: QuestionKind, question: Question, answers: Sequence
 
 
 def invalid_values_raise_user_error(kind: QuestionKind, question: Question, answers: Sequence[Any]) -> None:
-    """Whatever comes, as JSON or from a form, is an answer or a UserError, and never another exception."""
+    """Check that any value, as JSON or from a form, is an answer or a UserError, and never another exception."""
     for value in [*INVALID_VALUES, *(broken for answer in answers for broken in _corrupt_answers(kind.parse(question, answer)))]:
         with suppress(UserError):
             kind.parse(question, value)
@@ -87,7 +86,7 @@ def invalid_values_raise_user_error(kind: QuestionKind, question: Question, answ
 
 
 def unknown_settings_are_refused(kind: QuestionKind, question: Question, answers: Sequence[Any]) -> None:
-    """`define` names a setting that the kind doesn't have, and takes what it gave."""
+    """Check that `define` names a setting that the kind doesn't have, and accepts its own result."""
     assert kind.define(question) == question, "a defined question is defined otherwise the second time"
     told = ""
     try:
@@ -98,7 +97,7 @@ def unknown_settings_are_refused(kind: QuestionKind, question: Question, answers
 
 
 def unanimous_answer_is_consensus(kind: QuestionKind, question: Question, answers: Sequence[Any]) -> None:
-    """Where three people say the same of each item, that is the consensus, surer than not, and a known answer may be just that."""
+    """Check that the same answer of three people is the consensus, with a certainty above one half, and valid as a known answer."""
     fitted = _fit_consensus(
         kind, question, [(f"i-{n}", person, answer) for n, answer in enumerate(answers) for person in ("ann", "bob", "cid")]
     )
@@ -110,7 +109,7 @@ def unanimous_answer_is_consensus(kind: QuestionKind, question: Question, answer
 
 
 def retraction_leaves_no_trace(kind: QuestionKind, question: Question, answers: Sequence[Any]) -> None:
-    """Judgments that were taken out give the consensus that would be there without them."""
+    """Check that judgments that were taken out leave the consensus that there would be without them."""
     said = [(f"i-{n}", person, answers[(n * k) % len(answers)]) for n in range(8) for k, person in enumerate(("ann", "bob", "cid", "dan"))]
     left = [row for row in said if row[1] != "bob"]
     item, annotator, answer = zip(*said, strict=True)
@@ -124,7 +123,7 @@ def retraction_leaves_no_trace(kind: QuestionKind, question: Question, answers: 
 
 
 def judgment_order_is_irrelevant(kind: QuestionKind, question: Question, answers: Sequence[Any]) -> None:
-    """Judgments that arrive in another order, or twice, change nothing."""
+    """Check that judgments that arrive in another order, or twice, change nothing."""
     said = [(f"i-{n}", person, answers[(n * k) % len(answers)]) for n in range(8) for k, person in enumerate(("ann", "bob", "cid", "dan"))]
     one = _fit_consensus(kind, question, said)
     for again in (said[::-1], [*said, *said]):
@@ -145,7 +144,7 @@ KIND_CHECKS: tuple[KindCheck, ...] = (
 
 
 def _fit_consensus(kind: QuestionKind, question: Question, said: Sequence[tuple[str, str, Any]]) -> Consensus:
-    """The consensus of (item, annotator, answer) by the kind's own aggregator."""
+    """Return the consensus of (item, annotator, answer) by the kind's own aggregator."""
     item, annotator, answer = zip(*said, strict=True)
     votes = [kind.vote(question, kind.parse(question, each)) for each in answer]
     judgments = Judgments.from_columns(item=list(item), annotator=list(annotator), answer=votes, answers=kind.possible_votes(question))
@@ -153,7 +152,7 @@ def _fit_consensus(kind: QuestionKind, question: Question, said: Sequence[tuple[
 
 
 def _corrupt_answers(answer: Any) -> Iterator[Any]:
-    """A good answer with each of its parts replaced by rubbish, taken out, or given twice."""
+    """Yield a valid answer with each of its parts replaced by an invalid value, taken out, or given twice."""
     for part in answer if isinstance(answer, dict) else range(len(answer)) if isinstance(answer, list) else ():
         whole = dict(answer) if isinstance(answer, dict) else dict(enumerate(answer))
         variants = [whole | {part: value} for value in (*INVALID_VALUES, *_corrupt_answers(answer[part]))]

@@ -1,4 +1,4 @@
-"""Simulated people: who answers what about which item, drawn by seed."""
+"""Simulate annotators: who answers what about which item, reproducible by seed."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class SimulatedCrowd:
 
     @property
     def columns(self) -> dict[str, Any]:
-        """What `Judgments.from_columns` takes."""
+        """The columns that `Judgments.from_columns` takes."""
         return {"item": self.item, "annotator": self.annotator, "answer": self.answer}
 
 
 def simulate_crowd(
     *, items: int = 100, annotators: int = 12, answers: int = 3, per_item: int = 5, skill: tuple[float, float] = (8.0, 3.0), seed: int = 0
 ) -> SimulatedCrowd:
-    """People with tables of their own judge items whose answers are uniform.
+    """Simulate annotators with individual confusion matrices who judge items whose true answers are uniform.
 
-    skill: Beta parameters of how often one is right beyond what their own pattern of guesses gives.
+    skill: Beta parameters of how often one is right beyond what the individual pattern of guesses gives.
     """
     rng = np.random.default_rng(seed)
     able = rng.beta(*skill, size=(annotators, 1, 1))
@@ -43,10 +43,10 @@ def simulate_crowd(
 
 
 def simulate_misleading_crowd(*, items: int = 150, annotators: int = 60, per_item: int = 39, seed: int = 0) -> SimulatedCrowd:
-    """Four answers in two pairs, of which most people take the second for the first: the vote is wrong, and their tables tell.
+    """Simulate annotators most of whom take one answer for another, so that the majority is wrong and only their confusion matrices help.
 
-    Where the first is right, 93 in 100 say so; where the second is, 44 say so and 50 the first. Each person's rows are drawn
-    around these (Dirichlet, worth 20 answers).
+    There are four answers in two pairs. Where the first of a pair is right, 93 in 100 answer it; where the second is, 44 answer it and 50
+    the first. Each annotator's rows are sampled around these (Dirichlet, worth 20 answers).
     """
     rng = np.random.default_rng(seed)
     common = np.full((4, 4), 0.02)
@@ -60,7 +60,7 @@ def simulate_misleading_crowd(*, items: int = 150, annotators: int = 60, per_ite
 def simulate_answers(
     truth: NDArray[np.int64], answers: int, accuracy: float | NDArray[np.float64], rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Answers 0 … answers−1 of people who are right with probability `accuracy` and else give any of the wrong ones.
+    """Sample answers 0 … answers−1 of people who are right with probability `accuracy` and else give any of the wrong ones.
 
     truth: (people, items). accuracy: anything that broadcasts to it, so that people differ, or drift from item to item.
     """
@@ -69,17 +69,17 @@ def simulate_answers(
 
 
 def random_annotators(truth: NDArray[np.int64], answers: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Lazy people who answer at random."""
+    """Sample the answers of careless people who answer at random."""
     return rng.integers(answers, size=truth.shape)
 
 
 def constant_annotators(truth: NDArray[np.int64], answers: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Lazy people who each always give one answer."""
+    """Sample the answers of careless people who each always give one answer."""
     return np.broadcast_to(rng.integers(answers, size=(len(truth), 1)), truth.shape)
 
 
 def adversarial_annotators(truth: NDArray[np.int64], answers: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """People who know the answer nine times in ten and give another."""
+    """Sample the answers of people who know the answer nine times in ten and give another."""
     return simulate_answers(truth, answers, 0.1, rng)
 
 
@@ -92,12 +92,12 @@ def drifting_annotators(
     end: float = 0.5,
     over: tuple[int, int] = (0, 100),
 ) -> NDArray[np.int64]:
-    """People whose accuracy slides from `start` to `end` between two of their items."""
+    """Sample the answers of people whose accuracy changes linearly from `start` to `end` between two of their items (`over`)."""
     return simulate_answers(truth, answers, np.interp(np.arange(truth.shape[1]), over, (start, end)), rng)
 
 
 def _draw_judgments(truth: NDArray[np.int64], confusion: NDArray[np.float64], per_item: int, rng: np.random.Generator) -> SimulatedCrowd:
-    """What `per_item` of the people, drawn anew for each item, answer by their tables."""
+    """Sample the answers of `per_item` of the people, chosen again for each item, by their confusion matrices."""
     item = np.repeat(np.arange(len(truth)), per_item)
     annotator = np.concatenate([rng.permutation(len(confusion))[:per_item] for _ in truth])
     chances = confusion[annotator, truth[item]].cumsum(axis=1)

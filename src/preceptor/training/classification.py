@@ -1,10 +1,7 @@
 """Fine-tune a pre-trained model as a classifier, on the posterior of human judgments.
 
-What training would see, before it is begun: rows as tokens, each learnt or only read, and what would be left out and why.
-
-What `classify` teaches: the people's posterior over a question's answers, or of each of its labels.
-
-Fine-tune a pre-trained model to answer a question of choice, rating, comparison or several labels, on the people's posterior.
+The question may be of choice, rating, comparison or several labels; what is learnt is people's posterior over its answers, or of each of
+its labels. `preview_classifier` shows what training would see.
 """
 
 from __future__ import annotations
@@ -39,7 +36,11 @@ from preceptor.types import FloatArray, Model, MultipleChoiceItem
 
 
 def preview_texts(splits: Mapping[str, Sequence[TrainingRow]], tokenizer: Any, max_tokens: int) -> dict[str, Any]:
-    """The same for a classifier, which reads texts and learns their answers: no token is learnt, and long texts are cut, not left out."""
+    """Return what training a classifier would see of each split: counts, tokens, and the first texts token by token.
+
+    The keys are those of `preview_completions`; a classifier reads texts and learns their answers: no token is supervised, and long texts
+    are truncated, not left out.
+    """
     read = {split: encode_texts(tokenizer, [row.text for row in rows], max_tokens) for split, rows in splits.items()}
     first, tokens = next(iter(splits.values())), next(iter(read.values()))
     return {
@@ -60,7 +61,11 @@ def preview_texts(splits: Mapping[str, Sequence[TrainingRow]], tokenizer: Any, m
 
 @dataclass(frozen=True)
 class ClassificationObjective:
-    """Soft cross-entropy of a sequence classifier over `answers`, from `base`; `kind` says how the answers relate, see LOSSES."""
+    """Learn a sequence classifier by soft cross-entropy over the answers, starting from `base`.
+
+    base: the folder of the pre-trained model. answers: in the order of the targets' columns. tokenizer: the base's. adapter: which weights
+    are trained. target_kind: how the answers relate, a key of `CLASSIFICATION_LOSSES`. recipe: the name in the manifest.
+    """
 
     base: Path
     answers: tuple[str, ...]
@@ -78,11 +83,13 @@ class ClassificationObjective:
         return int(self.tokenizer.pad_token_id)
 
     def create_model(self) -> Any:
+        """Return the base with a classification head for the answers, and its adapter."""
         return attach_adapter(
             prepare_classifier(self.base, self.answers, self.pad_id, several=self.target_kind == "multilabel"), self.adapter
         )
 
     def batch(self, examples: TrainingExamples, rows: Sequence[int]) -> dict[str, Any]:
+        """Return the padded tokens, targets, weights and numbers of these rows."""
         picked = np.asarray(rows, dtype=np.int64)
         return {
             **pad_sequences([examples.tokens[row] for row in rows], self.pad_id),
@@ -92,17 +99,19 @@ class ClassificationObjective:
         }
 
     def loss(self, model: Any, inputs: Mapping[str, Any]) -> Any:
+        """Return the weighted sum of the batch's losses, a scalar with gradients."""
         logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits
         return (CLASSIFICATION_LOSSES[self.target_kind](logits, inputs["targets"]) * inputs["weights"]).sum()
 
     def validate(self, model: Any, examples: TrainingExamples) -> ValidationResult:
-        """With the accuracy against the most probable answer, or the most probable set of labels."""
+        """Return the loss of each row, and the accuracy against the most probable answer, or the most probable set of labels."""
         logits = predict_logits(model, examples.tokens, self.pad_id)
         losses = CLASSIFICATION_LOSSES[self.target_kind](torch.as_tensor(logits), torch.as_tensor(examples.targets)).double().numpy()
         same = _matches_label_set if self.target_kind == "multilabel" else _matches_top_answer
         return ValidationResult(losses, examples.weights, {"accuracy": float(np.mean(same(logits, examples.targets)))})
 
     def parity_probes(self, model: Any, examples: TrainingExamples) -> Mapping[str, Any]:
+        """Return the log-probabilities of the answers on the first rows, with which parity is verified."""
         few = examples.select(range(min(PROBE_COUNT, len(examples))))
         return {
             "kind": "classifier",
@@ -110,15 +119,16 @@ class ClassificationObjective:
         }
 
     def before_saving(self, model: Any, examples: TrainingExamples) -> None:
-        """Nothing: a classifier is saved as it was trained."""
+        """Do nothing: a classifier is saved as it was trained."""
 
     def summary_lines(self, examples: TrainingExamples, max_tokens: int) -> list[str]:
-        """Whether texts fill the model's window."""
+        """Return a sentence when texts fill the model's window."""
         full = sum(length >= max_tokens for length in examples.lengths)
         told = f"{full:,} of {len(examples):,} training texts fill all {max_tokens} tokens: what they say beyond isn't read (max_tokens)."
         return [told] if full else []
 
     def manifest_fields(self, examples: TrainingExamples) -> dict[str, Any]:
+        """Return no further fields of the manifest."""
         return {}
 
     @property
@@ -126,17 +136,21 @@ class ClassificationObjective:
         return ("slower", "l2sp")
 
     def general_log_probabilities(self, model: Any, texts: Mapping[str, Any], max_tokens: int) -> FloatArray:
+        """Return the log-probability of each general text's answer among all their answers, (texts,) nats, by similarity of embeddings."""
         return retrieval_log_probabilities(model, self.tokenizer, texts, max_tokens=max_tokens)
 
     def correct_answers(self, model: Any, questions: Sequence[MultipleChoiceItem], max_tokens: int) -> FloatArray:
+        """Return whether the option nearest to each question is the right one, (questions,)."""
         return grade_nearest_options(model, self.tokenizer, questions, max_tokens=max_tokens)
 
     def with_teacher(self, teacher: Any, rows: TrainingExamples, share: float) -> TrainingExamples:
+        """Return the rows with `share` of each target replaced by the teacher's prediction."""
         said = predict_log_probabilities(teacher, rows.tokens, self.pad_id)
         return replace(rows, targets=(1 - share) * rows.targets + share * np.exp(said))
 
     def with_kl_monitor(self, base: Any, rows: TrainingExamples) -> ClassificationObjective:
-        return self  # its base has no distribution over these answers
+        """Return this objective unchanged: its base has no distribution over these answers."""
+        return self
 
 
 def _matches_top_answer(logits: Any, targets: Any) -> Any:
@@ -144,7 +158,7 @@ def _matches_top_answer(logits: Any, targets: Any) -> Any:
 
 
 def _matches_label_set(logits: Any, targets: Any) -> Any:
-    """Whether the labels that more likely apply than not are the people's, (rows,)."""
+    """Return whether the labels that are more likely than not to apply are people's, (rows,)."""
     return ((logits > 0) == (targets > 0.5)).all(axis=1)
 
 
@@ -152,7 +166,7 @@ WEIGHT_DECAY = 0.01
 
 
 class ClassificationOptions(OptionsBase):
-    """What can be tuned about `classify`; the defaults suit a small encoder and a few thousand texts."""
+    """Options of the recipe `classify`; the defaults suit a small encoder and a few thousand texts."""
 
     epochs: float = Field(3.0, gt=0, description="passes over the training rows, at most")
     min_steps: int = Field(100, ge=1, description="steps even when that is more than `epochs`: few rows need more passes")
@@ -174,12 +188,14 @@ class ClassificationOptions(OptionsBase):
 
 @recipes.register("classify", options=ClassificationOptions)
 def train_classifier(run: TrainingRun, options: ClassificationOptions) -> Model:
-    """Sequence classification by soft cross-entropy; classes of a rating by a loss that knows their order, several labels at once by
-    the cross-entropy of each. Supports: posterior targets, row weights, encoders and decoders, adapters, resume.
+    """Fine-tune a sequence classifier by soft cross-entropy.
 
-    Assumes: rows with a text and a target over the snapshot's answers. Refuses: targets that are texts, an answer missing in
-    training, an empty train or validation split, a base that isn't a model, packed weights without a GPU, a folder that another
-    process or another run holds.
+    Classes of a rating are learnt by a loss that knows their order, several labels at once by the cross-entropy of each. Supports:
+    posterior targets, row weights, encoders and decoders, adapters, resume.
+
+    Assumes: rows with a text and a target over the snapshot's answers. Refuses: targets that are texts, an answer missing in training, an
+    empty train or validation split, a base that isn't a model, quantized weights without a GPU, a folder that another process or another
+    run holds.
     """
     check_model_folder(run.base)
     refuse_quantized(run.base)
@@ -206,7 +222,7 @@ def train_classifier(run: TrainingRun, options: ClassificationOptions) -> Model:
 
 
 def preview_classifier(run: TrainingRun, options: ClassificationOptions) -> dict[str, Any]:
-    """What `train_classifier` would read, see `preview_texts`; nothing is trained or written."""
+    """Return what `train_classifier` would read, see `preview_texts`; nothing is trained or written."""
     check_model_folder(run.base)
     refuse_quantized(run.base)
     rows = {"train": read_rows(run, "train", rows=options.rows, several=True), "validation": read_rows(run, "validation", several=True)}

@@ -1,8 +1,6 @@
-"""Tune an encoder contrastively on a few texts, then fit a logistic head (SetFit, Tunstall et al., 2022).
+"""Tune an encoder contrastively on a few dozen texts, then fit a logistic head (SetFit, Tunstall et al., 2022).
 
-What `contrastive` teaches an encoder: texts with the same answer near each other, others apart.
-
-An encoder tuned on pairs of a few dozen texts, and a logistic head on what it has become.
+Texts with the same answer are pulled near each other, others apart; the head is fitted on the embeddings of the tuned encoder.
 """
 
 from __future__ import annotations
@@ -30,37 +28,43 @@ from preceptor.training.recipe import TrainingRun, recipes
 from preceptor.training.run_folder import bind_run_folder, lock_run_folder
 from preceptor.types import Model
 
-_VALIDATION_ROWS = 1000  # validation rows, each with each
+_VALIDATION_ROWS = 1000  # validation rows, each compared with each
 
 
 class UnsortedExamples(TrainingExamples):
-    """Examples whose batches aren't grouped by length: pairs come from within a batch, and must not be of like lengths only."""
+    """Examples whose batches aren't grouped by length: pairs come from within a batch, and must not be of similar lengths only."""
 
     @property
     def lengths(self) -> list[int]:
         return [1] * len(self)
 
     def select(self, rows: Sequence[int]) -> UnsortedExamples:
+        """Return these rows, in this order."""
         return to_unsorted_examples(super().select(rows))
 
 
 def to_unsorted_examples(examples: TrainingExamples) -> UnsortedExamples:
-    """The same rows, to be batched at random."""
+    """Return the same rows, to be batched at random."""
     return UnsortedExamples(**{name: getattr(examples, name) for name in examples.__dataclass_fields__})
 
 
 @dataclass(frozen=True)
 class ContrastiveObjective(ClassificationObjective):
-    """Squared error of cosines between the texts of a batch: 1 for pairs with the same answer, 0 for others (see `contrastive_losses`)."""
+    """Learn embeddings by the squared error of cosines between the texts of a batch: 1 for pairs with the same answer, 0 for others.
+
+    See `contrastive_losses`. compares_rows: a batch must not be split into pieces, as its rows are compared with each other.
+    """
 
     recipe: str = "contrastive"
     compares_rows: bool = True
 
     def loss(self, model: Any, inputs: Mapping[str, Any]) -> Any:
+        """Return the weighted sum of the batch's contrastive losses, a scalar with gradients."""
         vectors = model.features(inputs["input_ids"], inputs["attention_mask"])
         return (contrastive_losses(vectors.float(), inputs["targets"], inputs["weights"]) * inputs["weights"]).sum()
 
     def validate(self, model: Any, examples: TrainingExamples) -> ValidationResult:
+        """Return the contrastive loss of a sample of `_VALIDATION_ROWS` rows at most, each compared with the others."""
         few = examples.sample(_VALIDATION_ROWS, 0)
         was_training = model.training
         vectors = torch.as_tensor(mean_token_vectors(model.eval().body, few.tokens, self.pad_id))
@@ -70,11 +74,12 @@ class ContrastiveObjective(ClassificationObjective):
 
 
 def contrastive_losses(vectors: Any, targets: Any, weights: Any) -> Any:
-    """Loss of each row among the others, (rows,): half its mean of (1 − cos)² over rows of the same answer, half that of cos² over others.
+    """Return the contrastive loss of each row against the others of the batch, (rows,).
 
-    vectors (rows, d), targets (rows, answers), weights (rows,). Two rows have the same answer with probability T_i · T_j, as far as
-    the people's posterior goes, so every pair counts on either side by that probability; hard targets give the loss of SetFit
-    (Tunstall et al. 2022, "Efficient Few-Shot Learning Without Prompts") on balanced pairs. A side without any pair counts nothing.
+    It is half the mean of (1 − cos)² over rows of the same answer and half the mean of cos² over others. vectors (rows, d), targets (rows,
+    answers), weights (rows,). Two rows have the same answer with probability T_i · T_j under people's posterior, so every pair counts in
+    both means by that probability; hard targets give the loss of SetFit (Tunstall et al. 2022, "Efficient Few-Shot Learning Without
+    Prompts") on balanced pairs. A mean without any pair counts nothing.
     """
     unit = torch.nn.functional.normalize(vectors, dim=-1)
     cosine, same = unit @ unit.T, targets @ targets.T
@@ -86,7 +91,7 @@ def contrastive_losses(vectors: Any, targets: Any, weights: Any) -> Any:
 
 
 class ContrastiveOptions(OptionsBase):
-    """What can be tuned about `contrastive`; the defaults suit a small encoder and a few dozen texts."""
+    """Options of the recipe `contrastive`; the defaults suit a small encoder and a few dozen texts."""
 
     epochs: float = Field(1.0, gt=0, description="passes over the training rows, at most")
     min_steps: int = Field(50, ge=1, description="steps even when that is more than `epochs`: few rows need more passes")
@@ -106,11 +111,12 @@ class ContrastiveOptions(OptionsBase):
 
 @recipes.register("contrastive", options=ContrastiveOptions)
 def train_contrastive(run: TrainingRun, options: ContrastiveOptions) -> Model:
-    """Contrastive tuning, then a logistic head (SetFit's idea; see `pair_losses`). Supports: encoders, earlier classifiers
-    whose encoder is kept, posterior targets, row weights, resume.
+    """Tune an encoder contrastively, then fit a logistic head (SetFit's idea; see `contrastive_losses`).
 
-    Assumes: rows with a text and a target over the snapshot's answers; a batch several times as large as the number of answers.
-    Refuses: a base that is no encoder, an answer missing in training, an empty train or validation split.
+    Supports: encoders, earlier classifiers whose encoder is kept, posterior targets, row weights, resume.
+
+    Assumes: rows with a text and a target over the snapshot's answers; a batch several times as large as the number of answers. Refuses: a
+    base that is no encoder, an answer missing in training, an empty train or validation split.
     """
     task, tokenizer = build_encoder_task(run, "contrastive", options)
     with lock_run_folder(run.folder):
@@ -136,7 +142,7 @@ def train_contrastive(run: TrainingRun, options: ContrastiveOptions) -> Model:
 
 
 def _contrastive_task(task: TrainingTask) -> TrainingTask:
-    """The same rows, to be told apart rather than answered."""
+    """Return the task of tuning the encoder on the same rows contrastively."""
     base = task.objective
     objective = ContrastiveObjective(base.base, base.answers, base.tokenizer)  # type: ignore[attr-defined]
     return replace(task, objective=objective, train=to_unsorted_examples(task.train))

@@ -1,16 +1,9 @@
 """Train from expert demonstrations and corrections by DAgger (Ross, Gordon & Bagnell, 2011).
 
-An expert's correction of what the model said: what stands, and what is learnt of it.
-
-What each round of corrections brought: held-out loss and answers, and how much of what the model said experts left standing.
-
-The rounds of DAgger (Ross, Gordon, Bagnell 2011): the model answers, experts correct, all that they said is learnt together.
-
-Round 0 is behaviour cloning: experts write, the model watches. From then on the model writes alone, and what experts correct are
-places that its own mistakes led to. Every round begins at the base and learns the rows of all rounds, each correction of weight 1.
-What a round saw, asked and was told is kept in the run's folder as it comes, so that a run goes on where it stopped or waited.
-
-Learn from experts who write answers, and then from how they correct the model's own.
+Round 0 is behaviour cloning of the answers that experts wrote. In each later round the model answers prompts by itself, and experts correct
+its answers, so corrections are made where its own mistakes lead. Every round trains from the base on the rows of all rounds, each
+correction with weight 1. The state of each round is kept in the run's folder as it comes, so that a run resumes where it stopped or waited.
+The curve of the rounds holds validation loss, exact matches, and how much of the model's answers experts left unchanged.
 """
 
 from __future__ import annotations
@@ -51,7 +44,11 @@ CorrectionScope = Literal["human", "whole"]
 
 @dataclass(frozen=True, slots=True)
 class ExpertCorrection:
-    """round: the one in which it was asked for. answer: what should have been said, equal to `draft` where that was right."""
+    """An expert's correction of a model's answer.
+
+    id, content, group: of the item. round: the one in which the correction was requested. draft: the model's answer. answer: what it should
+    have been, equal to `draft` where that was right.
+    """
 
     id: str
     content: Mapping[str, Any]
@@ -62,7 +59,7 @@ class ExpertCorrection:
 
     @property
     def kept_prefix(self) -> int:
-        """Characters of the draft up to the first wrong one, with which the answer begins too."""
+        """Number of characters of the draft before the first wrong one, with which the answer begins too."""
         draft, answer = self.draft.strip(), self.answer.strip()
         most = min(len(draft), len(answer))
         return next((at for at in range(most) if draft[at] != answer[at]), most)
@@ -73,16 +70,17 @@ class ExpertCorrection:
         return self.draft.strip() == self.answer.strip()
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the correction as a JSON object."""
         return asdict(self)
 
 
 def build_correction_examples(
     corrections: Sequence[ExpertCorrection], tokenizer: Any, *, max_tokens: int, learnt: CorrectionScope
 ) -> TrainingExamples:
-    """Corrections as rows, each of weight 1; those that can't be trained on are counted by reason.
+    """Return the corrections as rows of weight 1; those that can't be trained on are counted by reason.
 
-    human: prompt and what stands of the draft are read; learnt is what the expert wrote after it and that the answer then ends, of
-    an answer that was right only that it ends. whole: what stands is learnt too, as what the expert would have said.
+    learnt: "human": the prompt and the kept prefix of the draft are read, and what the expert wrote after it is supervised, with the end of
+    the answer; of an answer that was right only its end. "whole": the kept prefix is supervised too, as what the expert would have written.
     """
     fit, reasons = [], list[str]()
     for each in corrections:
@@ -101,14 +99,17 @@ EXACT_MATCH_ROWS = 200  # validation prompts that the model answers, at most
 
 
 def curve_point(round_: int, spent: int, seen: ValidationResult, groups: Sequence[str], exact: Estimate) -> dict[str, Any]:
-    """One point of the curve, a JSON value. spent: corrections that experts gave so far. validation_loss: in nats a token. exact: share
-    of held-out prompts that the model answers word for word as people do. Both with their intervals by group."""
+    """Return one point of the curve, a JSON value, with intervals by group.
+
+    spent: corrections that experts gave so far. seen: the validation of the model; its loss is in nats a token. exact: share of held-out
+    prompts that the model answers word for word as people do.
+    """
     loss = estimate_mean(seen.row_contributions, clusters=groups, within=(0.0, np.inf))
     return {"round": round_, "corrections": spent, "validation_loss": loss.to_dict(), "exact": exact.to_dict()}
 
 
 def exact_match_rate(chat: ChatModel, rows: Sequence[TrainingRow], *, max_tokens: int, seed: int) -> Estimate:
-    """Share of the rows, of `EXACT_MATCH_ROWS` at most, to which the model's answer is people's most probable one, word for word."""
+    """Estimate the share of rows, of `EXACT_MATCH_ROWS` at most, that the model answers word for word as people's most probable answer."""
     wanted = {row.id: top_answer(row).strip() for row in rows}
     some = order_prompts_by_hash(rows, seed)[:EXACT_MATCH_ROWS]
     said = {draft.id: draft.text for draft in generate_drafts(chat, some, max_tokens=max_tokens, samples=0, seed=seed)}
@@ -116,8 +117,10 @@ def exact_match_rate(chat: ChatModel, rows: Sequence[TrainingRow], *, max_tokens
 
 
 def correction_stats(corrections: Sequence[ExpertCorrection]) -> dict[str, Any]:
-    """Of one round: share of the answers that experts left as they were, and of the characters of their own that they didn't have to
-    write. These answers were asked about because the model doubted them: of all that it says, more stands."""
+    """Return for one round the share of answers that experts left unchanged, and the share of characters that they didn't have to write.
+
+    These answers were selected because the model was uncertain of them: of all its answers, a larger share is right.
+    """
     right = estimate_mean([float(each.is_unchanged) for each in corrections])
     kept = float(np.mean([each.kept_prefix / max(1, len(each.answer.strip())) for each in corrections]))
     return {"asked": len(corrections), "right": right.to_dict(), "characters_kept": round(kept, 4)}
@@ -126,7 +129,10 @@ def correction_stats(corrections: Sequence[ExpertCorrection]) -> dict[str, Any]:
 def dagger_summary_lines(
     curve: Sequence[Mapping[str, Any]], change: Estimate, rounds: Sequence[Mapping[str, Any]], wished: int
 ) -> list[str]:
-    """The curve in sentences. change: of the validation loss from its first point to its last; wished: rounds that there were to be."""
+    """Return the curve in sentences.
+
+    change: of the validation loss from its first point to its last. wished: the number of rounds that were planned.
+    """
     if not wished:
         return ["Nobody was asked to correct anything: this is plain behaviour cloning, sft on the answers that people wrote."]
     if not rounds:
@@ -148,21 +154,25 @@ def dagger_summary_lines(
 
 
 def _describe_loss_change(change: Estimate) -> str:
-    """What the change of a loss, on the same rows, is."""
+    """Describe the paired change of a loss."""
     if not math.isfinite(change.high):
         return "one group of rows doesn't say whether that is chance"
     judged = "lower" if change.high < 0 else "higher" if change.low > 0 else "a change that may be chance"
     return f"{judged}, row by row, {change.value:+.3f} [{change.low:+.3f}, {change.high:+.3f}]"
 
 
-MIN_ANSWERED_SHARE = 0.9  # of a round's answers, before the next begins; those that come later are learnt in later rounds
+MIN_ANSWERED_SHARE = 0.9  # of a round's requests, before the next begins; corrections that come later are learnt in later rounds
 ROUNDS_FOLDER = "rounds"
 
 
 @dataclass(frozen=True)
 class DAggerBudget:
-    """How much is asked of experts. budget: answers a round; pool: prompts that the model answers, of which those are chosen; samples:
-    further answers to each, by which it may contradict itself."""
+    """Limit what is asked of experts.
+
+    budget: answers a round that experts correct. prompt_count: prompts that the model answers, from which those are selected. samples:
+    further answers sampled to each, by whose disagreement uncertainty is measured. correction_scope: which part of a correction is
+    supervised.
+    """
 
     budget: int
     prompt_count: int
@@ -172,8 +182,11 @@ class DAggerBudget:
 
 @dataclass
 class DAggerRounds:
-    """One run's rounds. task: the rows that experts wrote by themselves; looks, told: what was seen of the model and what was left
-    standing, by round; prompts: what the model may be asked."""
+    """Run the rounds of DAgger of one training run.
+
+    task: the rows that experts wrote by themselves. evaluations: points of the curve with the validation losses, by round. round_stats:
+    what experts left unchanged, by round. corrections: all so far. prompts: what the model may be asked.
+    """
 
     task: TrainingTask
     plan: TrainConfig
@@ -185,8 +198,10 @@ class DAggerRounds:
     prompts: Sequence[PromptItem] = field(default_factory=list)
 
     def run(self, count: int) -> TrainingTask:
-        """Go through so many rounds, or until no prompt is left; the task with all that experts said. Waiting where a round's answers
-        aren't there yet."""
+        """Go through `count` rounds, or until no prompt is left, and return the task with all corrections.
+
+        Raises FeedbackPending where too few of a round's corrections are there yet.
+        """
         self.prompts = _read_prompts(self.task.run) if count else []
         for number in range(1, count + 1):
             if not self._run_round(number):
@@ -194,18 +209,18 @@ class DAggerRounds:
         return self._aggregated()
 
     def record_final(self, model: Any) -> None:
-        """The last point of the curve, of the finished model."""
+        """Add the finished model as the last point of the curve."""
         self.folder.mkdir(exist_ok=True)
         self.evaluations.append(cached_json(self.folder / "last.json", partial(self._evaluate_model, model)))
 
     @property
     def curve(self) -> list[dict[str, Any]]:
-        """A point for each round, and that of the finished model."""
+        """The point of each round, and that of the finished model."""
         return [look["point"] for look in self.evaluations]
 
     @property
     def loss_change(self) -> Estimate:
-        """Of the validation loss from round 0 to the finished model, in nats a token, row by row; below 0 is better."""
+        """Paired change of the validation loss from round 0 to the finished model, in nats a token; below 0 is better."""
         return compare_paired(
             self.evaluations[-1]["losses"], self.evaluations[0]["losses"], clusters=self.task.validation.groups, within=(0.0, math.inf)
         )
@@ -215,9 +230,9 @@ class DAggerRounds:
         return self.task.run.folder / ROUNDS_FOLDER
 
     def _run_round(self, number: int) -> bool:
-        """One round: what the model says, what of it is asked about, what experts say instead. Whether there was anything to ask about."""
+        """Run one round (draft, select, have corrected) and return whether there was anything to ask about."""
         seen = cached_json(self._round_folder(number) / "drafts.json", partial(self._draft_round, number))
-        shutil.rmtree(self._round_folder(number) / "checkpoints", ignore_errors=True)  # nothing is asked of those weights any more
+        shutil.rmtree(self._round_folder(number) / "checkpoints", ignore_errors=True)  # these weights are not needed any more
         if not seen["asked"]:
             return False
         self.evaluations.append(seen["look"])
@@ -228,7 +243,7 @@ class DAggerRounds:
         return True
 
     def _draft_round(self, number: int) -> dict[str, Any]:
-        """Train on all that is known, answer prompts, choose whom to ask about."""
+        """Train on all that is known, answer prompts, and select the drafts to be corrected."""
         run = replace(self.task.run, folder=self._round_folder(number))
         model = train_model(replace(self._aggregated(), run=run), self.plan, self.tokenizer).model
         chat = self._chat(model)
@@ -254,7 +269,7 @@ class DAggerRounds:
         return found
 
     def _collect_corrections(self, number: int) -> list[dict[str, Any]]:
-        """What experts say by now of this round, and of earlier ones what came late. Waiting when that isn't enough."""
+        """Return the corrections of this round, and late ones of earlier rounds; raises FeedbackPending when there are too few."""
         assert self.task.run.ask is not None
         waiting = {f"round-{at}:{draft.id}": (at, draft) for at in range(1, number + 1) for draft in self._requested_drafts(at)}
         for each in self.corrections:
@@ -285,7 +300,7 @@ class DAggerRounds:
         return replace(self.task, train=replace(self.task.train.concatenate(more), excluded=left_out))
 
     def _evaluate_model(self, model: Any) -> dict[str, Any]:
-        """A point of the curve, and what each validation row adds to the loss."""
+        """Return a point of the curve, and what each validation row contributes to the loss."""
         task, seed = self.task, self.task.run.seed
         exact = exact_match_rate(self._chat(model), self._validation, max_tokens=self.max_answer_tokens, seed=seed)
         seen = task.objective.validate(model, task.validation)
@@ -301,7 +316,7 @@ class DAggerRounds:
 
     @cached_property
     def max_answer_tokens(self) -> int:
-        """Tokens that an answer may have: as many as the longest that experts wrote, and a quarter more."""
+        """Most tokens that an answer may have: a quarter more than the longest that experts wrote."""
         return math.ceil(1.25 * float(self.task.train.supervised_counts.max()))
 
     def _requested_drafts(self, number: int) -> list[AnswerDraft]:
@@ -321,13 +336,13 @@ class DAggerRounds:
 
 
 def _read_prompts(run: TrainingRun) -> Sequence[PromptItem]:
-    """Items that nobody has answered; where there are none, the training prompts."""
+    """Return items that nobody has answered or, where there are none, the training prompts."""
     found = list(run.unlabelled()) if run.unlabelled else []
     return found or list(run.snapshot.rows("train"))
 
 
 def _correction_request(id_: str, draft: AnswerDraft) -> FeedbackRequest:
-    """A draft as people see it."""
+    """Return the request for the correction of a draft, as people see it."""
     content = dict(draft.content)
     if "prompt" not in content and "messages" not in content:
         content = {"prompt": render_content(draft.content)}
@@ -338,7 +353,7 @@ DEFAULT_ROUNDS = 3
 
 
 class DAggerOptions(OptionsBase):
-    """What can be tuned about `imitate`."""
+    """Options of the recipe `imitate`."""
 
     rounds: int | None = Field(
         None,
@@ -365,22 +380,27 @@ class DAggerOptions(OptionsBase):
 
 @dataclass(frozen=True)
 class DAggerObjective(SFTObjective):
-    """`SFTObjective`, of what experts wrote and corrected."""
+    """`SFTObjective` on the answers that experts wrote and corrected.
+
+    summary: further sentences of the summary, on the rounds.
+    """
 
     recipe: str = "imitate"
     summary: tuple[str, ...] = ()
 
     def summary_lines(self, examples: TrainingExamples, max_tokens: int) -> list[str]:
+        """Return the sentences on the rounds, and those of `SFTObjective`."""
         return [*self.summary, *super().summary_lines(examples, max_tokens)]
 
 
 @recipes.register("imitate", options=DAggerOptions)
 def train_dagger(run: TrainingRun, options: DAggerOptions) -> Model:
-    """Behaviour cloning of the answers that experts wrote, then rounds of DAgger, see `DAggerRounds`. Supports: what `sft` supports; a
-    question with answers to choose among, whose right one is the correction; answers that come later.
+    """Clone the answers that experts wrote, then run rounds of DAgger, see `DAggerRounds`.
 
-    Raises Waiting, a UserError, where a round's corrections aren't there yet; the same run goes on from there. Refuses: rounds where
-    nobody can be asked, and what `sft` refuses.
+    Supports: what `sft` supports; a question with answers to choose among, whose right one is the correction; answers that come later.
+
+    Raises FeedbackPending, a UserError, where a round's corrections aren't there yet; the same run resumes from there. Refuses: rounds
+    where nobody can be asked, and what `sft` refuses.
     """
     check_causal(run.base)
     refuse_quantized(run.base)
@@ -417,7 +437,7 @@ def train_dagger(run: TrainingRun, options: DAggerOptions) -> Model:
 
 
 def preview_dagger(run: TrainingRun, options: DAggerOptions) -> dict[str, Any]:
-    """What round 0 would train on, and how many corrections would be asked for; nothing is trained, asked or written."""
+    """Return what round 0 would train on, and how many corrections would be requested; nothing is trained, asked or written."""
     count = resolve_round_count(run, options)
     return {**preview_sft(run, to_sft_options(options)), "rounds_of_corrections": count, "corrections": count * options.budget}
 
@@ -426,10 +446,10 @@ train_dagger.preview = preview_dagger
 
 
 def resolve_round_count(run: TrainingRun, options: DAggerOptions) -> int:
-    """How many rounds of corrections there will be; UserError where some are asked for and nobody can be asked."""
+    """Return the number of rounds of corrections; raises UserError where some are requested and nobody can be asked."""
     if run.ask is None and options.rounds:
         raise UserError(
             f"rounds={options.rounds} needs experts who correct what the model says, and nobody can be asked",
-            "preceptor train imitate --ask-people …, or rounds=0: behaviour cloning of the answers that there are",
+            "preceptor train imitate --human-feedback …, or rounds=0: behaviour cloning of the answers that there are",
         )
     return (DEFAULT_ROUNDS if run.ask is not None else 0) if options.rounds is None else options.rounds

@@ -1,12 +1,8 @@
 """Train a small causal model by generalized knowledge distillation from a teacher (Agarwal et al., 2024), on-policy.
 
-Whom a student can follow: a causal model whose tokens are the student's own, number by number.
-
-Prompts that nobody has answered, with what the teacher says to them: rows to learn from beside people's.
-
-What `distil` teaches: to say at each place what the teacher would, on people's answers and on the student's own.
-
-Teach a small causal model to say what a larger or better one would, on the answers that it writes itself.
+The student learns the teacher's distribution at each token, on people's answers and on those that it generates itself. A teacher is a
+causal model with the student's vocabulary, token by token with the same numbers. It may also answer items that nobody has answered, which
+become further training rows.
 """
 
 from __future__ import annotations
@@ -54,7 +50,10 @@ from preceptor.types import Model
 
 @dataclass(frozen=True)
 class TeacherModel:
-    """A model that is followed and never changes. width: how many tokens it shares with its student, which are all of theirs."""
+    """A frozen model whose predictions are learnt.
+
+    width: number of tokens of the shared vocabulary, which are all that student and teacher have.
+    """
 
     model: Any
     head: LMHead
@@ -63,7 +62,7 @@ class TeacherModel:
 
     @classmethod
     def load(cls, folder: Path, tokenizer: Any) -> Self:
-        """The folder's model, with a vector for each token that the student may say, on the accelerator where there is one.
+        """Load the model of a folder, with an embedding for each token of the student, on the accelerator where there is one.
 
         tokenizer: the student's, see `check_teacher`.
         """
@@ -71,7 +70,10 @@ class TeacherModel:
         return cls(model, LMHead.from_model(model), len(tokenizer), int(tokenizer.pad_token_id))
 
     def log_probabilities(self, tokens: Sequence[TokenIds], learnt: Sequence[Any]) -> Any:
-        """Of every next token at the learnt places of these rows, row after row: (places, width) float32 nats."""
+        """Return the log-probabilities of the next token at the supervised positions, row after row.
+
+        They are (positions, width), float32, in nats.
+        """
 
         def read(logits: Any, _: Any) -> tuple[Any]:
             return (torch.log_softmax(logits[:, : self.width].float(), dim=-1),)
@@ -81,7 +83,10 @@ class TeacherModel:
 
 
 def check_teacher(name: str, folder: Path, tokenizer: Any) -> None:
-    """UserError unless the folder holds a causal model with the student's vocabulary. tokenizer: the student's, made ready to learn."""
+    """Raise UserError unless the folder holds a causal model with the student's vocabulary.
+
+    tokenizer: the student's, prepared for training.
+    """
     check_causal(folder)
     theirs = prepare_tokenizer(folder)
     if why := describe_vocabulary_mismatch(theirs.get_vocab(), tokenizer.get_vocab()):
@@ -92,19 +97,19 @@ def check_teacher(name: str, folder: Path, tokenizer: Any) -> None:
 
 
 def describe_vocabulary_mismatch(teacher: dict[str, int], student: dict[str, int]) -> str:
-    """How two vocabularies differ, in words; nothing where each token has the same number in both."""
+    """Describe how two vocabularies differ; empty where each token has the same number in both."""
     if teacher == student:
         return ""
     apart = sorted(token for token in {*teacher, *student} if teacher.get(token) != student.get(token))
     return f"{len(teacher):,} tokens and {len(student):,}; {len(apart):,} have another number or are in one only, such as {apart[0]!r}"
 
 
-_TEACHER_ROW_PREFIX = "teacher:"  # before the ids of such rows
-_TEACHER_ANSWERS_FILE = "teacher_said.json"  # in the run's folder, so that a run that goes on learns the same answers
+_TEACHER_ROW_PREFIX = "teacher:"  # before the ids of rows that the teacher answered
+_TEACHER_ANSWERS_FILE = "teacher_said.json"  # in the run's folder, so that a resumed run learns the same answers
 
 
 def select_unlabelled_prompts(run: TrainingRun, most: int) -> Sequence[UnlabelledItem]:
-    """At most so many of the items that nobody has answered, by the run's seed; UserError where there are none."""
+    """Return at most `most` of the items that nobody has answered, by the run's seed; raises UserError where there are none."""
     found = order_prompts_by_hash(list(run.unlabelled()) if run.unlabelled and most else [], run.seed)[:most]
     if most and not found:
         raise UserError(
@@ -115,9 +120,9 @@ def select_unlabelled_prompts(run: TrainingRun, most: int) -> Sequence[Unlabelle
 
 
 def add_teacher_answers(task: TrainingTask, teacher: TeacherModel, folder: Path, tokenizer: Any, most: int) -> TrainingTask:
-    """The task with at most so many rows more, answered by the teacher from `folder`, each of weight 1.
+    """Return the task with at most `most` further rows, answered by the teacher from `folder`, each of weight 1.
 
-    An answer that is empty, or that hasn't ended where people's longest and a quarter more had, is left out: nobody wrote such ones.
+    An answer is left out if it is empty, or longer than people's longest plus a quarter: nobody wrote such ones.
     """
     if not (prompts := select_unlabelled_prompts(task.run, most)):
         return task
@@ -142,18 +147,21 @@ def add_teacher_answers(task: TrainingTask, teacher: TeacherModel, folder: Path,
 
 
 def count_teacher_rows(rows: TrainingExamples) -> int:
-    """How many of the rows are the teacher's."""
+    """Return the number of rows that the teacher answered."""
     return sum(id_.startswith(_TEACHER_ROW_PREFIX) for id_ in rows.ids)
 
 
 @dataclass(frozen=True)
 class DistillationObjective(SFTObjective):
-    """(1 − labels)·JSD_β(teacher, student) + labels·(−log p of people's answers); with probability `own` a batch's answers are drawn
-    from the student as it is.
+    """Learn by (1 − label_share)·JSD_β(teacher, student) + label_share·(−log p of people's answers).
 
-    Coin and seed of a draw come from torch's own numbers, which a checkpoint holds: a resumed run draws the same. As each of a
-    row's own places counts n/m, where people's answer has n tokens and the student's m, a row weighs the same either way.
-    ends: tokens that end an answer. most: how many tokens one of the student's may have. seen: validation rows with what the teacher says.
+    With probability `on_policy_share` the answers of a batch are sampled from the student as it is. That decision and the seed of a sample
+    come from torch's own generator, whose state a checkpoint holds: a resumed run samples the same. As each token of the student's own
+    answer counts n/m, where people's answer has n tokens and the student's m, a row weighs the same either way.
+
+    teacher: the model that is learnt from. beta: of the generalized Jensen-Shannon divergence. end_tokens: tokens that end an answer.
+    max_new_tokens: most tokens of an answer of the student. max_tokens: most tokens of a row. teacher_monitor_rows: validation rows with
+    the teacher's predictions.
     """
 
     recipe: str = "distil"
@@ -168,16 +176,17 @@ class DistillationObjective(SFTObjective):
 
     @property
     def remedies(self) -> tuple[str, ...]:
-        """Only what changes no rows: general texts would be answered anew as well, and the teacher followed on them."""
+        """Only remedies that change no rows: general texts would be answered again as well, and the teacher followed on them."""
         return ("slower", "l2sp")
 
     def loss(self, model: Any, inputs: Mapping[str, Any]) -> Any:
+        """Return the loss of a batch, on people's answers or on the student's own, a scalar with gradients."""
         labels = self.label_share * completion_loss(model, self._head(model), inputs) if self.label_share else 0.0
         given = self.sample_on_policy(model, inputs) if torch.rand(()) < self.on_policy_share else inputs
         return labels + (1 - self.label_share) * self.teacher_loss(model, given)
 
     def sample_on_policy(self, model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The batch with the student's own answers to its prompts, which are what is learnt of it."""
+        """Return the batch with the student's own answers to its prompts, whose tokens are supervised."""
         rows = [(ids, mask, _prompt_length(mask)) for ids, mask in zip(*_unpad_batch(inputs), strict=True)]
         prompts = [ids[:prompt] for ids, _, prompt in rows]
         room = min(self.max_new_tokens, self.max_tokens - max(map(len, prompts)))
@@ -191,11 +200,11 @@ class DistillationObjective(SFTObjective):
         return {**batch, "weights": inputs["weights"] * share.to(model.device)}
 
     def teacher_loss(self, model: Any, inputs: Mapping[str, Any]) -> Any:
-        """Weighted sum over the learnt places of how far the student is from the teacher, a scalar with gradients."""
+        """Return the weighted sum over the supervised positions of the divergence of student and teacher, a scalar with gradients."""
         assert self.teacher is not None
         taught = self.teacher.log_probabilities(*_unpad_batch(inputs)).to(model.device)
         weights, width = find_supervised_positions(inputs)[2], self.teacher.width
-        head = replace(self._head(model), trunk=None)  # whose states would be kept, of answers that never come again
+        head = replace(self._head(model), trunk=None)  # it would cache states of answers that never come again
 
         def loss(logits: Any, part: slice) -> Any:
             said = torch.log_softmax(logits[:, :width].float(), dim=-1)
@@ -204,7 +213,7 @@ class DistillationObjective(SFTObjective):
         return loss_at_positions(model, head, inputs, loss)
 
     def validate(self, model: Any, examples: TrainingExamples) -> ValidationResult:
-        """The loss on people's answers, which the student is for, and how far it is from its teacher on a few of them."""
+        """Return the loss on people's answers, which the student is for, and its divergence from the teacher on a few of them."""
         found = super().validate(model, examples)
         if self.teacher_monitor_rows is None:
             return found
@@ -212,14 +221,14 @@ class DistillationObjective(SFTObjective):
         return replace(found, figures={**found.figures, "kl_to_teacher": apart})
 
     def with_teacher_monitor(self, rows: TrainingExamples) -> DistillationObjective:
-        """The same, which also tells at validation how far it is from its teacher on some of these rows."""
+        """Return the objective that at validation also measures the divergence from the teacher on some of these rows."""
         assert self.teacher is not None
         few = rows.select(range(min(KL_MONITOR_ROWS, len(rows))))
         said = compute_teacher_topk(self.teacher.model, self.teacher.head, few.tokens, few.targets, self.pad_id)
         return replace(self, teacher_monitor_rows=replace(few, teacher_topk=said))
 
     def summary_lines(self, examples: TrainingExamples, max_tokens: int) -> list[str]:
-        """With what was followed, in words."""
+        """Return sentences on what was learnt from the teacher, and those of `SFTObjective`."""
         told = {0.0: "KL(teacher to student)", 1.0: "KL(student to teacher)"}.get(
             self.beta, f"the Jensen-Shannon divergence, beta {self.beta:g}"
         )
@@ -234,7 +243,7 @@ class DistillationObjective(SFTObjective):
 
 
 def _unpad_batch(inputs: Mapping[str, Any]) -> tuple[list[list[int]], list[list[bool]]]:
-    """A batch's rows as lists: tokens, and which of them are learnt."""
+    """Return a batch's rows as lists: tokens, and which of them are supervised."""
     lengths = inputs["attention_mask"].sum(dim=1).tolist()
 
     def cut(rows: Any) -> list[Any]:
@@ -244,12 +253,12 @@ def _unpad_batch(inputs: Mapping[str, Any]) -> tuple[list[list[int]], list[list[
 
 
 def _prompt_length(learnt: Sequence[bool]) -> int:
-    """How many tokens stand before a row's last answer, with which it ends."""
+    """Return the number of tokens before a row's last answer, with which the row ends."""
     return next(at for at in range(len(learnt), 0, -1) if not learnt[at - 1])
 
 
 class DistillationOptions(OptionsBase):
-    """What can be tuned about `distil`."""
+    """Options of the recipe `distil`."""
 
     teacher: str = Field(description="who is followed: a base's name, a model's id, or a folder; with the student's vocabulary")
     beta: float = Field(0.0, ge=0, le=1, description="0: all that the teacher might say; 1: nothing that it wouldn't; between: a mixture")
@@ -270,11 +279,13 @@ class DistillationOptions(OptionsBase):
 
 @recipes.register("distil", options=DistillationOptions)
 def train_distillation(run: TrainingRun, options: DistillationOptions) -> Model:
-    """Generalised knowledge distillation (Agarwal et al. 2024), on-policy: the student writes answers, the teacher says of each place
-    what it would have said there. Supports: what `sft` supports, over the whole vocabulary, rows weighted by people's posterior.
+    """Distil a teacher on-policy (generalised knowledge distillation, Agarwal et al. 2024).
 
-    The weights that are kept are those that say people's own answers on the validation split best: a student isn't followed into
-    its teacher's errors. Refuses: a teacher with another vocabulary, `unlabelled` where no such item is, and what `sft` refuses.
+    The student generates answers, and learns at each token what the teacher would have predicted there. Supports: what `sft` supports, over
+    the whole vocabulary, rows weighted by people's posterior.
+
+    The weights that are kept are those that predict people's own answers on the validation split best: a student doesn't follow its teacher
+    into errors. Refuses: a teacher with another vocabulary, `unlabelled` where there is no such item, and what `sft` refuses.
     """
     check_causal(run.base)
     refuse_quantized(run.base)
@@ -298,7 +309,7 @@ def train_distillation(run: TrainingRun, options: DistillationOptions) -> Model:
 
 
 def preview_distillation(run: TrainingRun, options: DistillationOptions) -> dict[str, Any]:
-    """What `train_distillation` would train on, and whether its teacher can be followed; nothing is trained or written."""
+    """Return what `train_distillation` would train on, after checking that its teacher can be used; nothing is trained or written."""
     check_causal(run.base)
     folder = run.folder_of(options.teacher)
     check_teacher(options.teacher, folder, prepare_tokenizer(run.base))
@@ -310,14 +321,14 @@ train_distillation.preview = preview_distillation
 
 
 def _limit_to_teacher_window(run: TrainingRun, options: SFTOptions, teacher: Path) -> SFTOptions:
-    """Rows no longer than the teacher reads, where that is less than the student does; longer ones are left out and counted."""
+    """Return the options with rows no longer than the teacher reads, where the student reads more; longer ones are left out and counted."""
     tokenizer = prepare_tokenizer(run.base)
     student, most = get_context_length(run.base, tokenizer), get_context_length(teacher, tokenizer)
     return options.model_copy(update={"max_tokens": most}) if most < min(options.max_tokens, student) else options
 
 
 def _build_distillation_task(task: TrainingTask, tokenizer: Any, options: DistillationOptions) -> TrainingTask:
-    """The task of `sft` with the teacher to follow and what it answers. The student's answers may be as long as people's longest."""
+    """Return the task of `sft` with the teacher and the rows that it answers; the student's answers may be as long as people's longest."""
     folder, train = task.run.folder_of(options.teacher), task.train
     teacher = TeacherModel.load(folder, tokenizer)
     objective = DistillationObjective(

@@ -1,14 +1,7 @@
 """Fine-tune a causal model by direct preference optimization (Rafailov et al., 2023), with the posterior of each pair.
 
-What a reader should know of pairs: what all of them have in common, and how a trained model judges those that it never saw.
-
-What `dpo` teaches: of two answers to one prompt the better one more, held against what the base makes of both.
-
-What the base makes of both answers of each pair: read once, before anything is trained, and kept in the run's folder.
-
-What training on pairs would see, before it is begun: pairs as tokens, and what would be left out and why.
-
-Fine-tune a causal language model on people's preferences: of two answers to one prompt, the better one more.
+Of two answers to one prompt the better one becomes more probable, relative to the base, which is the reference. The reference reads each
+pair once before training, and its log-probabilities are kept in the run's folder. `preview_dpo` shows what training would see.
 """
 
 from __future__ import annotations
@@ -60,12 +53,12 @@ from preceptor.training.run_folder import bind_run_folder, cached_json, lock_run
 from preceptor.training.sft import PREVIEW_ROWS, SFTObjective, mark_supervised_tokens
 from preceptor.types import Estimate, FloatArray, Model, json_digest
 
-MIN_ONE_SIDED_PAIRS = 10  # pairs, of which that all go one way is no chance
-MAX_CHOSEN_DROP = 0.2  # share of its log-probability that the chosen answer may lose before it is told
+MIN_ONE_SIDED_PAIRS = 10  # so many pairs that all go one way are not a coincidence
+MAX_CHOSEN_DROP = 0.2  # share of its log-probability that the chosen answer may lose before it is reported
 
 
 def pair_warnings(examples: TrainingExamples) -> list[str]:
-    """Sentences on what was left out, corrections among the pairs, and preferences that all go one way."""
+    """Return sentences on pairs that were left out, ties, and preferences that all go one way."""
     told = []
     if left_out := sum(examples.excluded.values()):
         told.append(
@@ -79,8 +72,9 @@ def pair_warnings(examples: TrainingExamples) -> list[str]:
 
 
 def one_sided_warning(sides: Sequence[TokenizedPair]) -> list[str]:
-    """A sentence where all of `MIN_ONE_SIDED_PAIRS` pairs or more prefer the answer of the same kind: the longer, the shorter, the first
-    shown.
+    """Return a sentence where all of `MIN_ONE_SIDED_PAIRS` pairs or more prefer the same kind of answer.
+
+    The kinds are the longer answer, the shorter one, and the one shown first.
     """
     decided = [each for each in sides if not each.tie]
     if len(decided) < MIN_ONE_SIDED_PAIRS:
@@ -101,8 +95,12 @@ def one_sided_warning(sides: Sequence[TokenizedPair]) -> list[str]:
 
 
 def preference_metrics(sums: FloatArray, margins: FloatArray, sides: Sequence[TokenizedPair], groups: Sequence[str]) -> dict[str, Any]:
-    """What the manifest says of pairs that weren't trained on: figures with intervals, see `preference_estimates`, and what became of the
-    chosen and the rejected answer's log-probability, in nats an answer and as a share of what it was."""
+    """Return the manifest's metrics of pairs that weren't trained on, with intervals, see `preference_estimates`.
+
+    Also returns how the log-probability of the chosen and of the rejected answer changed: in nats an answer and, of the chosen, as a share
+    of what it was. sums: the trained model's log-probabilities, (pairs, 2). margins: (pairs,). sides: the pairs, with their reference.
+    groups: of the pairs.
+    """
     lengths = np.array([each.characters for each in sides], dtype=np.float64)
     found = preference_estimates(margins, np.array([each.posterior for each in sides]), lengths, np.asarray(groups))
     before = np.array([each.reference for each in sides])
@@ -117,7 +115,10 @@ def preference_metrics(sums: FloatArray, margins: FloatArray, sides: Sequence[To
 
 
 def preference_summary_lines(figures: dict[str, Any], nll: float | None) -> list[str]:
-    """The same in sentences."""
+    """Return the metrics of `preference_metrics` in sentences.
+
+    nll: weight of the chosen answers' cross-entropy in training, for the advice.
+    """
     told = []
     if "accuracy" in figures:
         right = Estimate.from_dict(figures["accuracy"])
@@ -143,10 +144,11 @@ RatioNormalization = Literal["none", "length"]
 
 @dataclass(frozen=True)
 class DPOObjective(SFTObjective):
-    """The preference loss of each pair (see `losses`), from `base`, which is also the reference.
+    """Learn the preference loss of each pair (see `preference_losses`), from `base`, which is also the reference.
 
-    joined: whether a prompt is read once for both answers, see `models.forked`. normalise: log-ratios as they are, or a token.
-    told: what else a reader should know.
+    loss_name: how people's posterior enters the loss. beta: strength of the pull to the reference. normalization: log-ratios as they are,
+    or divided by the number of tokens. shares_prompt: whether a prompt is read once for both answers, see `supports_joined_pairs`. summary:
+    further sentences of the summary.
     """
 
     recipe: str = "dpo"
@@ -165,6 +167,7 @@ class DPOObjective(SFTObjective):
         return ("slower", "l2sp")
 
     def batch(self, examples: TrainingExamples, rows: Sequence[int]) -> dict[str, Any]:
+        """Return both answers of these pairs as padded tokens, with reference log-probabilities, targets and weights."""
         picked = np.asarray(rows, dtype=np.int64)
         sides: list[TokenizedPair] = [examples.targets[row] for row in rows]
         columns = {
@@ -181,6 +184,7 @@ class DPOObjective(SFTObjective):
         }
 
     def loss(self, model: Any, inputs: Mapping[str, Any]) -> Any:
+        """Return the weighted sum of the batch's preference losses, a scalar with gradients."""
         sums = pair_log_probabilities(model, self._head(model), inputs, len(inputs["rows"]))
         margins = self.margins(sums, inputs["reference"], inputs["counts"])
         each = preference_losses(margins, inputs["target"], self.loss_name)
@@ -189,14 +193,20 @@ class DPOObjective(SFTObjective):
         return (each * inputs["weights"]).sum()
 
     def margins(self, sums: Any, reference: Any, counts: Any) -> Any:
-        """h of each pair, (pairs,), from summed log-probabilities (pairs, 2), those of the reference, and tokens of both answers."""
+        """Return the margin h of each pair, (pairs,).
+
+        sums, reference: summed log-probabilities of both answers, (pairs, 2). counts: tokens of both answers, (pairs, 2).
+        """
         ratios = sums - reference
         if self.normalization == "length":
             ratios = ratios / counts
         return self.beta * (ratios[:, 0] - ratios[:, 1])
 
     def validate(self, model: Any, examples: TrainingExamples) -> ValidationResult:
-        """People's cross-entropy of σ(h) whatever the loss, and how often the model prefers what people do; ties have no better side."""
+        """Return people's cross-entropy of σ(h), whatever the loss, and how often the model prefers what people do.
+
+        Ties have no better answer, and count in the loss only.
+        """
         _, margins, sides = self.score_pairs(model, examples)
         losses = margin_cross_entropy(margins, np.array([each.posterior for each in sides]))
         decided = np.array([not each.tie for each in sides])
@@ -206,17 +216,18 @@ class DPOObjective(SFTObjective):
         )
 
     def score_pairs(self, model: Any, examples: TrainingExamples) -> tuple[FloatArray, FloatArray, Sequence[TokenizedPair]]:
-        """Summed log-probabilities of both answers (pairs, 2), margins h (pairs,), and the pairs; the model keeps its mode."""
+        """Return summed log-probabilities of both answers (pairs, 2), margins h (pairs,), and the pairs; the model keeps its mode."""
         sides: Sequence[TokenizedPair] = examples.targets
         sums = score_pairs(model, self._head(model), [each.fork for each in sides], self.pad_id, joined=self.shares_prompt)
         reference, counts = np.array([each.reference for each in sides]), np.array([each.fork.supervised_counts for each in sides])
         return sums, self.margins(sums, reference, counts), sides
 
     def with_kl_monitor(self, base: Any, rows: TrainingExamples) -> DPOObjective:
+        """Return this objective unchanged: the reference is part of its loss."""
         return self
 
     def parity_probes(self, model: Any, examples: TrainingExamples) -> Mapping[str, Any]:
-        """Rows' best answers, written alone, as parity renders them."""
+        """Return the log-probabilities of some rows' best answers, each read alone, as parity renders them."""
         best = [(row, id_) for row, id_ in enumerate(examples.ids) if examples.targets[row].best]
         first = list({id_: row for row, id_ in reversed(best)}.values())
         few = examples.select(sorted(first)[:PROBE_COUNT])
@@ -230,10 +241,11 @@ class DPOObjective(SFTObjective):
         return {"kind": "causal", "rows": rows}
 
     def summary_lines(self, examples: TrainingExamples, max_tokens: int) -> list[str]:
+        """Return the sentences on the trained model, and the warnings on the pairs."""
         return [*self.summary, *pair_warnings(examples)]
 
     def manifest_fields(self, examples: TrainingExamples) -> dict[str, Any]:
-        """A few pairs as they were trained on, token by token; the model writes texts, whatever places people chose among."""
+        """Return a few pairs as they were trained on, token by token; the model generates texts, so its manifest has no answers."""
         first = range(min(PREVIEW_ROWS, len(examples)))
         return {
             "answers": [],
@@ -242,7 +254,7 @@ class DPOObjective(SFTObjective):
 
 
 def preview_pair(tokenizer: Any, sides: TokenizedPair) -> dict[str, Any]:
-    """A pair's prompt and chosen answer token by token, and the rejected answer; and how probable it is that the first is better."""
+    """Return a pair's prompt and chosen answer token by token, the rejected answer, and the probability that the chosen one is better."""
     fork = sides.fork
     chosen, rejected = (
         mark_supervised_tokens(tokenizer, [*prompt, *answer], [*[False] * len(prompt), *learnt])
@@ -255,11 +267,11 @@ AnyPreferenceObjective = TypeVar("AnyPreferenceObjective", bound=DPOObjective)
 
 
 def add_reference_log_probabilities(task: TrainingTask, objective: AnyPreferenceObjective) -> tuple[TrainingTask, AnyPreferenceObjective]:
-    """The task whose pairs know their reference, and its objective, which reads prompts once where this model can
-    (`supports_joined_pairs`).
+    """Return the task and its objective with the reference log-probabilities of all pairs.
 
-    The base reads in float32 and evaluation mode, so that no dropout is in it. Kept by the base's weights and the pairs' tokens: another
-    start of the run, or a trial of its sweep, reads nothing again.
+    Prompts are read once for both answers where the model supports it, see `supports_joined_pairs`. The base reads in float32 and
+    evaluation mode, so that no dropout is in it. The result is cached by the base's weights and the pairs' tokens: another start of the
+    run, or a trial of its sweep, reads nothing again.
     """
     sides = [*task.train.targets, *task.validation.targets]
     key = json_digest([weights_digest(task.run.base), [[each.fork.joined_tokens, len(each.fork.prompt)] for each in sides]])
@@ -278,7 +290,7 @@ def _read_reference(task: TrainingTask, objective: DPOObjective, sides: Sequence
     joined = supports_joined_pairs(model, head, objective.pad_id, task.max_tokens)
     found = score_pairs(model, head, [each.fork for each in sides], objective.pad_id, joined=joined)
     del model, head
-    gc.collect()  # the weights that are trained come into memory
+    gc.collect()  # makes room for the weights that are trained
     return {"joined": joined, "log_probabilities": found.tolist()}
 
 
@@ -289,8 +301,10 @@ def _attach_reference(rows: TrainingExamples, said: Sequence[Sequence[float]]) -
 
 
 def preview_pairs(cuts: Mapping[str, TokenizedSplit], tokenizer: Any) -> dict[str, Any]:
-    """Counts of rows, pairs, tokens and learnt tokens of each split, those left out by reason, the first pairs token by token, and
-    what all training pairs have in common."""
+    """Return counts of rows, pairs, tokens and supervised tokens of each split, and those left out by reason.
+
+    Also returns the first pairs token by token, and what all training pairs have in common.
+    """
     sides = {split: [each for _, each in cut.pairs] for split, cut in cuts.items()}
     first = next(iter(cuts.values())).pairs[:PREVIEW_ROWS]
     left_out = [(split, id_, reason) for split, cut in cuts.items() for id_, reason in cut.excluded]
@@ -309,13 +323,13 @@ def preview_pairs(cuts: Mapping[str, TokenizedSplit], tokenizer: Any) -> dict[st
     }
 
 
-BATCH_TOKENS, MIN_EPOCH_STEPS = 4096, 8  # of a step, at most, and in an epoch: few pairs are learnt in more than one step
+BATCH_TOKENS, MIN_EPOCH_STEPS = 4096, 8  # tokens of a step, at most, and steps of an epoch, at least
 PATIENCE, EVALUATIONS = 3, 2
-BETA, BETA_PER_TOKEN = 0.1, 5.0  # of summed log-ratios, and of log-ratios a token, which are so much smaller
+BETA, BETA_PER_TOKEN = 0.1, 5.0  # of summed log-ratios, and of log-ratios per token, which are that much smaller
 
 
 class DPOOptions(OptionsBase):
-    """What can be tuned about `dpo`; the defaults suit a small model, an adapter and some hundred pairs or more."""
+    """Options of the recipe `dpo`; the defaults suit a small model, an adapter and some hundred pairs or more."""
 
     adapter: AdapterKind = Field("lora", description="small matrices beside frozen weights: lora, dora, lora-top (upper third); or none")
     epochs: float = Field(3.0, gt=0, description="passes over the training pairs, at most")
@@ -343,12 +357,13 @@ class DPOOptions(OptionsBase):
 
 @recipes.register("dpo", options=DPOOptions)
 def train_dpo(run: TrainingRun, options: DPOOptions) -> Model:
-    """Direct preference optimisation (Rafailov et al. 2023) with the posterior of each pair. Supports: comparisons of two or more
-    responses, ties, corrections of drafts (each a target and a pair), adapters, row weights, resume.
+    """Fine-tune a causal model by direct preference optimisation (Rafailov et al. 2023) with the posterior of each pair.
 
-    Assumes: rows with two answers, see `pairs_of`. Refuses: a base that isn't a causal model, packed weights without a GPU, a split
-    without a pair that says which answer is better, a folder that another process or another run holds. Leaves out, counted by
-    reason: pairs of equal answers, undecided ones, those that are too long or can't be rendered.
+    Supports: comparisons of two or more responses, ties, corrections of drafts (each a target and a pair), adapters, row weights, resume.
+
+    Assumes: rows with two answers, see `extract_pairs`. Refuses: a base that isn't a causal model, quantized weights without a GPU, a split
+    without a pair that says which answer is better, a folder that another process or another run holds. Leaves out, counted by reason:
+    pairs of equal answers, undecided ones, those that are too long or can't be rendered.
     """
     check_causal(run.base)
     refuse_quantized(run.base)
@@ -374,7 +389,7 @@ def train_dpo(run: TrainingRun, options: DPOOptions) -> Model:
 
 
 def preview_dpo(run: TrainingRun, options: DPOOptions) -> dict[str, Any]:
-    """What `train_dpo` would train on, see `preview_pairs`; nothing is trained or written."""
+    """Return what `train_dpo` would train on, see `preview_pairs`; nothing is trained or written."""
     check_causal(run.base)
     refuse_quantized(run.base)
     tokenizer = prepare_tokenizer(run.base)
@@ -385,7 +400,10 @@ train_dpo.preview = preview_dpo
 
 
 def prepare_dpo(run: TrainingRun, options: DPOOptions) -> tuple[TrainingTask, DPOObjective]:
-    """Both splits' pairs as tokens with what the base makes of them, and what is taught; UserError when a split has none to learn from."""
+    """Return the task with both splits' pairs as tokens and their reference, and its objective.
+
+    Raises UserError when a split has no pair to learn from.
+    """
     tokenizer = prepare_tokenizer(run.base)
     train, validation = (build_pair_examples(cut, split, TIE_WEIGHT) for split, cut in _tokenize_splits(run, options, tokenizer).items())
     beta = options.beta or (BETA if options.normalise == "none" else BETA_PER_TOKEN)

@@ -1,8 +1,6 @@
 """Generate drafts with a model, measure how uncertain it is of each, and select a diverse set to be corrected.
 
-What a model says to prompts when nobody helps it, how sure it is of that, and how alike prompts are.
-
-Which of a model's answers experts are asked about: those it is least sure of, none much like another.
+The drafts that experts are asked to correct are those of which the model is least certain, none much like another.
 """
 
 from __future__ import annotations
@@ -43,8 +41,11 @@ AnyPromptItem = TypeVar("AnyPromptItem", bound=PromptItem)
 
 @dataclass(frozen=True, slots=True)
 class AnswerDraft:
-    """What the model said, greedily. surprise: −log p of its tokens under the model, their mean in nats. disputed: share of draws at
-    temperature 1 that say something else. value: what a correction is thought to be worth, see `choosing`."""
+    """A model's answer, decoded greedily, and how uncertain the model is of it.
+
+    id, content, group: of the prompt. surprise: −log p of its tokens under the model, their mean in nats. disputed: share of the samples at
+    temperature 1 that differ from it. value: what a correction is estimated to be worth, see `select_drafts`.
+    """
 
     id: str
     content: Mapping[str, Any]
@@ -55,6 +56,7 @@ class AnswerDraft:
     value: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the draft as a JSON object."""
         return asdict(self)
 
 
@@ -67,10 +69,14 @@ def generate_drafts(
     seed: int,
     progress: Callable[[int], None] | None = None,
 ) -> list[AnswerDraft]:
-    """The model's answer to each prompt that it can read with room for one, in their order."""
+    """Generate the model's answer to each prompt that leaves room for one in its context, in their order.
+
+    samples: further answers to each prompt at temperature 1, for `disputed`; 0 for none. progress: called with the number of generated
+    answers.
+    """
     asked: list[tuple[PromptItem, list[int]]] = []
     for prompt in prompts:
-        with suppress(UserError):  # marks of a template in the text, or no room: nothing that a correction could teach
+        with suppress(UserError):  # control tokens of a template in the text, or no room: nothing that a correction could teach
             tokens = chat.encode_prompt(build_conversation(prompt.content, "")[:-1])
             chat.max_answer_tokens(tokens, max_tokens, max_tokens)
             asked.append((prompt, tokens))
@@ -89,12 +95,12 @@ def generate_drafts(
 
 
 def order_prompts_by_hash(prompts: Sequence[AnyPromptItem], seed: int) -> list[AnyPromptItem]:
-    """The prompts in an order that their ids and the seed decide."""
+    """Return the prompts in an order that depends on their ids and the seed alone."""
     return sorted(prompts, key=lambda prompt: hashlib.sha256(f"{seed}:{prompt.id}".encode()).digest())
 
 
 def tfidf_vectors(texts: Sequence[str]) -> Any:
-    """TF-IDF of each text's words, rows of length 1, sparse (texts, words): the product of two is how alike they are, 0 to 1."""
+    """Return the TF-IDF vectors of the texts' words, of length 1, sparse (texts, words); their products are similarities, 0 to 1."""
     counted = [Counter(re.findall(r"\w+", text.lower())) for text in texts]
     known = {word: number for number, word in enumerate(dict.fromkeys(word for words in counted for word in words))}
     spread = Counter(word for words in counted for word in words)
@@ -105,15 +111,15 @@ def tfidf_vectors(texts: Sequence[str]) -> Any:
     return csr_array((values / lengths[rows], (rows, columns)), shape=(len(texts), max(1, len(known))))
 
 
-MIN_NOVELTY = 0.01  # novelty of a prompt that was asked before, so that doubt decides where all were
+MIN_NOVELTY = 0.01  # novelty of a prompt that was asked before, so that uncertainty decides where all were
 
 
 def select_drafts(drafts: Sequence[AnswerDraft], budget: int, known: Sequence[PromptItem] = ()) -> list[AnswerDraft]:
-    """At most `budget` of the drafts, the most valuable first, each with its value, 0 to 1.
+    """Select at most `budget` of the drafts, the most valuable first, each with its value, 0 to 1.
 
-    Doubt is the mean rank of `surprise` and `disputed` among the drafts: the one knows how flat the model's distribution is, the
-    other whether that changes what it says. One after the other the draft is taken whose doubt times novelty is largest;
-    novelty is 1 minus the likeness to what is nearest among `known` prompts, which experts answered, and those taken.
+    Uncertainty is the mean rank of `surprise` and `disputed` among the drafts: the one measures how flat the model's distribution is, the
+    other whether that changes the answer. Drafts are taken greedily, the one with the largest product of uncertainty and novelty next;
+    novelty is 1 minus the similarity to the nearest of the `known` prompts, which experts answered, and of those taken.
     """
     if not drafts:
         return []
@@ -132,6 +138,6 @@ def select_drafts(drafts: Sequence[AnswerDraft], budget: int, known: Sequence[Pr
 
 
 def draft_uncertainty(drafts: Sequence[AnswerDraft]) -> FloatArray:
-    """How unsure the model is of each draft beside the others, above 0 to 1, (drafts,)."""
+    """Return how uncertain the model is of each draft relative to the others, above 0 to 1, (drafts,)."""
     columns = ([draft.surprise for draft in drafts], [draft.disputed for draft in drafts])
     return np.asarray(np.mean([rankdata(column) / len(drafts) for column in columns], axis=0))

@@ -1,16 +1,8 @@
 """Turn a snapshot's rows into tokenized training examples and length-sorted batches, and report what is excluded or truncated.
 
-Rows that a recipe doesn't train on, in words: how many for each reason, and the first of them by their ids.
-
-Each kind of row has reasons of its own, so that their words, by reason, come from who leaves them out.
-
-Batches of similar length: less padding, the same rows once an epoch.
-
-People's posterior as texts to write: each answer a row of its own that weighs what people make of it.
-
-A snapshot's rows as token ids and what is to be learnt of them, checked before anything is trained.
-
-What a base would read and learn of each row: texts that are cut, answers that would be lost, and rows that teach nothing.
+Rows are checked before anything is trained. Batches hold rows of similar length, which saves padding. A posterior over texts becomes
+several rows, one an answer, weighted by its probability. `measure_row_tokens` reports for a base which texts would be truncated, which
+answers would be lost, and which rows teach nothing.
 """
 
 from __future__ import annotations
@@ -39,16 +31,22 @@ from preceptor.training.losses import TeacherTopK
 from preceptor.training.recipe import SplitName, TrainingRow, TrainingRun
 from preceptor.types import FloatArray, IntArray, render_content
 
-MAX_LISTED_ROWS = 20  # rows that are called by their ids
+MAX_LISTED_ROWS = 20  # rows that are listed by their ids
 
 
 def format_exclusion_reasons(counts: Mapping[str, int], words: Mapping[str, str]) -> str:
-    """Counts by reason, in words."""
+    """Format the counts by reason as text.
+
+    words: what each reason means; each kind of row has its own reasons.
+    """
     return "; ".join(f"{count:,} × {words[reason]}" for reason, count in sorted(counts.items()))
 
 
 def list_excluded_rows(left_out: Iterable[tuple[str, str, str]], words: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The first `MAX_LISTED_ROWS` of the rows, each a split, an id and a reason."""
+    """Return the first `MAX_LISTED_ROWS` of the excluded rows, each with split, id, reason and what the reason means.
+
+    left_out: (split, id, reason) of each row. words: what each reason means.
+    """
     return [
         {"split": split, "id": id_, "reason": reason, "summary": words[reason]} for split, id_, reason in islice(left_out, MAX_LISTED_ROWS)
     ]
@@ -61,11 +59,11 @@ _POOL_BATCHES = 32
 class LengthBatches:
     """Batches of row numbers, each row once an epoch, rows of similar length together.
 
-    Rows are shuffled, sorted by length within pools of `_POOL_BATCHES` batches, cut into batches, and the batches
-    shuffled. The order depends on seed and epoch alone, so a resumed run sees what it would have seen.
+    Rows are shuffled, sorted by length within pools of `_POOL_BATCHES` batches, cut into batches, and the batches shuffled. The order
+    depends on seed and epoch alone, so a resumed run sees what it would have seen.
 
-    A batch is `batch_size` rows, or with `tokens` as many as fit that many tokens, padding included; a longer row stands
-    alone. Then every epoch has the same batches in another order, for the trainer must know how many there are.
+    A batch is `batch_size` rows, or with `tokens` as many as fit that many tokens, padding included; a longer row is a batch of its own.
+    Then every epoch has the same batches in another order, since the Trainer must know how many there are.
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, tokens: int | None = None) -> None:
@@ -76,7 +74,7 @@ class LengthBatches:
         return -(-len(self.lengths) // self.batch_size) if self.fixed is None else len(self.fixed)
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the trainer before each epoch."""
+        """Set the epoch whose order the batches have; the Trainer calls this before each epoch."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -86,7 +84,7 @@ class LengthBatches:
             yield batches[number]
 
     def first_rows(self, epoch: int, count: int) -> Iterator[int]:
-        """Rows of the first `count` batches of an epoch."""
+        """Yield the rows of the first `count` batches of an epoch."""
         twin = copy(self)
         twin.set_epoch(epoch)
         return chain.from_iterable(islice(twin, count))
@@ -100,7 +98,7 @@ class LengthBatches:
         return [ranked[start:stop].tolist() for start, stop in zip(starts, [*starts[1:], len(ranked)], strict=True)]
 
     def _starts(self, ranked: IntArray) -> list[int]:
-        """Where each batch begins in the ranked rows."""
+        """Return where each batch begins in the ranked rows."""
         if self.tokens is None:
             return list(range(0, len(ranked), self.batch_size))
         starts, longest = [0], 0
@@ -116,9 +114,10 @@ class LengthBatches:
 class TrainingExamples:
     """Rows ready to train on.
 
-    tokens: ids of each row. targets: what is learnt, one a row: a distribution over answers (n, answers), or a mask of the
-    tokens that are learnt. weights: how much each row counts, (n,). learnt: how many things are learnt of it, (n,).
-    left_out: how many rows were refused, by reason. lessons: what a teacher says of each row, for rows that follow one.
+    tokens: ids of each row. targets: what is learnt, one a row: a distribution over answers (n, answers), or a mask of the supervised
+    tokens. weights: how much each row counts, (n,). supervised_counts: number of targets in each row, its supervised tokens or 1, (n,).
+    ids, groups: of each row. excluded: number of rows that were left out, by reason. teacher_topk: a teacher's predictions of each row, for
+    rows that learn from one.
     """
 
     tokens: Sequence[Sequence[int]]
@@ -134,7 +133,7 @@ class TrainingExamples:
         return len(self.tokens)
 
     def __getitem__(self, row: int) -> int:
-        return row  # a batch is put together from row numbers at once, see `Objective.batch`
+        return row  # a batch is collated from row numbers at once, see `TrainingObjective.batch`
 
     @property
     def lengths(self) -> list[int]:
@@ -147,7 +146,7 @@ class TrainingExamples:
         return self.weights * self.supervised_counts
 
     def select(self, rows: Sequence[int]) -> TrainingExamples:
-        """These rows only, in this order."""
+        """Return these rows only, in this order."""
         picked = np.asarray(rows, dtype=np.int64)
         return TrainingExamples(
             [self.tokens[row] for row in rows],
@@ -161,7 +160,7 @@ class TrainingExamples:
         )
 
     def concatenate(self, more: TrainingExamples) -> TrainingExamples:
-        """These rows and then those of `more`, whose targets are of the same kind."""
+        """Return these rows followed by those of `more`, whose targets must be of the same kind."""
         lessons = [*(self.teacher_topk or [None] * len(self)), *(more.teacher_topk or [None] * len(more))]
         return TrainingExamples(
             [*self.tokens, *more.tokens],
@@ -175,12 +174,15 @@ class TrainingExamples:
         )
 
     def sample(self, most: int, seed: int) -> TrainingExamples:
-        """At most so many rows, drawn by seed."""
+        """Return at most `most` rows, sampled by seed."""
         return self.select(np.random.default_rng(seed).permutation(len(self))[:most].tolist())
 
 
 def resolve_max_tokens(run: TrainingRun, tokenizer: Any, options: Any) -> int:
-    """Tokens of a row at most: `max_tokens`, which by default may be more than the model reads. UserError where it is set to more."""
+    """Return the most tokens that a row may have: `max_tokens`, or the base's context length where the default is more.
+
+    Raises UserError where `max_tokens` is set to more than the base reads.
+    """
     reads = get_context_length(run.base, tokenizer)
     if options.max_tokens > reads and "max_tokens" in options.model_fields_set:
         base = run.base_name or run.base.name
@@ -191,9 +193,9 @@ def resolve_max_tokens(run: TrainingRun, tokenizer: Any, options: Any) -> int:
 def read_rows(
     run: TrainingRun, split: SplitName, *, rows: int | None = None, answers: bool = True, several: bool = False
 ) -> list[TrainingRow]:
-    """The split's rows, or the first `rows` of its nested order.
+    """Return the split's rows, or the first `rows` of their nested order.
 
-    UserError when there are none; with `answers`, when the targets are texts or one of the snapshot's answers is missing in
+    Raises UserError when there are none; with `answers`, when the targets are texts or one of the snapshot's answers is missing in
     training; and where several labels apply at once, unless the recipe can learn `several`.
     """
     read, many = list(run.snapshot.rows(split)), run.snapshot.target_kind == "multilabel"
@@ -223,11 +225,11 @@ def _check_answer_coverage(rows: Sequence[TrainingRow], answers: Sequence[str], 
 
 
 def order_nested(rows: Sequence[TrainingRow], seed: int, *, spread: bool = True, several: bool = False) -> list[TrainingRow]:
-    """The rows in an order whose beginnings are samples of every size, each containing the smaller ones.
+    """Return the rows in an order whose prefixes are samples of every size, each containing the smaller ones.
 
-    The order is by a hash of seed and row id, and with `spread` the first row of each answer is moved to the front, so that no
-    beginning of at least as many rows as answers lacks one. Rows are drawn singly, not by group: a beginning spreads over the
-    groups as the whole does, and a learning curve says what more rows of this kind bring.
+    The order is by a hash of seed and row id, and with `spread` the first row of each answer is moved to the front, so that no prefix of at
+    least as many rows as answers lacks one. Rows are sampled singly, not by group: a prefix spreads over the groups as the whole does, and
+    a learning curve shows what more rows of this kind bring.
     """
     ordered = sorted(rows, key=lambda row: hashlib.sha256(f"{seed}:{row.id}".encode()).digest())
     if not spread:
@@ -241,19 +243,22 @@ def order_nested(rows: Sequence[TrainingRow], seed: int, *, spread: bool = True,
 
 
 def supervised_answers(row: TrainingRow, *, several: bool) -> list[str]:
-    """The row's most probable answer, or with `several` the labels that more likely apply than not."""
+    """Return the row's most probable answer, or with `several` the labels that are more likely than not to apply."""
     return [label for label, chance in row.target.items() if chance > 0.5] if several else [top_answer(row)]
 
 
 def top_answer(row: TrainingRow) -> str:
-    """The row's most probable answer; a tie goes to the earlier one."""
+    """Return the row's most probable answer; a tie goes to the earlier one."""
     return max(row.target, key=lambda answer: row.target[answer])
 
 
 def build_label_examples(
     rows: Sequence[TrainingRow], answers: Sequence[str], tokenizer: Any, *, max_tokens: int, hard: bool, several: bool = False
 ) -> TrainingExamples:
-    """Tokenise rows once and lay out their targets in the order of `answers`; `hard` keeps what `supervised_answers` says of each only."""
+    """Tokenize rows once and lay out their targets in the order of `answers`.
+
+    hard: keep only what `supervised_answers` returns of each row.
+    """
     targets = np.array([[row.target.get(answer, 0.0) for answer in answers] for row in rows])
     if hard:
         targets = (targets > 0.5).astype(np.float64) if several else np.eye(len(answers))[targets.argmax(axis=1)]
@@ -274,7 +279,10 @@ def build_masked_examples(
     weights: Sequence[float],
     left_out: Mapping[str, int] | None = None,
 ) -> TrainingExamples:
-    """Conversations as rows whose learnt tokens are marked."""
+    """Return conversations as rows with a mask of their supervised tokens.
+
+    left_out: number of rows that were excluded, by reason.
+    """
     cut = list(rendered)
     masks = [np.array(each.supervised, dtype=bool) for each in cut]
     return TrainingExamples(
@@ -289,13 +297,13 @@ def build_masked_examples(
 
 
 TargetMode = Literal["soft", "certain", "hard"]
-MIN_ANSWER_PROBABILITY = 0.02  # probability below which an answer isn't written: a row more to read, and hardly a gradient
+MIN_ANSWER_PROBABILITY = 0.02  # less probable answers are dropped: each is a row more to read, with hardly a gradient
 CERTAINTY_FLOOR = 0.5  # an answer no more certain than this weighs nothing under "certain"
 
 
 @dataclass(frozen=True, slots=True)
 class SingleAnswerRow:
-    """A row with one of its answers, and what that weighs."""
+    """A row with one of its answers, and the weight of that."""
 
     id: str
     content: Mapping[str, Any]
@@ -309,12 +317,12 @@ class SingleAnswerRow:
 
 
 def expand_answers(rows: Sequence[TrainingRow], targets: TargetMode) -> list[SingleAnswerRow]:
-    """The rows, each with one answer, in their order; the answers of one row, most probable first, have its id and group.
+    """Return the rows with one answer each, in their order; the answers of one row, most probable first, have its id and group.
 
     soft: every answer of at least `MIN_ANSWER_PROBABILITY`, weighted by its probability, so that a row's loss is the cross-entropy of whole
-    answers and no lower than the posterior's entropy. certain: the most probable one, weighted by clip((c − c0)/(1 − c0), 0, 1)
-    with its probability c and c0 = `CERTAINTY_FLOOR`; what weighs nothing stays in the list, to be counted. hard: the most probable one,
-    at the row's own weight. A text that somebody wrote has probability 1 and is the same in all three.
+    answers and no lower than the posterior's entropy. certain: the most probable one, weighted by clip((c − c0)/(1 − c0), 0, 1) with its
+    probability c and c0 = `CERTAINTY_FLOOR`; rows of weight 0 stay in the list, to be counted. hard: the most probable one, at the row's
+    own weight. A text that somebody wrote has probability 1 and is the same in all three.
     """
     return [
         SingleAnswerRow(row.id, row.content, {answer: 1.0}, row.weight * share, row.group)
@@ -334,16 +342,17 @@ def _answer_weights(row: TrainingRow, targets: TargetMode) -> Iterator[tuple[str
         yield top, 1.0
 
 
-_NO_LIMIT = 10**6  # tokens: no text is cut here
-_QUOTED_CHARACTERS = 80  # characters of what isn't read
+_NO_LIMIT = 10**6  # tokens: no text is truncated here
+_QUOTED_CHARACTERS = 80  # characters that are quoted of the part that isn't read
 
 
 @dataclass(frozen=True, slots=True)
 class RowTokenization:
-    """One row and one base. tokens: of the whole row; limit: how many are read; learnt: how many tokens are learnt, of a class 1.
+    """How one row is tokenized for one base.
 
-    problem: "" where there is none; "cut" where a classifier reads the beginning only; "prompt too long" where not even the prompt fits;
-    else a key of `RENDER_ERROR_REASONS`: the row would be left out. lost: where what isn't read begins.
+    tokens: number in the whole row. limit: how many are read. supervised_tokens: how many are learnt, 1 for a class. problem: "" where
+    there is none; "cut" where a classifier reads only the beginning; "prompt too long" where not even the prompt fits; else a key of
+    `RENDER_ERROR_REASONS`: the row would be left out. explanation: the problem in words. truncated: the text that isn't read.
     """
 
     id: str
@@ -359,9 +368,10 @@ class RowTokenization:
 def measure_row_tokens(
     splits: Mapping[str, Sequence[TrainingRow]], tokenizer: Any, max_tokens: int, *, writes: bool
 ) -> list[RowTokenization]:
-    """Of each row of each split, in order. writes: rows are prompts with their most probable completion, else texts with an answer.
+    """Return the tokenization of each row of each split, in order.
 
-    The tokenizer is the one that training uses (`start_tokenizer` for a model that writes, `load_tokenizer` for one that reads).
+    writes: rows are prompts with their most probable completion, else texts with an answer. The tokenizer is the one that training uses
+    (`prepare_tokenizer` for a generative model, `load_tokenizer` for a classifier).
     """
     of_split = _measure_completions if writes else _measure_texts
     return [fact for split, rows in splits.items() for fact in of_split(split, rows, tokenizer, max_tokens)]
@@ -414,7 +424,7 @@ def _measure_completions(split: str, rows: Sequence[TrainingRow], tokenizer: Any
 
 
 def _truncated_part(tokenizer: Any, text: str, limit: int, *, special: bool = True) -> str:
-    """The text from the first character on that isn't among the first `limit` tokens; empty where the tokenizer can't say."""
+    """Return the text that isn't among the first `limit` tokens; empty where the tokenizer has no offsets."""
     if not tokenizer.is_fast:
         return ""
     cut = tokenizer(text, truncation=True, max_length=limit, return_offsets_mapping=True, add_special_tokens=special)

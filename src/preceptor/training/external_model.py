@@ -1,4 +1,4 @@
-"""A model that was trained elsewhere, taken into the project as it is: to be measured, compared, released and served like any other."""
+"""Import a model that was trained elsewhere as it is, to be evaluated, compared, released and served like any other."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from preceptor.training.run_folder import bind_run_folder, lock_run_folder
 from preceptor.training.sft import SFTObjective, build_completion_examples
 from preceptor.types import Model
 
-CLASSIFIER_SUFFIX = "ForSequenceClassification"  # how the architecture of a Hugging Face classifier ends
+CLASSIFIER_SUFFIX = "ForSequenceClassification"  # suffix of the architecture of a Hugging Face classifier
 OWN_ARCHITECTURE = "MeanPooledClassifier"
 
 
 class ExternalModelOptions(OptionsBase):
-    """What can be said about a model that was trained elsewhere."""
+    """Options of the recipe `external_model`, on a model that was trained elsewhere."""
 
     labels: dict[str, str] = Field({}, description="a classifier's label -> the question's answer: LABEL_0=negative,LABEL_1=positive")
 
@@ -43,10 +43,12 @@ class ExternalModelOptions(OptionsBase):
 
 @recipes.register("external_model", options=ExternalModelOptions)
 def import_external_model(run: TrainingRun, options: ExternalModelOptions) -> Model:
-    """Copy a Hugging Face folder's model, with what it says of a few validation rows. Supports: sequence classifiers, causal models.
+    """Copy the model of a Hugging Face folder, with its predictions on a few validation rows.
 
-    Assumes: a classifier's labels are the question's answers, but for capitals and spaces, or `labels` says which is which. Refuses:
-    labels that are no answers, other architectures, adapters without their base, an empty validation split. Nothing is trained.
+    Supports: sequence classifiers, causal models. Nothing is trained.
+
+    Assumes: a classifier's labels are the question's answers, up to case and spaces, or `labels` maps them. Refuses: labels that are no
+    answers, other architectures, adapters without their base, an empty validation split.
     """
     if (run.base / "adapter_config.json").is_file() and not (run.base / "config.json").is_file():
         hint = "merge it first: PeftModel.from_pretrained(base, folder).merge_and_unload().save_pretrained(…)"
@@ -88,7 +90,7 @@ def _classifier_task(run: TrainingRun, options: ExternalModelOptions) -> tuple[T
 
 
 def _map_labels(labels: Sequence[str], answers: Sequence[str], named: dict[str, str], folder: Path) -> tuple[str, ...]:
-    """The question's answer that each label of the model stands for; UserError unless they are the same ones."""
+    """Return the question's answer for each label of the model; raises UserError unless they are the same ones."""
     by_spelling = {normalize_label(answer): answer for answer in answers}
     found = tuple(named.get(label) or by_spelling.get(normalize_label(label), label) for label in labels)
     if sorted(found) != sorted(answers):
@@ -110,7 +112,7 @@ def _causal_task(run: TrainingRun, options: ExternalModelOptions) -> tuple[Train
 
 
 def _validation_figures(task: TrainingTask, model: Any, started: float) -> dict[str, Any]:
-    """What the validation rows say, in the form of a training's history."""
+    """Return the metrics of the validation rows, in the form of a training's history."""
     few: TrainingExamples = task.validation
     found = task.objective.validate(model, few)
     loss, seconds = found.loss, time.perf_counter() - started

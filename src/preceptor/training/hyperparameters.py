@@ -1,10 +1,7 @@
 """Resolve hyperparameters that are left open by measuring: a learning-rate sweep and the number format.
 
-A short learning-rate sweep: the smallest rate that validation can't tell from the best.
-
-Number format by a short measurement: bfloat16 only where it is clearly faster on this machine for this model.
-
-What a recipe's options leave open, settled by measuring; and what makes a run this run.
+The sweep chooses the smallest rate that validation can't tell from the best. bfloat16 is chosen only where it is clearly faster on this
+machine for this model. `run_identity` lists what identifies a run.
 """
 
 from __future__ import annotations
@@ -31,14 +28,14 @@ from preceptor.types import FloatArray
 
 SWEEP_ROWS = 600
 SWEEP_EPOCHS = 1.0
-SWEEP_STEPS = 20  # at least: fewer tell nothing apart
+SWEEP_STEPS = 20  # at least: fewer can't tell rates apart
 
 
 def choose_learning_rate(losses: Mapping[float, FloatArray], groups: Sequence[str]) -> tuple[float, list[dict[str, float | None]]]:
-    """The smallest rate whose mean validation loss is within one standard error of the best rate's, and the table behind it.
+    """Return the smallest rate whose mean validation loss is within one standard error of the best rate's, and the table behind it.
 
-    losses: rate -> loss of each validation row, (n,). The error is that of the paired difference, clustered by group.
-    A rate that diverged (not finite) is never chosen unless all did, when the smallest is.
+    losses: rate -> loss of each validation row, (n,). The error is that of the paired difference, clustered by group. A rate that diverged
+    (not finite) is never chosen unless all did, when the smallest is.
     """
     means = {rate: float(np.mean(rows)) if np.isfinite(rows).all() else np.inf for rate, rows in losses.items()}
     best = chosen = min(sorted(means), key=lambda rate: means[rate])
@@ -55,9 +52,10 @@ def choose_learning_rate(losses: Mapping[float, FloatArray], groups: Sequence[st
 
 
 def sweep_learning_rates(task: TrainingTask, plan: TrainConfig) -> dict[str, Any]:
-    """Train briefly at each of the objective's rates on at most `SWEEP_ROWS` rows; `{"chosen": rate, "rates": table}`, a JSON value.
+    """Train briefly at each of the objective's rates, and return `{"chosen": rate, "rates": table}`, a JSON value.
 
-    A few steps favour larger rates, and the rule in `choose_learning_rate` smaller ones; the largest on offer is one that is safe.
+    At most `SWEEP_ROWS` rows are used. A few steps favour larger rates, and the rule in `choose_learning_rate` smaller ones; the largest
+    rate on offer is a safe one.
     """
     small = replace(task, train=task.train.sample(SWEEP_ROWS, plan.seed), validation=task.validation.sample(SWEEP_ROWS, plan.seed))
     short = replace(plan, epochs=SWEEP_EPOCHS, min_steps=SWEEP_STEPS, evaluations=0)
@@ -72,7 +70,10 @@ def sweep_learning_rates(task: TrainingTask, plan: TrainConfig) -> dict[str, Any
 
 
 def _run_trial(task: TrainingTask, plan: TrainConfig, ahead: int = 0) -> FloatArray:
-    """What each row adds to the validation loss after training by `plan`, (n,); NaN if it diverged. ahead: steps that follow it."""
+    """Return what each row contributes to the validation loss after training by `plan`, (n,); NaN if it diverged.
+
+    ahead: steps that the run takes after this trial.
+    """
     with silence_transformers(), explain_out_of_memory(task.run.base):
         trainer = RecipeTrainer(task, plan, f"trying learning rate {plan.learning_rate:g}", ahead)
         try:
@@ -82,15 +83,15 @@ def _run_trial(task: TrainingTask, plan: TrainConfig, ahead: int = 0) -> FloatAr
         return task.objective.validate(trainer.model, task.validation).row_contributions
 
 
-# Below this gain bfloat16's coarser numbers buy nothing worth having.
+# Below this gain bfloat16's coarser numbers aren't worth it.
 _MIN_SPEEDUP = 1.25
 _TIMED_ROUNDS = 4
 
 
 def choose_dtype(task: TrainingTask, plan: TrainConfig) -> dict[str, Any]:
-    """`{"chosen": "float32" | "bfloat16", "seconds": {name: median seconds of a step}}`.
+    """Return `{"chosen": "float32" | "bfloat16", "seconds": {name: median seconds of a step}}`.
 
-    Steps of both kinds alternate on one batch of typical length, so that other load on the machine strikes both.
+    Steps of both kinds alternate on one batch of typical length, so that other load on the machine affects both.
     """
     device = torch.accelerator.current_accelerator() or torch.device("cpu")
     model, batches = task.create_model().to(device).train(), list(plan.batches(task.train))
@@ -98,7 +99,7 @@ def choose_dtype(task: TrainingTask, plan: TrainConfig) -> dict[str, Any]:
     middle = sorted(range(len(batches)), key=lambda number: sizes[number])[len(batches) // 2]
 
     def measure(pieces: list[list[int]]) -> dict[str, float]:
-        model.zero_grad(set_to_none=True)  # what is left where memory ran out
+        model.zero_grad(set_to_none=True)  # gradients that are left where memory ran out
         batch = {name: tensor.to(device) for name, tensor in task.objective.batch(task.train, pieces[0]).items()}
         times: dict[str, list[float]] = {"float32": [], "bfloat16": []}
         for number in range(_TIMED_ROUNDS + 1):
@@ -127,9 +128,10 @@ def _measure_step_seconds(task: TrainingTask, model: Any, batch: dict[str, Any],
 
 
 def resolve_hyperparameters(task: TrainingTask, plan: TrainConfig, dtype: str, rate: float | None) -> tuple[TrainConfig, dict[str, Any]]:
-    """Number format ("auto") and learning rate (None), measured where they are open; what was measured is kept in the run's folder.
+    """Return the configuration with number format and learning rate resolved, and what was measured for that.
 
-    settled_rate is what a run's file repeats: a remedy against forgetting may train by another.
+    dtype "auto" and rate None are measured; the measurements are kept in the run's folder. `settled_rate` is what a run's file repeats: a
+    remedy against forgetting may train at another.
     """
     measured, folder = dict[str, Any](), task.run.folder
     if dtype == "auto":
@@ -143,7 +145,7 @@ def resolve_hyperparameters(task: TrainingTask, plan: TrainConfig, dtype: str, r
 
 
 def run_identity(run: TrainingRun, recipe: str, options: OptionsBase) -> dict[str, Any]:
-    """What makes this run this run: continuing it needs all of these unchanged."""
+    """Return what identifies this run: resuming it requires all of these unchanged."""
     return {
         "recipe": recipe,
         "snapshot": run.snapshot.digest,

@@ -1,4 +1,7 @@
-"""Nothing is trained: a language model answers after the training examples that are most like each text."""
+"""Build a model that learns in context: a language model answers after the training examples most similar to each text.
+
+Nothing is trained.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +32,11 @@ from preceptor.training.run_file import write_run_file
 from preceptor.training.run_folder import bind_run_folder, lock_run_folder
 from preceptor.types import FloatArray, Model, json_digest
 
-VALIDATION_ROWS = 64  # validation rows on which the manifest's figures rest: each costs a pass over all its examples
+VALIDATION_ROWS = 64  # validation rows behind the manifest's figures: each costs a pass over all its examples
 
 
 class InContextOptions(OptionsBase):
-    """What can be tuned about `few_shot`."""
+    """Options of the recipe `few_shot`."""
 
     shots: int = Field(8, ge=1, description="examples shown with each text")
     diversity: float = Field(0.2, ge=0, lt=1, description="0: the most alike examples; more: examples unlike each other")
@@ -47,11 +50,11 @@ class InContextOptions(OptionsBase):
 
 @recipes.register("few_shot", options=InContextOptions)
 def build_in_context_model(run: TrainingRun, options: InContextOptions) -> Model:
-    """Demonstrations per text, see `preceptor.generation.in_context`. Supports: causal bases, calibration, any encoder.
+    """Select demonstrations for each text, see `preceptor.generation.in_context`. Supports: causal bases, calibration, any encoder.
 
     Examples come from the training rows only; the validation and test groups are never shown, nor is a text that is asked about. The
-    model's folder holds the examples and their vectors, and names its base and encoder by the digests of their weights.
-    Refuses: a base that doesn't write, more shots than rows, shots that the base can't read at once, an answer missing in training.
+    model's folder holds the examples and their vectors, and names its base and encoder by the digests of their weights. Refuses: a base
+    that isn't generative, more shots than rows, shots that the base can't read at once, an answer missing in training.
     """
     check_causal(run.base)
     encoder = run.folder_of(options.encoder)
@@ -89,7 +92,7 @@ def _prompt_settings(run: TrainingRun, options: InContextOptions) -> FewShotSett
 def _select_demonstrations(
     rows: Sequence[TrainingRow], manner: FewShotSettings, provider: LocalProvider, base: Path
 ) -> tuple[list[FewShotExample], dict[str, int]]:
-    """The rows that can be shown, each text once, and how many can't be, by reason; UserError when too few are left."""
+    """Return the rows that can be shown, each text once, and how many can't be, by reason; raises UserError when too few are left."""
     around, texts = count_prompt_tokens(manner, provider), manner.shots + 1
     if around + texts * manner.max_tokens > provider.context_length:
         room = (provider.context_length - around) // texts
@@ -126,7 +129,7 @@ def _save_in_context_model(
     left_out: Mapping[str, int],
     seconds: float,
 ) -> Model:
-    """Save what was made under `run.folder/model`, which appears complete or not at all."""
+    """Save the classifier under `run.folder/model`, which appears complete or not at all."""
     folder = run.folder / "model"
     with create_folder_atomically(folder) as partial:
         made.save(partial)
@@ -165,7 +168,7 @@ def _identity_manifest(run: TrainingRun, options: InContextOptions, made: FewSho
 
 
 def _validation_figures(some: Sequence[TrainingRow], said: FloatArray, answers: Sequence[str], seconds: float) -> dict[str, Any]:
-    """What a few validation rows say, in the form of a training's history."""
+    """Return the metrics of a few validation rows, in the form of a training's history."""
     targets = np.array([[row.target.get(answer, 0.0) for answer in answers] for row in some])
     losses = -(targets * np.log(np.maximum(said, 1e-12))).sum(axis=1)
     loss = float(np.average(losses, weights=[row.weight for row in some]))

@@ -1,18 +1,13 @@
 """Fine-tune a causal model on unpaired binary feedback by Kahneman-Tversky optimization (Ethayarajh et al., 2024).
 
-Rows with one answer, and the probability that people call it good: which of a question's answers mean that, and where the answer is.
-
-What `kto` teaches: answers that people call good more than the base has them, others less, each by itself.
-
-Kahneman–Tversky optimisation (Ethayarajh et al. 2024). Of each row r = log π − log π_ref of its answer, summed over tokens. What a
-gain or a loss is counted from is z₀, the mean of r over answers to other prompts, at least 0, an estimate of KL(π‖π_ref), which has
-no gradient. With the probability t that people call the answer good,
+A row holds one answer, and the probability that people call it good. Answers that people call good become more probable than under the
+base, others less, each by itself. For each row, r = log π − log π_ref of its answer, summed over tokens. Gains and losses are counted from
+the reference point z₀, the mean of r over answers to other prompts, at least 0, an estimate of KL(π‖π_ref), which has no gradient. With the
+probability t that people call the answer good,
 
     loss = t·λ_D·(1 − σ(β(r − z₀))) + (1 − t)·λ_U·(1 − σ(β(z₀ − r)))
 
 The paper's loss is that for t of 1 or 0.
-
-Fine-tune a causal language model on thumbs: single answers that people call good or bad, without pairs.
 """
 
 from __future__ import annotations
@@ -60,7 +55,7 @@ _POSITIVE_LABELS = (
     "good", "yes", "up", "true", "right", "correct", "ok", "okay", "positive", "like", "liked", "helpful", "useful", "acceptable",
     "accept", "accepted", "approved", "pass", "better", "desirable", "satisfied", "thumbs up", "1", "+", "👍", "✓",
 )  # fmt: skip
-MIN_RESPONSES = 8  # rows from which the model's distance from its base is estimated at once: fewer tell nothing
+MIN_RESPONSES = 8  # rows from which the model's distance from its base is estimated at once: fewer are too noisy
 FEEDBACK_EXCLUSION_REASONS = {
     **UNFIT,
     "no response": "the row has no response that was judged: neither a completion nor one response nor a last turn of the assistant",
@@ -70,8 +65,10 @@ FEEDBACK_EXCLUSION_REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class BinaryFeedback:
-    """What is learnt of a row. fork: its prompt, with its own answer and with the answer to another one; chance: that people call its
-    answer good; reference: log-probability of both answers under the base, in nats; supervised: its learnt tokens.
+    """What is learnt of a row.
+
+    fork: its prompt, with its own answer and with the answer to another prompt. chance: probability that people call its answer good.
+    supervised: mask of its supervised tokens. reference: log-probability of both answers under the base, in nats.
     """
 
     fork: AnswerPair
@@ -81,10 +78,10 @@ class BinaryFeedback:
 
 
 def resolve_label_values(snapshot: TrainingData, named: str | None) -> dict[str, float]:
-    """How good each answer says that a response is: 1, or 0; ½ for the middle of a rating.
+    """Return how good each answer says that a response is: 1 or 0; ½ for the middle of a rating.
 
-    named: the good ones, with commas between; None: of two answers the one that is called so, of a rating those above its middle.
-    UserError where that can't be told, or where no answer is called so.
+    named: the good ones, separated by commas; None: of two answers the one with a positive name, of a rating those above its middle. Raises
+    UserError where that can't be resolved, or where no answer has that name.
     """
     answers = snapshot.answers
     if named is not None:
@@ -108,7 +105,7 @@ def resolve_label_values(snapshot: TrainingData, named: str | None) -> dict[str,
 
 
 def judged_response(content: Mapping[str, Any]) -> str | None:
-    """The one response that people judged, or None."""
+    """Return the one response that people judged, or None."""
     responses = content.get("responses", ())
     if len(responses) == 1:
         return str(responses[0])
@@ -121,7 +118,7 @@ def judged_response(content: Mapping[str, Any]) -> str | None:
 
 @dataclass(frozen=True)
 class RenderedFeedback:
-    """A split's rows whose response can be read, with how good it is, and those that are left out, with their reasons."""
+    """A split's rows whose response can be rendered, with how good it is, and those that are left out, with their reasons."""
 
     rows: Sequence[tuple[TrainingRow, RenderedConversation, float]]
     excluded: Sequence[tuple[str, str]]
@@ -134,7 +131,11 @@ class RenderedFeedback:
 def render_feedback(
     rows: Sequence[TrainingRow], good: Mapping[str, float], tokenizer: Any, max_tokens: int, targets: Literal["soft", "hard"]
 ) -> RenderedFeedback:
-    """The rows as tokens. hard: whether the response is more probably good, as if people were sure."""
+    """Return the rows as tokens.
+
+    good: the value of each answer, see `resolve_label_values`. targets: "hard" rounds the probability that the response is good to 0, ½ or
+    1.
+    """
     found: list[tuple[TrainingRow, RenderedConversation, float]] = []
     left_out: list[tuple[str, str]] = []
     for row in rows:
@@ -153,7 +154,10 @@ def render_feedback(
 
 
 def build_feedback_examples(found: RenderedFeedback, split: str, max_tokens: int, seed: int) -> TrainingExamples:
-    """The rows as examples, each prompt also with another row's answer; UserError when there are too few, or all are called the same."""
+    """Return the rows as examples, each prompt also with another row's answer.
+
+    Raises UserError when there are too few, or when all responses are called the same.
+    """
     told = format_exclusion_reasons(found.exclusion_counts, FEEDBACK_EXCLUSION_REASONS)
     fewest = MIN_RESPONSES if split == "train" else 2
     if len(found.rows) < fewest:
@@ -179,7 +183,10 @@ def build_feedback_examples(found: RenderedFeedback, split: str, max_tokens: int
 
 
 def assign_mismatched_answers(cuts: Sequence[RenderedConversation], seed: int) -> list[int]:
-    """For each row another one, by seed: the next in a random order whose prompt is another, or the next where all prompts are one."""
+    """Return another row for each row, by seed: the next in a random order that has another prompt.
+
+    Where all prompts are equal it is simply the next.
+    """
     order = np.random.default_rng(seed).permutation(len(cuts)).tolist()
     prompts = [tuple(cut.tokens[: cut.prompt_length]) for cut in cuts]
     found = [0] * len(cuts)
@@ -190,29 +197,29 @@ def assign_mismatched_answers(cuts: Sequence[RenderedConversation], seed: int) -
 
 
 def label_weights(examples: TrainingExamples) -> tuple[float, float]:
-    """How much of the rows' weight is good and how much is bad."""
+    """Return how much of the rows' weight is good and how much is bad."""
     chances = np.array([thumb.chance for thumb in examples.targets])
     return float(chances @ examples.weights), float((1 - chances) @ examples.weights)
 
 
 def _fork_answers(own: RenderedConversation, other: RenderedConversation, max_tokens: int) -> AnswerPair:
-    """A prompt with its answer and with the beginning of another's that fits."""
+    """Return a prompt with its answer and with as much of another's as fits."""
     prompt, room = own.tokens[: own.prompt_length], max_tokens - own.prompt_length
     answers = own.tokens[own.prompt_length :], other.tokens[other.prompt_length :][:room]
     return AnswerPair(prompt, answers, (own.supervised[own.prompt_length :], other.supervised[other.prompt_length :][:room]))
 
 
-MAX_CLASS_RATIO = 4 / 3  # λ_D·n_D may be so many times λ_U·n_U, and no less than that: the paper's interval
+MAX_CLASS_RATIO = 4 / 3  # λ_D·n_D is between 1 and so many times λ_U·n_U: the paper's interval
 
 
 def kto_losses(rewards: Any, chances: Any, level: Any, *, beta: float, desirable: float, undesirable: float) -> Any:
-    """Loss of each row, (n,), from r and t (n,) and z₀."""
+    """Return the loss of each row, (n,), from its reward r and probability t, (n,), and the reference point z₀."""
     good, bad = torch.sigmoid(beta * (rewards - level)), torch.sigmoid(beta * (level - rewards))
     return chances * desirable * (1 - good) + (1 - chances) * undesirable * (1 - bad)
 
 
 def balance_class_weights(good: float, bad: float) -> tuple[float, float]:
-    """λ_D and λ_U, the larger of them 1 or more and the other 1, such that λ_D·good / (λ_U·bad) lies between 1 and 4/3."""
+    """Return λ_D and λ_U, one of them 1 and the other 1 or more, such that λ_D·good / (λ_U·bad) lies between 1 and 4/3."""
     ratio = good / bad
     if ratio < 1:
         return 1 / ratio, 1.0
@@ -221,15 +228,18 @@ def balance_class_weights(good: float, bad: float) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class KTOObjective(DPOObjective):
-    """The loss above, from `base`, which is also the reference. desirable, undesirable: λ_D, λ_U."""
+    """Learn the loss of `kto_losses`, from `base`, which is also the reference.
+
+    desirable, undesirable: λ_D, λ_U. compares_rows: a batch must not be split into pieces.
+    """
 
     recipe: str = "kto"
     desirable: float = 1.0
     undesirable: float = 1.0
-    compares_rows: bool = True  # z₀ is of the whole batch
+    compares_rows: bool = True  # z₀ is estimated on the whole batch
 
     def batch(self, examples: TrainingExamples, rows: Sequence[int]) -> dict[str, Any]:
-        """The rows, and answers to other prompts: of these rows, and of more where they are fewer than `MIN_RESPONSES`."""
+        """Return the rows, and answers to other prompts: of these rows, and of more where they are fewer than `MIN_RESPONSES`."""
         picked = np.asarray(rows, dtype=np.int64)
         own: list[BinaryFeedback] = [examples.targets[row] for row in rows]
         taken = set(rows)
@@ -252,6 +262,7 @@ class KTOObjective(DPOObjective):
         }
 
     def loss(self, model: Any, inputs: Mapping[str, Any]) -> Any:
+        """Return the weighted sum of the batch's losses, a scalar with gradients."""
         rewards = self._sums(model, inputs) - inputs["reference"]
         others = {name.removeprefix("other_"): each for name, each in inputs.items() if name.startswith("other_")}
         with torch.no_grad():
@@ -259,7 +270,7 @@ class KTOObjective(DPOObjective):
         return (self._losses(rewards, inputs["chances"], level) * inputs["weights"]).sum()
 
     def validate(self, model: Any, examples: TrainingExamples) -> ValidationResult:
-        """With the share of answers on the right side of z₀, which all rows give together."""
+        """Return the loss of each row, the share of answers on the right side of z₀, and z₀, which is estimated on all rows."""
         rewards, level, chances = self.rewards(model, examples)
         losses = self._losses(torch.as_tensor(rewards), torch.as_tensor(chances), torch.tensor(level)).double().numpy()
         right = np.sign(rewards - level) == np.sign(chances - 0.5)
@@ -268,13 +279,14 @@ class KTOObjective(DPOObjective):
         return ValidationResult(losses, examples.loss_weights, {**figures, "reference_point": level})
 
     def rewards(self, model: Any, examples: TrainingExamples) -> tuple[FloatArray, float, FloatArray]:
-        """r of each row (n,), z₀ of all, and t (n,); the model keeps its mode."""
+        """Return r of each row (n,), z₀ of all, and t (n,); the model keeps its mode."""
         thumbs: Sequence[BinaryFeedback] = examples.targets
         sums = score_pairs(model, self._head(model), [each.fork for each in thumbs], self.pad_id, joined=self.shares_prompt)
         ratios = sums - np.array([each.reference for each in thumbs])
         return ratios[:, 0], max(0.0, float(ratios[:, 1].mean())), np.array([each.chance for each in thumbs])
 
     def parity_probes(self, model: Any, examples: TrainingExamples) -> Mapping[str, Any]:
+        """Return the log-probabilities of the first rows' answers, with which parity is verified."""
         few = examples.select(range(min(PROBE_COUNT, len(examples))))
         masks = [thumb.supervised for thumb in few.targets]
         found = completion_log_probabilities(model, few.tokens, masks, self.pad_id, head=self._head(model))
@@ -285,10 +297,11 @@ class KTOObjective(DPOObjective):
         return {"kind": "causal", "rows": rows}
 
     def summary_lines(self, examples: TrainingExamples, max_tokens: int) -> list[str]:
+        """Return the sentences on the trained model."""
         return list(self.summary)
 
     def manifest_fields(self, examples: TrainingExamples) -> dict[str, Any]:
-        """A few rows as they were trained on, token by token; the model writes texts, whatever people answered."""
+        """Return a few rows as they were trained on, token by token; the model generates texts, so its manifest has no answers."""
         return {
             "answers": [],
             "rendered": [preview_feedback_row(self.tokenizer, examples, row) for row in range(min(PREVIEW_ROWS, len(examples)))],
@@ -298,7 +311,7 @@ class KTOObjective(DPOObjective):
         return kto_losses(rewards, chances, level, beta=self.beta, desirable=self.desirable, undesirable=self.undesirable)
 
     def _sums(self, model: Any, inputs: Mapping[str, Any]) -> Any:
-        """Summed log-probability of each row's learnt tokens, (rows,), with gradients."""
+        """Return the summed log-probability of each row's supervised tokens, (rows,), with gradients."""
         keep, wanted, _ = find_supervised_positions({**inputs, "weights": inputs["reference"]})
         given = {name: inputs[name] for name in ("input_ids", "attention_mask")}
         places = keep.nonzero(as_tuple=True)
@@ -307,15 +320,18 @@ class KTOObjective(DPOObjective):
 
 
 def preview_feedback_row(tokenizer: Any, examples: TrainingExamples, row: int) -> dict[str, Any]:
-    """A row token by token, and how probably its answer is good."""
+    """Return a row token by token, and the probability that its answer is good."""
     thumb: BinaryFeedback = examples.targets[row]
     tokens = mark_supervised_tokens(tokenizer, examples.tokens[row], thumb.supervised)
     return {"id": examples.ids[row], "tokens": tokens, "probability": round(thumb.chance, 4)}
 
 
 def feedback_metrics(rewards: FloatArray, level: float, chances: FloatArray, groups: Sequence[str]) -> dict[str, Estimate]:
-    """What rows that weren't trained on say of a model. accuracy: answers on the right side of z₀; separation: how often a good one's r
-    is larger than a bad one's (the area under the ROC curve), 0.5 of a model that learnt nothing; change_good, change_bad: mean r."""
+    """Return the metrics of rows that weren't trained on.
+
+    accuracy: share of answers on the right side of z₀. separation: how often a good answer's r is larger than a bad one's (AUROC), 0.5 for
+    a model that learnt nothing. change_good, change_bad: mean r. Each is left out where there are no rows for it.
+    """
     codes, found = np.asarray(groups), dict[str, Estimate]()
     decided = chances != 0.5
     right = 0.5 + 0.5 * np.sign(rewards - level) * np.sign(chances - 0.5)
@@ -338,7 +354,7 @@ def feedback_metrics(rewards: FloatArray, level: float, chances: FloatArray, gro
 
 
 def feedback_summary_lines(found: Mapping[str, Estimate]) -> list[str]:
-    """The same in sentences."""
+    """Return the metrics of `feedback_metrics` in sentences."""
     if "separation" not in found:
         return []
     each = found["separation"]
@@ -347,7 +363,7 @@ def feedback_summary_lines(found: Mapping[str, Estimate]) -> list[str]:
 
 
 def _answer_tokens(thumb: BinaryFeedback, side: int) -> tuple[list[int], list[bool]]:
-    """Tokens of the prompt with one of both answers, and which of them count."""
+    """Return the tokens of the prompt with one of both answers, and the mask of the supervised ones."""
     prompt = thumb.fork.prompt
     return [*prompt, *thumb.fork.answers[side]], [*[False] * len(prompt), *thumb.fork.supervised[side]]
 
@@ -360,7 +376,7 @@ PATIENCE, EVALUATIONS = 3, 2
 
 
 class KTOOptions(OptionsBase):
-    """What can be tuned about `kto`; the defaults suit a small model, an adapter and some hundred responses or more."""
+    """Options of the recipe `kto`; the defaults suit a small model, an adapter and some hundred responses or more."""
 
     good: str | None = Field(None, description="the answers that call a response good, with commas between; none: told by their names")
     adapter: AdapterKind = Field("lora", description="small matrices beside frozen weights: lora, dora, lora-top (upper third); or none")
@@ -380,13 +396,14 @@ class KTOOptions(OptionsBase):
 
 @recipes.register("kto", options=KTOOptions)
 def train_kto(run: TrainingRun, options: KTOOptions) -> Model:
-    """Kahneman–Tversky optimisation (Ethayarajh et al. 2024) with the posterior of each response, see `liking`. Supports: answers of a
-    choice or rating about one response, conversations, adapters, row weights, resume.
+    """Fine-tune a causal model by Kahneman–Tversky optimisation (Ethayarajh et al. 2024) with the posterior of each response.
+
+    Supports: answers of a choice or rating about one response, conversations, adapters, row weights, resume.
 
     Assumes: rows with a prompt and one response, and a target that says how good it is. Refuses: a base that isn't a causal model,
-    packed weights without a GPU, answers of which none is known to mean good, an empty split or one of fewer than 8 responses, training
-    responses that are all called the same, a folder that another process or another run holds. Leaves out, counted by reason: rows
-    without a response, those that are too long or can't be rendered.
+    quantized weights without a GPU, answers of which none is known to mean good, an empty split or one of fewer than 8 responses, training
+    responses that are all called the same, a folder that another process or another run holds. Leaves out, counted by reason: rows without
+    a response, those that are too long or can't be rendered.
     """
     check_causal(run.base)
     refuse_quantized(run.base)
@@ -414,8 +431,10 @@ def train_kto(run: TrainingRun, options: KTOOptions) -> Model:
 
 
 def preview_kto(run: TrainingRun, options: KTOOptions) -> dict[str, Any]:
-    """Counts of rows, tokens and learnt tokens of each split, those left out by reason, and the first rows token by token; nothing is
-    trained or written."""
+    """Return counts of rows, tokens and supervised tokens of each split, those left out by reason, and the first rows token by token.
+
+    Nothing is trained or written.
+    """
     check_causal(run.base)
     refuse_quantized(run.base)
     tokenizer = prepare_tokenizer(run.base)
@@ -440,7 +459,10 @@ train_kto.preview = preview_kto
 
 
 def prepare_kto(run: TrainingRun, options: KTOOptions) -> tuple[TrainingTask, KTOObjective]:
-    """Both splits' rows as tokens with what the base makes of them, and what is taught; UserError for splits that can't be learnt."""
+    """Return the task with both splits' rows as tokens and their reference, and its objective.
+
+    Raises UserError for splits that can't be learnt.
+    """
     tokenizer = prepare_tokenizer(run.base)
     limit = resolve_max_tokens(run, tokenizer, options)
     found = _read_feedback_splits(run, options, tokenizer, limit)
@@ -460,7 +482,7 @@ def _read_feedback_splits(run: TrainingRun, options: KTOOptions, tokenizer: Any,
 
 
 def _describe_label_values(good: dict[str, float]) -> str:
-    """Which answers were taken to mean what."""
+    """Describe which answers were taken to mean what."""
     told = []
     for share, word in ((1.0, "good"), (0.5, "half good"), (0.0, "bad")):
         if found := [repr(answer) for answer, each in good.items() if each == share]:

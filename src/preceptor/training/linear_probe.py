@@ -1,8 +1,6 @@
 """Fit a logistic head to a frozen encoder (linear probe), then optionally tune all weights (LP-FT, Kumar et al., 2022).
 
-A classifier whose head is fitted to frozen features: the part that `linear_probe` and `contrastive` share.
-
-A logistic head on an encoder that stays as it is; then, if wanted, all weights at a tenth of the usual rate.
+Tuning uses a tenth of the usual learning rates. The parts that fit a head to frozen features are shared with `contrastive`.
 """
 
 from __future__ import annotations
@@ -34,12 +32,15 @@ from preceptor.training.run_folder import bind_run_folder, cached_json, lock_run
 from preceptor.types import Model
 
 WEIGHT_DECAY = 0.01
-RATE_FACTOR = 0.1  # of the usual learning rates: what moves under a fitted head should move little (Kumar et al. 2022)
+RATE_FACTOR = 0.1  # of the usual learning rates: features under a fitted head should move little (Kumar et al. 2022)
 
 
 @dataclass(frozen=True)
 class LinearProbeObjective(ClassificationObjective):
-    """`ClassificationObjective` from a head that is fitted already, at a tenth of its learning rates."""
+    """`ClassificationObjective` that starts from a fitted head, at a tenth of its learning rates.
+
+    head: the fitted head; None before it is fitted.
+    """
 
     head: LogisticHead | None = None
     recipe: str = "linear_probe"
@@ -49,13 +50,14 @@ class LinearProbeObjective(ClassificationObjective):
         return tuple(rate * RATE_FACTOR for rate in super().learning_rates)
 
     def create_model(self) -> Any:
+        """Return the base as a classifier, with the fitted head where there is one."""
         model = prepare_classifier(self.base, self.answers, self.pad_id)
         return model if self.head is None else set_head(model, self.head)
 
 
 @dataclass(frozen=True)
 class FittedModel:
-    """What `finish` asks of a trainer, of a model whose last part took no steps."""
+    """The state that `save_trained_model` needs of a trainer, for a model whose last part took no steps."""
 
     model: Any
     plan: TrainConfig
@@ -64,10 +66,10 @@ class FittedModel:
 
 
 def build_encoder_task(run: TrainingRun, recipe: str, options: Any) -> tuple[TrainingTask, Any]:
-    """The run's rows as tokens with a head still to be fitted, and the tokenizer, which cuts in serving where training did.
+    """Return the run's rows as tokens with a head still to be fitted, and the tokenizer, which truncates in serving where training did.
 
-    options: with rows, max_tokens and targets. UserError for a base that is no encoder, and for what `read_rows` and `resolve_max_tokens`
-    refuse.
+    options: with rows, max_tokens and targets. Raises UserError for a base that is no encoder, for several labels at once, and for what
+    `read_rows` and `resolve_max_tokens` refuse.
     """
     check_encoder(run.base, recipe)
     if run.snapshot.target_kind == "multilabel":
@@ -83,7 +85,7 @@ def build_encoder_task(run: TrainingRun, recipe: str, options: Any) -> tuple[Tra
 
 
 def cached_head(task: TrainingTask, model: Any, penalty: float | None) -> LogisticHead:
-    """The head for `model`'s features of the task's rows, as an earlier start of the run left it, or fitted now."""
+    """Return the head for `model`'s features of the task's rows, as an earlier start of the run left it, or fitted now."""
     kept = cached_json(task.run.folder / "head.json", partial(_fit_head, task, model, penalty))
     return LogisticHead(np.array(kept["weight"]), np.array(kept["bias"]), kept["penalty"], kept["loss"])
 
@@ -99,7 +101,7 @@ def _logistic_data(task: TrainingTask, model: Any, examples: TrainingExamples) -
 
 
 def set_head(model: Any, head: LogisticHead) -> Any:
-    """The model itself, with this head."""
+    """Set the model's head in place, and return the model."""
     with torch.no_grad():
         model.head.weight.copy_(torch.as_tensor(head.weight))
         model.head.bias.copy_(torch.as_tensor(head.bias))
@@ -107,7 +109,10 @@ def set_head(model: Any, head: LogisticHead) -> Any:
 
 
 def build_fitted_model(task: TrainingTask, plan: TrainConfig, model: Any, head: LogisticHead, *, since: float, checkpoints: Path) -> Any:
-    """The finished state of a model with a fitted head: one entry of history, measured now. since: `time.perf_counter()` at the start."""
+    """Return the finished state of a model with a fitted head, with one entry of history, measured now.
+
+    since: `time.perf_counter()` at the start.
+    """
     seen = task.objective.validate(model, task.validation)
     seconds = time.perf_counter() - since
     figures = {f"eval_{name}": value for name, value in seen.figures.items()}
@@ -118,7 +123,7 @@ def build_fitted_model(task: TrainingTask, plan: TrainConfig, model: Any, head: 
 
 
 class LinearProbeOptions(OptionsBase):
-    """What can be tuned about `linear_probe`; epochs, learning_rate, batch_size, patience and dtype are of the tuning."""
+    """Options of the recipe `linear_probe`; epochs, learning_rate, batch_size, patience and dtype concern the tuning."""
 
     penalty: float | None = Field(None, gt=0, description="on the head's squared weights; none: of a few the best on validation")
     tune: bool = Field(False, description="then tune all weights, from the fitted head")
@@ -137,11 +142,12 @@ class LinearProbeOptions(OptionsBase):
 
 @recipes.register("linear_probe", options=LinearProbeOptions)
 def train_linear_probe(run: TrainingRun, options: LinearProbeOptions) -> Model:
-    """A linear probe, or LP-FT (Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features"). Supports: encoders, earlier
-    classifiers whose encoder is kept, posterior targets, row weights, resume.
+    """Fit a linear probe, or train by LP-FT (Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features").
 
-    Assumes: rows with a text and a target over the snapshot's answers. Refuses: a base that is no encoder, an answer missing in
-    training, an empty train or validation split. What tuning doesn't better on validation is not kept: then it is the probe.
+    Supports: encoders, earlier classifiers whose encoder is kept, posterior targets, row weights, resume.
+
+    Assumes: rows with a text and a target over the snapshot's answers. Refuses: a base that is no encoder, an answer missing in training,
+    an empty train or validation split. Tuning that doesn't improve validation is discarded: then the model is the probe.
     """
     task, tokenizer = build_encoder_task(run, "linear_probe", options)
     with lock_run_folder(run.folder):

@@ -1,13 +1,9 @@
 """Fit logistic heads to fixed features, and predict rows out of fold.
 
-A logistic head on fixed features, fitted to the people's posterior until it no longer moves.
-
-A logistic head that is soon good enough for looking at rows, where `logistic.fit_head` goes on until nothing moves.
-
-Features are turned so that the loss curves about alike in all directions, which takes L-BFGS a third of the steps; then it stops
-once a step brings less than a ten-thousandth. On 10,000 rows, 384 features and 77 answers the ranking of suspects is the same.
-
-What a model that has never seen a row's group says of it: a logistic head over an encoder's vectors, fold by fold.
+`fit_logistic_head` fits people's posterior until nothing moves. `fit_quick_head` is good enough for inspecting rows: features are whitened
+so that the loss has similar curvature in all directions, which takes L-BFGS a third of the steps, and it stops once a step improves the
+loss by less than a ten-thousandth. On 10,000 rows, 384 features and 77 answers the ranking of suspects is the same. `predict_out_of_fold`
+predicts each row by a head that has never seen the row's group.
 """
 
 from __future__ import annotations
@@ -33,13 +29,13 @@ from preceptor.statistics import estimate_mean
 from preceptor.statistics.inputs import as_targets, as_values
 from preceptor.types import Estimate, FloatArray, IntArray
 
-HEAD_PENALTIES = (1e-3, 1e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # with some dozen rows the best was seen to be about 10
+HEAD_PENALTIES = (1e-3, 1e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # with a few dozen rows the best was about 10
 _MAX_STEPS = 1000
 
 
 @dataclass(frozen=True, eq=False)
 class LogisticData:
-    """features (n, d), targets (n, answers) with rows that sum to 1, weights (n,)."""
+    """Rows that a logistic head is fitted to: features (n, d), targets (n, answers) with rows that sum to 1, weights (n,)."""
 
     features: FloatArray
     targets: FloatArray
@@ -48,7 +44,10 @@ class LogisticData:
 
 @dataclass(frozen=True, eq=False)
 class LogisticHead:
-    """weight (answers, d) and bias (answers,): logits are features @ weight.T + bias. loss: in nats, on what it was fitted to."""
+    """A fitted head: logits are features @ weight.T + bias.
+
+    weight (answers, d), bias (answers,). penalty: with which it was fitted. loss: in nats, on the rows it was fitted to.
+    """
 
     weight: FloatArray
     bias: FloatArray
@@ -56,19 +55,19 @@ class LogisticHead:
     loss: float
 
     def losses(self, sample: LogisticData) -> FloatArray:
-        """Cross-entropy of each row against its targets in nats, (n,)."""
+        """Return the cross-entropy of each row against its targets in nats, (n,)."""
         return np.asarray(-(sample.targets * log_softmax(sample.features @ self.weight.T + self.bias, axis=1)).sum(axis=1))
 
     def mean_loss(self, sample: LogisticData) -> float:
-        """The weighted mean of `losses`."""
+        """Return the weighted mean of `losses`."""
         return float(np.average(self.losses(sample), weights=sample.weights))
 
 
 def fit_logistic_head(sample: LogisticData, penalty: float) -> LogisticHead:
-    """The head that minimises weighted mean cross-entropy + penalty / 2 · |weight|²; convex, so where it starts is of no matter.
+    """Fit the head that minimises weighted mean cross-entropy + penalty / 2 · |weight|²; convex, so the start doesn't matter.
 
-    The penalty counts on features moved to mean 0 and scaled to a mean square of 1, all by one factor: then a penalty means
-    the same whatever the encoder, and directions keep their proportions. The head that is returned takes features as they are.
+    The penalty applies to features centred and scaled to a mean square of 1, all by one factor: then a penalty means the same whatever the
+    encoder, and directions keep their proportions. The returned head takes features as they are.
     """
     centre = np.average(sample.features, axis=0, weights=sample.weights)
     moved = sample.features - centre
@@ -91,30 +90,30 @@ def fit_logistic_head(sample: LogisticData, penalty: float) -> LogisticHead:
 
 
 def select_logistic_head(train: LogisticData, validation: LogisticData, penalties: Sequence[float] = HEAD_PENALTIES) -> LogisticHead:
-    """The head fitted with the penalty under which validation loss is lowest; of equals the greater penalty."""
+    """Return the head fitted with the penalty under which validation loss is lowest; of equals the greater penalty."""
     heads = [fit_logistic_head(train, penalty) for penalty in sorted(penalties, reverse=True)]
     return min(heads, key=lambda head: head.mean_loss(validation))
 
 
-QUICK_PENALTIES = (0.1, 0.03, 0.01)  # the greatest first: of equals it is kept
-_QUICK_TOLERANCE = 1e-4  # relative fall of the loss
+QUICK_PENALTIES = (0.1, 0.03, 0.01)  # the greatest first: it wins a tie
+_QUICK_TOLERANCE = 1e-4  # relative decrease of the loss
 _QUICK_MAX_STEPS = 100
 
 
 @dataclass(frozen=True, eq=False)
 class QuickLogisticHead:
-    """weight (answers, d), bias (answers,)."""
+    """An approximately fitted head: weight (answers, d), bias (answers,)."""
 
     weight: FloatArray
     bias: FloatArray
 
     def logits(self, points: FloatArray) -> FloatArray:
-        """(rows, answers)"""
+        """Return the logits of the points (rows, d), (rows, answers)."""
         return np.asarray(points @ self.weight.T + self.bias)
 
 
 def fit_quick_head(points: FloatArray, targets: FloatArray, weights: FloatArray, penalty: float) -> QuickLogisticHead:
-    """The head of `logistic.fit_head`, approximately: weighted mean cross-entropy + penalty / 2 · |weight|², features scaled as there."""
+    """Fit the head of `fit_logistic_head` approximately: the same loss and penalty, with features scaled alike."""
     share = weights / weights.sum()
     centre = share @ points
     moved = points - centre
@@ -150,7 +149,7 @@ def fit_quick_head(points: FloatArray, targets: FloatArray, weights: FloatArray,
 
 
 def quick_head_loss(head: QuickLogisticHead, points: FloatArray, targets: FloatArray, weights: FloatArray) -> float:
-    """Weighted mean cross-entropy in nats."""
+    """Return the weighted mean cross-entropy of the head, in nats."""
     losses = -(targets * log_softmax(head.logits(points), axis=1)).sum(axis=1)
     return float(np.average(losses, weights=weights))
 
@@ -160,10 +159,10 @@ _PENALTY_ROWS = 4_000  # rows on which the penalty is chosen
 
 @dataclass(frozen=True, eq=False)
 class OutOfFoldPredictions:
-    """probabilities (n, k): of each row by a head fitted to the other folds. fold: of each row, (n,).
+    """Predictions of each row by a head fitted to the other folds.
 
-    known: whether the head had seen the row's most probable answer at all, (n,). accuracy: how often the model's first choice is the
-    people's, with groups as independent units.
+    probabilities (n, k). fold: of each row, (n,). known: whether the head had seen the row's most probable answer at all, (n,). penalty:
+    with which the heads were fitted. accuracy: how often the model's first choice is people's, with groups as independent units.
     """
 
     probabilities: FloatArray
@@ -184,10 +183,11 @@ def predict_out_of_fold(
     seed: int = 0,
     penalty: float | None = None,
 ) -> OutOfFoldPredictions:
-    """Probabilities of each row (n, k) from vectors (n, d) and the people's posterior (n, k), or the answers' numbers (n,) of `answers`.
+    """Predict the probabilities of each row (n, k) by a head fitted to the other folds.
 
-    Groups stay in one fold. penalty: on the head's squared weights; none: of three the one whose held-out loss is lowest in one fold.
-    Vectors are taken at length 1, as encoders are compared. UserError for fewer groups than folds, or shapes that don't fit.
+    vectors (n, d). targets: people's posterior (n, k), or the numbers of the answers (n,), of which there are `answers`. Groups stay in one
+    fold. penalty: on the head's squared weights; None: of three the one with the lowest held-out loss in one fold. Vectors are normalised
+    to length 1, as encoders are compared. Raises UserError for fewer groups than folds, or shapes that don't match.
     """
     points = np.asarray(vectors, dtype=np.float64)
     if points.ndim != 2 or not np.isfinite(points).all():
@@ -211,9 +211,10 @@ def predict_out_of_fold(
 
 
 def cached_text_vectors(folder: Path, texts: Sequence[str], cache: Path | None = None) -> FloatArray:
-    """`text_vectors` of texts, (n, d), each made once: kept in `cache` under what the base is and what the text says.
+    """Return the embeddings of texts (n, d), computed once and cached by the base's digest and the text.
 
-    cache: a folder, made when needed; None: nothing is kept. Half precision is kept, which changes no decision and takes half the room.
+    cache: a folder, made when needed; None: nothing is cached. Vectors are cached in half precision, which changes no decision and takes
+    half the space.
     """
     from preceptor.models import embed_texts
 
@@ -230,7 +231,7 @@ def cached_text_vectors(folder: Path, texts: Sequence[str], cache: Path | None =
 
 
 def _select_penalty(points: FloatArray, wanted: FloatArray, counts: FloatArray, fold: IntArray, seed: int) -> float:
-    """Chosen on a sample, scaled to all rows: the best penalty on the mean loss falls as rows grow."""
+    """Select a penalty on a sample, and scale it to all rows: the best penalty on the mean loss falls as rows grow."""
     picked = np.random.default_rng(seed).permutation(len(points))[:_PENALTY_ROWS]
     held = fold[picked] == fold[picked].max()
     if held.all() or not held.any():
@@ -247,7 +248,7 @@ def _select_penalty(points: FloatArray, wanted: FloatArray, counts: FloatArray, 
 
 
 def _base_digest(folder: Path) -> str:
-    """Of the weights' and tokenizer's files, by name, size and the bytes at both ends: a base is large and doesn't change by a bit."""
+    """Return a digest of the base's files by name, size and the bytes at both ends: a base is large and doesn't change by a single bit."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.is_file():
@@ -271,7 +272,7 @@ def _read_vectors(shelf: Path) -> dict[str, Any]:
 
 
 def _write_vectors(shelf: Path, kept: dict[str, Any]) -> None:
-    """Whole or not at all: a check that is stopped leaves the shelf as it was."""
+    """Write the vectors whole or not at all: a check that is stopped leaves the cache as it was."""
     shelf.parent.mkdir(parents=True, exist_ok=True)
     handle, staged = tempfile.mkstemp(dir=shelf.parent, suffix=".npz")
     try:

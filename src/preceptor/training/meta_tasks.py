@@ -1,10 +1,6 @@
 """Group rows into small tasks, adapt a model to a task in a few steps, and measure it on held-out tasks.
 
-Rows as small tasks: whose rows belong together, which of them can be learnt from, and that none of them stands on two sides.
-
-A few steps on one small task, from wherever the weights are: what meta-learning does over and over, and what a new task gets.
-
-What an initialisation is worth: each held-out task is learnt from its first few rows and measured on its others.
+No task may have rows in two splits. A held-out task is adapted to with its first few rows and measured on its others.
 """
 
 from __future__ import annotations
@@ -31,7 +27,7 @@ from preceptor.training.sft import SFTObjective
 from preceptor.types import FloatArray, render_content, strip_answer
 
 AnySizedTask = TypeVar("AnySizedTask", bound=Sized)
-MIN_TASKS, RECOMMENDED_TASKS = 5, 20  # tasks to learn from: below the one it is refused, below the other it is said
+MIN_TASKS, RECOMMENDED_TASKS = 5, 20  # tasks to learn from: fewer than the one are refused, fewer than the other reported
 TASK_EXCLUSION_REASONS = {
     "no task": "its content has no field that names its task",
     "alone": "the only row of its task: there is nothing to adapt with that leaves something to measure",
@@ -40,10 +36,11 @@ TASK_EXCLUSION_REASONS = {
 
 @dataclass(frozen=True)
 class MetaTask:
-    """One task. rows: numbers of each row's examples (one an answer), in an order whose beginnings are samples that show each answer.
+    """One small task.
 
-    alike: the same number for rows that ask (nearly) the same. answers: what its rows say, where it is a choice (see `task_choices`),
-    else nothing.
+    rows: numbers of each row's examples (one an answer), in an order whose prefixes are samples that show each answer. ids: of the rows.
+    duplicate_clusters: the same number for rows that ask (nearly) the same. answers: the different answers of its rows, where it is a
+    choice (see `task_choices`), else empty.
     """
 
     name: str
@@ -56,7 +53,7 @@ class MetaTask:
         return len(self.rows)
 
     def measurable_rows(self, shots: int) -> list[int]:
-        """Places of the rows that tell what the first `shots` taught: those after them that ask nothing (nearly) the same."""
+        """Return the places of the rows that show what the first `shots` taught: later ones that ask nothing (nearly) the same."""
         known = {*self.duplicate_clusters[:shots]}
         return [row for row in range(shots, len(self)) if self.duplicate_clusters[row] not in known]
 
@@ -75,10 +72,10 @@ class RowsByTask:
 
 
 def group_rows_by_task(run: TrainingRun, rows: Mapping[SplitName, Sequence[TrainingRow]], field: str | None) -> dict[SplitName, RowsByTask]:
-    """Each split's rows by the task that `field` of their content names, or by their group.
+    """Return each split's rows by the task that `field` of their content names, or by their group.
 
-    UserError for a field that no row has, for tasks of one row all of them, for fewer than `MIN_TASKS` tasks to learn from, and for
-    a task whose rows stand on two sides: adapting to it would be no news.
+    Raises UserError for a field that no row has, where all tasks have one row, for fewer than `MIN_TASKS` tasks to learn from, and for a
+    task with rows in two splits, which wouldn't be held out.
     """
     found = {split: _group_split(split, read, field) for split, read in rows.items()}
     test = _group_split("test", list(run.snapshot.rows("test")), field, check=False)
@@ -124,7 +121,7 @@ def _check_disjoint(sides: Sequence[tuple[str, RowsByTask]], field: str | None) 
 
 
 def build_meta_tasks(named: RowsByTask, examples: TrainingExamples, seed: int) -> list[MetaTask]:
-    """The tasks over the rows that could be made into examples; one that has fewer than two left is none."""
+    """Return the tasks over the rows that could be made into examples; one with fewer than two rows left is dropped."""
     numbers = defaultdict[str, list[int]](list)
     for number, id_ in enumerate(examples.ids):
         numbers[id_].append(number)
@@ -132,7 +129,7 @@ def build_meta_tasks(named: RowsByTask, examples: TrainingExamples, seed: int) -
     every = [row for rows in fit.values() for row in rows]
     clusters, _ = cluster_duplicates(
         [render_content(strip_answer(row.content)) for row in every]
-    )  # of all at once: a template is one of many rows
+    )  # of all at once: what many rows share is a template
     alike = {row.id: cluster for row, cluster in zip(every, clusters, strict=True)}
     return [
         MetaTask(name, tuple(tuple(numbers[id_]) for id_ in ids), ids, tuple(alike[id_] for id_ in ids), task_choices(rows))
@@ -142,15 +139,15 @@ def build_meta_tasks(named: RowsByTask, examples: TrainingExamples, seed: int) -
 
 
 def task_choices(rows: Sequence[TrainingRow]) -> tuple[str, ...]:
-    """The different answers of a task's rows, sorted, where it is a choice: two or more, at least one of which comes again."""
+    """Return the different answers of a task's rows, sorted, where it is a choice: two or more, at least one of which is repeated."""
     said = Counter(top_answer(row) for row in rows)
     return tuple(sorted(said)) if 1 < len(said) < len(rows) else ()
 
 
 def filter_measurable(tasks: Sequence[AnySizedTask], shots: int) -> list[AnySizedTask]:
-    """Of held-out tasks (anything that has as many parts as a task has rows) those with rows beyond the `shots` to adapt with.
+    """Return the held-out tasks (anything whose length is its number of rows) that have rows beyond the `shots` to adapt with.
 
-    UserError when none has.
+    Raises UserError when none has.
     """
     found = [task for task in tasks if len(task) > shots]
     if not found:
@@ -163,7 +160,10 @@ def filter_measurable(tasks: Sequence[AnySizedTask], shots: int) -> list[AnySize
 
 
 def filter_comparable(tasks: Sequence[MetaTask], shots: int) -> list[MetaTask]:
-    """`filter_measurable` tasks of which a row asks something else than all that the task is adapted with. UserError when none has."""
+    """Return the `filter_measurable` tasks with a row that differs from all that the task is adapted with.
+
+    Raises UserError when none has.
+    """
     found = [task for task in filter_measurable(tasks, shots) if task.measurable_rows(shots)]
     if not found:
         raise UserError(
@@ -173,14 +173,14 @@ def filter_comparable(tasks: Sequence[MetaTask], shots: int) -> list[MetaTask]:
     return found
 
 
-ADAM_BETAS = (0.0, 0.999)  # no momentum: a task's steps go nowhere but where its own gradients say (Nichol et al. 2018, section 6)
+ADAM_BETAS = (0.0, 0.999)  # no momentum: a task's steps follow its own gradients alone (Nichol et al. 2018, section 6)
 
 NamedWeights = dict[str, Any]  # the trained parts of a model, by name
 
 
 @dataclass(frozen=True)
 class InnerLoop:
-    """How a task is learnt: so many steps, of so many rows each, at this rate."""
+    """How a task is learnt: number of steps, rows a step, learning rate, and whether in bfloat16."""
 
     steps: int
     rows: int
@@ -189,17 +189,17 @@ class InnerLoop:
 
 
 def trainable_weights(model: Any) -> NamedWeights:
-    """The parameters that are trained, themselves and no copies."""
+    """Return the trained parameters by name, themselves and no copies."""
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
 
 
 def copy_weights(weights: NamedWeights) -> NamedWeights:
-    """Their values, apart from the model."""
+    """Return copies of the weights, detached from the model."""
     return {name: weight.detach().clone() for name, weight in weights.items()}
 
 
 def set_weights(model: Any, values: NamedWeights) -> None:
-    """Put values into the model's trained parameters."""
+    """Set the model's trained parameters to these values."""
     with torch.no_grad():
         for name, weight in trainable_weights(model).items():
             weight.copy_(values[name])
@@ -213,7 +213,7 @@ def adapt_to_task(
     pace: InnerLoop,
     random: np.random.Generator,
 ) -> float:
-    """Take the inner steps in place, with a fresh Adam without momentum; the mean of their losses in nats.
+    """Take the inner steps in place, with a fresh Adam without momentum, and return the mean of their losses in nats.
 
     rows: numbers of each row's examples. Batches go through the rows in one random order after another.
     """
@@ -237,14 +237,14 @@ def adapt_to_task(
 def _mean_batch_loss(
     model: Any, objective: TrainingObjective, examples: TrainingExamples, batch: Sequence[int], *, bfloat16: bool = False
 ) -> Any:
-    """The weighted mean loss of some examples, a scalar with gradients."""
+    """Return the weighted mean loss of some examples, a scalar with gradients."""
     inputs = {name: tensor.to(model.device) for name, tensor in objective.batch(examples, batch).items()}
     with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=bfloat16):
         return objective.loss(model, inputs) / float(examples.loss_weights[list(batch)].sum())
 
 
 def _inner_batches(rows: Sequence[Sequence[int]], pace: InnerLoop, random: np.random.Generator) -> Iterator[list[int]]:
-    """The examples of `pace.rows` rows at a time (all of them where there are fewer), `pace.steps` times."""
+    """Yield the examples of `pace.rows` rows at a time (all of them where there are fewer), `pace.steps` times."""
     size, waiting = min(pace.rows, len(rows)), list[int]()
     for _ in range(pace.steps):
         while len(waiting) < size:
@@ -255,26 +255,29 @@ def _inner_batches(rows: Sequence[Sequence[int]], pace: InnerLoop, random: np.ra
 
 HeldOutResults = Sequence[Mapping[str, Any]]  # of each held-out task: its name, and its `TaskScore` before and after adapting to it
 
-MAX_MEASURED_ROWS = 64  # rows of a task at most that it is measured on
+MAX_MEASURED_ROWS = 64  # most rows of a task that it is measured on
 
 
 @dataclass(frozen=True)
 class TaskScore:
-    """How a model does on a task's other rows: mean loss in nats (a learnt token, or a row of a classifier), and the share that it
-    answers right where the task is a choice."""
+    """A model's result on the measured rows of a task.
+
+    loss: mean in nats (a supervised token, or a row of a classifier). accuracy: share of right answers where the task is a choice.
+    """
 
     loss: float
     accuracy: float | None
 
     def to_dict(self) -> dict[str, float]:
+        """Return the score as a JSON object."""
         return {"loss": self.loss} | ({} if self.accuracy is None else {"accuracy": self.accuracy})
 
 
 @dataclass
 class HeldOutTasks:
-    """Held-out tasks, each adapted to with its first `shots` rows, and measured on `most` of its others at most.
+    """Held-out tasks, each adapted to with its first `shots` rows, and measured on at most `max_rows` of its others.
 
-    rows: those of the validation split, by id.
+    task: the run's task, whose validation examples are used. rows: those of the validation split, by id.
     """
 
     task: TrainingTask
@@ -286,7 +289,7 @@ class HeldOutTasks:
     _rendered_answers: dict[str, dict[str, list[RenderedConversation]]] = field(default_factory=dict, repr=False)
 
     def evaluate(self, model: Any, pace: InnerLoop) -> HeldOutResults:
-        """Each task before and after adapting to it, from the weights that the model has, which it has again afterwards."""
+        """Measure each task before and after adapting to it from the model's current weights, which are restored afterwards."""
         start, found = copy_weights(trainable_weights(model)), list[dict[str, Any]]()
         for number, small in enumerate(self.tasks):
             before = self.score_task(model, small)
@@ -298,20 +301,20 @@ class HeldOutTasks:
         return found
 
     def score_task(self, model: Any, small: MetaTask) -> TaskScore:
-        """How the model as it is does on the task's measured rows."""
+        """Return the score of the model as it is on the task's measured rows."""
         numbers = [number for row in self.measured_rows(small) for number in small.rows[row]]
         loss = self.task.objective.validate(model, self.task.validation.select(numbers)).loss
         right = self.correct_answers(model, small) if small.answers else np.zeros(0)
         return TaskScore(loss, float(right.mean()) if len(right) else None)
 
     def measured_rows(self, small: MetaTask) -> list[int]:
-        """Places of the rows that are measured on: none that is adapted with, or (nearly) the same as one that is."""
+        """Return the places of the rows that are measured on: none that is adapted with, or (nearly) the same as one that is."""
         return small.measurable_rows(self.shots)[: self.max_rows]
 
     def correct_answers(self, model: Any, small: MetaTask) -> FloatArray:
-        """1 for each measured row whose most probable answer the model prefers to the task's others, else 0.
+        """Return 1 for each measured row whose most probable answer the model prefers to the task's others, else 0.
 
-        A row that can't be read with one of the answers isn't among them.
+        A row that can't be read with one of the answers is left out.
         """
         score = self._by_writing if isinstance(self.task.objective, SFTObjective) else self._by_class
         rows = [small.ids[row] for row in self.measured_rows(small)]
@@ -320,12 +323,12 @@ class HeldOutTasks:
         return np.asarray(scores.argmax(axis=1) == wanted, dtype=np.float64) if read else np.zeros(0)
 
     def _by_writing(self, model: Any, small: MetaTask, rows: Sequence[str]) -> tuple[list[str], FloatArray]:
-        """Rows and what each of the task's answers, with its end, has for log-probability after the prompt, (rows, answers)."""
+        """Return the rows, and the log-probability of each of the task's answers, with its end, after the prompt, (rows, answers)."""
         if small.name not in self._rendered_answers:
             self._rendered_answers[small.name] = {
                 id_: found for id_ in rows if (found := self._with_answers(self.rows[id_], small.answers))
             }
-        alike = defaultdict[tuple[tuple[int, ...], ...], list[str]](list)  # rows whose answers are cut into the same tokens
+        alike = defaultdict[tuple[tuple[int, ...], ...], list[str]](list)  # rows whose answers have the same tokens
         for id_, found in self._rendered_answers[small.name].items():
             alike[tuple(tuple(each.tokens[each.prompt_length :]) for each in found)].append(id_)
         read, scores, training = list[str](), list[FloatArray](), model.training
@@ -347,7 +350,7 @@ class HeldOutTasks:
             return []
 
     def _by_class(self, model: Any, small: MetaTask, rows: Sequence[str]) -> tuple[list[str], FloatArray]:
-        """The rows and what a classifier's head says of the task's answers, (rows, answers)."""
+        """Return the rows, and the logits of a classifier's head for the task's answers, (rows, answers)."""
         tokens = self.task.validation.select([small.rows[row][0] for row in self.measured_rows(small)]).tokens
         answers = self.task.run.snapshot.answers
         logits = predict_logits(model, tokens, self.task.objective.pad_id)  # type: ignore[attr-defined]

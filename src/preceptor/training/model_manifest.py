@@ -1,4 +1,4 @@
-"""The finished model: a folder that appears complete, with a manifest that says what was done and seen."""
+"""Save a finished model: a folder that appears complete, with a manifest of what was done and measured."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _IDENTITY_FIELDS = ("recipe", "base", "snapshot", "answers", "options", "seed", 
 
 
 def load_finished_model(run: TrainingRun) -> Model | None:
-    """The model that this run ended with, if it did."""
+    """Return the model that this run ended with, if it has finished."""
     path = run.folder / "model" / "manifest.json"
     if not path.is_file():
         return None
@@ -48,10 +48,10 @@ def save_trained_model(
     options: Mapping[str, Any],
     seen: Mapping[str, Any] | None = None,
 ) -> Model:
-    """Save best weights, tokenizer and manifest under `run.folder/model`; an adapter beside the weights that it was added into.
+    """Save best weights, tokenizer and manifest under `run.folder/model`; an adapter also beside the weights that it was merged into.
 
-    trainer: a `RecipeTrainer`, or what has its `model` and `checkpoints` where `seen` says what the training was like (see
-    `training_manifest`).
+    trainer: a `RecipeTrainer`, or an object with its `model` and `checkpoints` where `seen` describes the training (see
+    `training_manifest`). measured: further fields of the manifest.
     """
     folder = task.run.folder / "model"
     with create_folder_atomically(folder) as partial, silence_transformers():
@@ -86,7 +86,10 @@ def save_trained_model(
 
 
 def _device_summary_lines(model: Any) -> list[str]:
-    """On which device a model was trained where the machine has several; nothing where it has one, or the model is on none of them."""
+    """Return a sentence on the device that was used.
+
+    Empty where the machine has one, or the model is on none of them.
+    """
     count = torch.accelerator.device_count() if torch.accelerator.is_available() else 0
     if count < 2 or model.device.type == "cpu":
         return []
@@ -94,12 +97,12 @@ def _device_summary_lines(model: Any) -> list[str]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """A JSON value for people and programs."""
+    """Write a JSON value, indented."""
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False), encoding="utf-8")
 
 
 def _identity_manifest(task: TrainingTask, folder: Path, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What the model in `folder` is and came from; the same for the same run on the same machine."""
+    """Return what the model in `folder` is and came from; the same for the same run on the same machine."""
     run = task.run
     return {
         "recipe": task.objective.recipe,
@@ -117,7 +120,7 @@ def _identity_manifest(task: TrainingTask, folder: Path, options: Mapping[str, A
 
 
 def training_manifest(trainer: RecipeTrainer) -> dict[str, Any]:
-    """What the training was like: its course, in figures and in words."""
+    """Return the manifest's description of a training: its course in figures and in sentences."""
     plan, state = trainer.plan, trainer.state
     history = history_entries(state.log_history)
     return {
@@ -135,9 +138,9 @@ def training_manifest(trainer: RecipeTrainer) -> dict[str, Any]:
 
 
 def history_entries(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One entry per evaluation: epoch, step, train_loss since the one before (dropout on), validation figures, seconds so far.
+    """Return one entry per evaluation: epoch, step, train_loss since the one before (dropout on), validation metrics, seconds so far.
 
-    validation_change, its standard error: since the last evaluation that was clearly better, see `Yardstick`.
+    validation_change and its standard error are relative to the last clear improvement, see `EarlyStoppingBaseline`.
     """
     history, training = [], None
     for entry in log:
@@ -150,7 +153,7 @@ def history_entries(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _history_summary_lines(history: Sequence[Mapping[str, Any]], *, ran_through: bool) -> list[str]:
-    """What the run saw, in plain sentences."""
+    """Return the course of the run in plain sentences."""
     best, last = min(history, key=lambda entry: entry["validation_loss"]), history[-1]
     if not best["step"]:
         return [f"Validation loss is {best['validation_loss']:.3f}; the head was fitted until it no longer moved."]
@@ -169,7 +172,7 @@ def _history_summary_lines(history: Sequence[Mapping[str, Any]], *, ran_through:
 
 
 def peak_memory_bytes() -> int:
-    """Most memory held at once: on the accelerator where there is one, else by this process since it started."""
+    """Return the peak memory: on the accelerator where there is one, else of this process since it started."""
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())
     unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux kilobytes

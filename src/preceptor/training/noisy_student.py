@@ -1,17 +1,12 @@
 """Select pseudo-labels, train noisy students on them, and compare each with the supervised model (Xie et al., 2020).
 
-Which of a teacher's answers are taken for labels: those it is sure of, in the classes' own proportions.
+Pseudo-labels are a teacher's confident predictions, in the classes' own proportions. In each round people may be asked about a random
+sample of them, which estimates how many are right, and about the most uncertain texts. Each round is compared on validation with the model
+of people's labels alone, and discarded where it hurts. A student is trained with tokens masked out, besides dropout.
 
-What people are asked in a round: a sample of the pseudo-labels, which says how many are right, and the texts most in doubt.
-
-Each round against the model that people's labels alone make, on validation: what hurts isn't kept.
-
-What the student must do without: part of its tokens, beside the dropout that any training has.
-
-How each model of a run is learnt: all of it is tuned, or a head alone on what the base says as it is.
-
-Both say the same things of a training: log-probabilities `validation` (rows, answers) and `texts` (texts, answers), and of each
-validation row what it adds to the loss (`losses`, nats) and whether the first choice is `right` (0 or 1).
+A `StudentLearner` either tunes all weights or fits a head to the frozen base. Both return the same predictions of a training:
+log-probabilities `validation` (rows, answers) and `texts` (texts, answers), and for each validation row its contribution to the loss
+(`losses`, nats) and whether the first choice is `right` (0 or 1).
 """
 
 from __future__ import annotations
@@ -47,11 +42,12 @@ from preceptor.types import Estimate, FloatArray, IntArray, RetentionData
 
 @dataclass(frozen=True, eq=False)
 class PseudoLabels:
-    """texts: numbers of the texts that are taken, (m,). targets: what the student learns of each, (m, answers): what the teacher says,
-    sharpened. sure: the calibrated probability of each one's first choice, (m,).
+    """Pseudo-labels that were selected from a teacher's predictions.
 
-    confidence: of the least sure of those that could be taken; below what was asked for where only few reached that.
-    prior: the share of each answer among all texts as the teacher estimates it, (answers,).
+    texts: numbers of the selected texts, (m,). targets: what the student learns of each, (m, answers): the teacher's prediction, sharpened.
+    certainty: the calibrated probability of each one's first choice, (m,). confidence: the lower bound that was applied; below the
+    requested one where only few texts reached that. prior: the share of each answer among all texts as the teacher estimates it,
+    (answers,).
     """
 
     texts: IntArray
@@ -62,18 +58,20 @@ class PseudoLabels:
 
     @property
     def counts(self) -> list[int]:
-        """How many were taken for each answer."""
+        """Number of selected texts for each answer."""
         return [int(count) for count in np.bincount(self.targets.argmax(axis=1), minlength=self.targets.shape[1])]
 
 
 def select_pseudo_labels(probabilities: FloatArray, *, confidence: float, fewest: int, known: Collection[int] = ()) -> PseudoLabels:
-    """Pseudo-labels from calibrated probabilities (texts, answers). known: texts that people have answered by now, which need none.
+    """Select pseudo-labels from calibrated probabilities (texts, answers).
 
-    A text can be taken when its most probable answer has at least `confidence`; where fewer than `fewest` texts have, the limit
-    goes down to the confidence of the `fewest`-th, but never to where another answer is as likely as not (a half). Of each answer
-    at most its estimated share is taken, the surest first: else the answer that the teacher likes best grows from round to round
-    (Xie et al. 2020, "Self-training with Noisy Student", balance classes for the same reason). The share is the mean probability,
-    which calibration makes an estimate of how often the answer is true, where the count of first choices exaggerates.
+    known: texts that people have answered by now, which need none.
+
+    A text can be selected when its most probable answer has at least `confidence`; where fewer than `fewest` texts have, the bound goes
+    down to the confidence of the `fewest`-th, but never below a half, where another answer may be as likely. Of each answer at most its
+    estimated share is selected, the most confident first: else the answer that the teacher favours grows from round to round (Xie et al.
+    2020, "Self-training with Noisy Student", balance classes for the same reason). The share is the mean probability, which calibration
+    makes an estimate of how often the answer is true, where the count of first choices exaggerates.
     """
     said, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
     sure[list(known)] = -1.0  # below any confidence
@@ -91,26 +89,29 @@ def select_pseudo_labels(probabilities: FloatArray, *, confidence: float, fewest
 
 
 def sharpen_probabilities(probabilities: FloatArray) -> FloatArray:
-    """p² over its sum (Berthelot et al. 2019, "MixMatch": temperature 1/2), (…, answers).
+    """Return p² normalised (Berthelot et al. 2019, "MixMatch": temperature 1/2), (…, answers).
 
-    What a teacher says as it is teaches its student nothing that it wouldn't say itself; harder targets move the boundary to where
-    few texts lie, and those that were in doubt stay softer than those that weren't. Hard ones gave a worse log loss (docs/benchmarks.md).
+    A teacher's unchanged predictions teach its student nothing that it wouldn't predict itself; harder targets move the boundary to where
+    few texts lie, and uncertain ones stay softer than certain ones. Hard targets gave a worse log loss (docs/benchmarks.md).
     """
     raised = probabilities**2
     return np.asarray(raised / raised.sum(axis=-1, keepdims=True))
 
 
 def pseudo_label_weight(pseudo: int, people: float, share: float) -> float:
-    """What a pseudo-label counts, so that all of them count at most `share` times what people's rows do; never more than one row."""
+    """Return the weight of a pseudo-label such that all of them weigh at most `share` times what people's rows do; 1 at most."""
     return min(1.0, share * people / pseudo) if pseudo else 0.0
 
 
-MIN_AUDITED_TEXTS = 5  # fewer say nothing
+MIN_AUDITED_TEXTS = 5  # fewer give no estimate
 
 
 @dataclass(frozen=True)
 class LabelQueries:
-    """Numbers of texts. audited: drawn at random among those with a pseudo-label; doubtful: those that decide most."""
+    """Numbers of the texts that people are asked about.
+
+    audited: sampled at random among those with a pseudo-label. doubtful: the most uncertain ones.
+    """
 
     audited: tuple[int, ...]
     doubtful: tuple[int, ...]
@@ -119,9 +120,9 @@ class LabelQueries:
 def select_label_queries(
     probabilities: FloatArray, pseudo: PseudoLabels, budget: int, seed: int, known: Collection[int] = ()
 ) -> LabelQueries:
-    """Half of the budget for the audit, half for the texts whose two most probable answers are nearest each other.
+    """Select texts to ask people about: half of the budget for the audit, half for those whose two most probable answers are closest.
 
-    probabilities: calibrated, (texts, answers). known: texts that people have answered by now, of which nobody is asked again.
+    probabilities: calibrated, (texts, answers). known: texts that people have answered by now, which are not asked about again.
     """
     random = np.random.default_rng(seed)
     audited = random.permutation(pseudo.texts)[: budget // 2].tolist()
@@ -135,7 +136,7 @@ def select_label_queries(
 def estimate_pseudo_label_accuracy(
     pseudo: PseudoLabels, said: Mapping[int, Mapping[str, float]], answers: Sequence[str]
 ) -> Estimate | None:
-    """The share of right pseudo-labels, from people's answers about the audited texts and the confidence of all (`ppi_mean`).
+    """Estimate the share of right pseudo-labels, from people's answers on the audited texts and the certainty of all (`ppi_mean`).
 
     said: text number -> people's distribution, of audited texts only. None where they are too few.
     """
@@ -150,7 +151,10 @@ def estimate_pseudo_label_accuracy(
 
 @dataclass(frozen=True, eq=False)
 class RoundScore:
-    """A model on the validation rows: what each adds to the loss in nats, and whether its first choice is right, both (rows,)."""
+    """A model's result on the validation rows.
+
+    losses: contribution of each row to the loss in nats, (rows,). correct: whether its first choice is right, (rows,).
+    """
 
     losses: FloatArray
     correct: FloatArray
@@ -163,26 +167,30 @@ class RoundScore:
 
 @dataclass(frozen=True)
 class RoundComparison:
-    """A round beside the model of people's labels alone. loss: difference in nats, below 0 where the round is better; accuracy: above 0."""
+    """A round compared with the model of people's labels alone.
+
+    loss: paired difference in nats, below 0 where the round is better. accuracy: paired difference, above 0 where the round is better.
+    """
 
     loss: Estimate
     accuracy: Estimate
 
     @property
     def hurts(self) -> bool:
-        """Whether its validation loss is higher by more than about a standard error, half of the interval's half-width; where rows of
-        one group only can't bound it, whether it is higher at all.
+        """Whether its validation loss is higher by more than about a standard error, half of the interval's half-width.
 
-        Some hundred validation rows can't see a small gain: over 24 draws of labels, rounds that had to be better on them to be kept
-        brought 0.65 points of accuracy on test, rounds that had to be no worse in this sense 0.9, each uncertain by about half a
-        point (docs/self-training.md).
+        Where rows of one group only can't bound it: whether it is higher at all.
+
+        Some hundred validation rows can't detect a small gain: over 24 samples of labels, rounds that had to be better on them to be kept
+        gained 0.65 points of accuracy on test, rounds that had to be no worse in this sense 0.9, each uncertain by about half a point
+        (docs/self-training.md).
         """
         error = (self.loss.high - self.loss.value) / 2
         return self.loss.value > (error if math.isfinite(error) else 0.0)
 
 
 def compare_round_scores(round_: RoundScore, supervised: RoundScore, groups: Sequence[str]) -> RoundComparison:
-    """A round against the supervised model on the same validation rows, never on test; rows of a group go together."""
+    """Compare a round with the supervised model on the same validation rows, never on test, clustered by group."""
     codes = np.asarray(groups)
     return RoundComparison(
         compare_paired(round_.losses, supervised.losses, clusters=codes, within=(0.0, np.inf)),
@@ -192,11 +200,10 @@ def compare_round_scores(round_: RoundScore, supervised: RoundScore, groups: Seq
 
 @dataclass(frozen=True)
 class NoisyStudentObjective(ClassificationObjective):
-    """`ClassificationObjective` of texts in which each token is hidden with probability `noise` while it trains; the teacher saw them
-    whole.
+    """`ClassificationObjective` on texts in which each token is masked with probability `noise` in training; the teacher saw them whole.
 
-    A student that sees as much as its teacher learns the teacher's mistakes with the rest; one that sees less must find other
-    signs of the same answer (Xie et al. 2020). told: what the manifest says of how it came about.
+    A student that sees as much as its teacher learns the teacher's mistakes with the rest; one that sees less must find other signs of the
+    same answer (Xie et al. 2020). summary: further sentences of the summary, on the rounds.
     """
 
     noise: float = 0.0
@@ -204,19 +211,21 @@ class NoisyStudentObjective(ClassificationObjective):
     recipe: str = "self_train"
 
     def loss(self, model: Any, inputs: Mapping[str, Any]) -> Any:
+        """Return the classification loss of the batch with tokens masked at random."""
         if not self.noise:
             return super().loss(model, inputs)
         return super().loss(model, {**inputs, "attention_mask": drop_token_attention(inputs["attention_mask"], self.noise)})
 
     def summary_lines(self, examples: TrainingExamples, max_tokens: int) -> list[str]:
+        """Return the sentences on the rounds, and those of `ClassificationObjective`."""
         return [*self.summary, *super().summary_lines(examples, max_tokens)]
 
 
 def drop_token_attention(attention_mask: Any, share: float) -> Any:
-    """The mask (rows, tokens), padded on the right, with each token's attention taken away with probability `share`.
+    """Return the attention mask (rows, tokens), padded on the right, with each token's attention removed with probability `share`.
 
-    First and last token of a row stay: they mark its ends, and at the last one a decoder's answer is read. By torch's generator,
-    like dropout, so that a run that goes on draws what it would have drawn.
+    First and last token of a row stay: they mark its ends, and at the last one a decoder's answer is read. Uses torch's generator, like
+    dropout, so that a resumed run samples what it would have sampled.
     """
     last = attention_mask.sum(dim=1, keepdim=True) - 1
     place = torch.arange(attention_mask.shape[1], device=attention_mask.device)[None, :]
@@ -232,15 +241,15 @@ class StudentLearner(Protocol):
     """A way to learn a task's rows."""
 
     def fit_and_predict(self, task: TrainingTask, texts: TrainingExamples) -> dict[str, FloatArray]:
-        """Learn (or take up what a process that ended had learnt), and say what the model says; what else is needed to end is kept."""
+        """Learn the rows, or restore what a process that ended had learnt, and return the predictions and what `finalize` needs."""
 
     def finalize(self, task: TrainingTask) -> tuple[Any, dict[str, Any]]:
-        """The learnt model as `finish` takes it, and what else its manifest says."""
+        """Return the learnt model as `save_trained_model` takes it, and further fields of its manifest."""
 
 
 @dataclass(frozen=True)
 class FineTunedLearner:
-    """By steps on the weights, or on an adapter beside them, as `classify` does."""
+    """Learn by fine-tuning the weights, or an adapter, as `classify` does."""
 
     plan: TrainConfig
     tokenizer: Any
@@ -248,24 +257,27 @@ class FineTunedLearner:
     general: Callable[[], RetentionData]
 
     def fit_and_predict(self, task: TrainingTask, texts: TrainingExamples) -> dict[str, FloatArray]:
+        """Fine-tune on the task's rows, and return the predictions on validation rows and texts."""
         model = train_model(task, self.plan, self.tokenizer).model
         task.run.progress(TrainingProgress("reading the texts", 0, 1))
         seen = task.objective.validate(model, task.validation)
         read: Callable[[Sequence[TokenIds]], FloatArray] = partial(predict_log_probabilities, model, pad_id=task.objective.pad_id)  # type: ignore[attr-defined]
         said = _collect_predictions(seen, read(task.validation.tokens), read(texts.tokens), task.validation)
         del model, read
-        gc.collect()  # the next training's weights come into memory
+        gc.collect()  # makes room for the next training's weights
         return said
 
     def finalize(self, task: TrainingTask) -> tuple[Any, dict[str, Any]]:
+        """Return the trainer, restored from its checkpoints, and the retention measurements."""
         return train_with_retention(task, self.plan, self.retention, self.tokenizer, self.general)
 
 
 @dataclass(frozen=True)
 class LinearProbeLearner:
-    """By a logistic head on the base's mean token vectors, see `select_logistic_head`: each text is read once, for all rounds.
+    """Learn by a logistic head on the base's mean token vectors, see `select_logistic_head`; each text is read once, for all rounds.
 
-    everything: all rows that will be learnt, validated or asked about, each known by its id.
+    all_rows: all rows that will be learnt, validated or asked about, each known by its id. folder: where the vectors are cached. task:
+    whose objective creates the base.
     """
 
     plan: TrainConfig
@@ -274,6 +286,7 @@ class LinearProbeLearner:
     all_rows: Sequence[TrainingExamples]
 
     def fit_and_predict(self, task: TrainingTask, texts: TrainingExamples) -> dict[str, FloatArray]:
+        """Fit a head to the task's rows, and return the predictions on validation rows and texts with the head."""
         validation = self._logistic_data(task.validation)
         head = select_logistic_head(self._logistic_data(task.train), validation)
         said, of_texts = (log_softmax(self._vectors_of(rows) @ head.weight.T + head.bias, axis=1) for rows in (task.validation, texts))
@@ -282,6 +295,7 @@ class LinearProbeLearner:
         return {**_collect_predictions(seen, said, of_texts, task.validation), **kept}
 
     def finalize(self, task: TrainingTask) -> tuple[Any, dict[str, Any]]:
+        """Return the base with the fitted head, and the penalty of the head."""
         started, kept = time.perf_counter(), read_arrays(task.run.folder / PREDICTIONS_FILE)
         head = LogisticHead(kept["weight"], kept["bias"], float(kept["penalty"]), float(kept["loss"]))
         model = set_head(task.create_model().eval(), head)
@@ -317,7 +331,7 @@ def _collect_predictions(
 
 
 def cached_arrays(path: Path, compute: Callable[[], Mapping[str, FloatArray]]) -> dict[str, FloatArray]:
-    """The arrays that an earlier start left in `path`, or `compute()`, kept there for the next."""
+    """Return the arrays that an earlier start left in `path`, or `compute()`, kept there for the next."""
     if not path.exists():
         found = compute()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -327,6 +341,6 @@ def cached_arrays(path: Path, compute: Callable[[], Mapping[str, FloatArray]]) -
 
 
 def read_arrays(path: Path) -> dict[str, FloatArray]:
-    """All arrays of a file."""
+    """Return all arrays of a file."""
     with np.load(path) as found:
         return {name: found[name] for name in found.files}

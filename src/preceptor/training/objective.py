@@ -1,10 +1,7 @@
 """Define what is trained: objectives (`TrainingObjective`), a task (`TrainingTask`) and its resolved settings (`TrainConfig`).
 
-What a recipe teaches: where its model starts, what a batch of it is, its loss, and what validation says.
-
-All else (the loop, batches, checkpoints, the sweep, what is told and kept) is the same for all of them.
-
-What is trained (`Task`) and how (`Plan`), every choice resolved.
+An objective defines where its model starts, what a batch is, the loss, and validation. All else (the loop, batches, checkpoints, the sweep,
+what is reported and saved) is the same for all of them.
 """
 
 from __future__ import annotations
@@ -25,7 +22,10 @@ from preceptor.types import FloatArray, MultipleChoiceItem
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """losses: mean loss of each row in nats, (n,). mass: how much each counts, (n,). figures: what else was seen."""
+    """The result of a validation.
+
+    losses: mean loss of each row in nats, (n,). loss_weights: how much each counts, (n,). figures: further metrics.
+    """
 
     losses: FloatArray
     loss_weights: FloatArray
@@ -33,19 +33,20 @@ class ValidationResult:
 
     @property
     def loss(self) -> float:
-        """The mean over all."""
+        """The weighted mean over all rows."""
         return float(np.average(self.losses, weights=self.loss_weights))
 
     @property
     def row_contributions(self) -> FloatArray:
-        """What each row adds to the loss, times the number of rows: their plain mean is the loss."""
+        """Contribution of each row to the loss, times the number of rows: their plain mean is the loss."""
         return np.asarray(self.losses * self.loss_weights / self.loss_weights.mean())
 
 
 class TrainingObjective(Protocol):
-    """recipe: its name. rates: learning rates that the sweep tries.
+    """What a recipe trains a model to do.
 
-    An objective whose loss isn't a sum over rows has `compares_rows` true: its batches can't go through memory in pieces.
+    recipe: its name. learning_rates: those that the sweep tries. An objective whose loss isn't a sum over rows has `compares_rows` true:
+    its batches can't be split into pieces.
     """
 
     @property
@@ -54,55 +55,58 @@ class TrainingObjective(Protocol):
     def learning_rates(self) -> tuple[float, ...]: ...
 
     def create_model(self) -> Any:
-        """The base made ready to learn, with an adapter where one is asked for; random parts from torch's seed."""
+        """Return the base prepared for training, with an adapter where one is requested; random parts come from torch's seed."""
 
     def batch(self, examples: TrainingExamples, rows: Sequence[int]) -> dict[str, Any]:
-        """Tensors for these rows."""
+        """Return the tensors of these rows."""
 
     def loss(self, model: Any, inputs: Mapping[str, Any]) -> Any:
-        """Weighted sum of the batch's losses in nats, a scalar with gradients."""
+        """Return the weighted sum of the batch's losses in nats, a scalar with gradients."""
 
     def validate(self, model: Any, examples: TrainingExamples) -> ValidationResult:
-        """Losses of held-out rows; leaves the model in the mode it was in."""
+        """Return the losses of held-out rows; the model is left in the mode it was in."""
 
     def parity_probes(self, model: Any, examples: TrainingExamples) -> Mapping[str, Any]:
-        """What parity compares later stages with: what the trained model says of a few rows, by their ids, as JSON values."""
+        """Return what parity compares later stages with: the trained model's predictions on a few rows, by their ids, as JSON values."""
 
     def before_saving(self, model: Any, examples: TrainingExamples) -> None:
-        """Last settings of a merged model, from what it was trained on."""
+        """Apply the last settings of a merged model, from what it was trained on."""
 
     def summary_lines(self, examples: TrainingExamples, max_tokens: int) -> list[str]:
-        """What a reader should know of the training rows, in sentences."""
+        """Return sentences on what a reader should know of the training rows."""
 
     def manifest_fields(self, examples: TrainingExamples) -> dict[str, Any]:
-        """What else the manifest says of the training rows."""
+        """Return further fields of the manifest on the training rows."""
 
 
 class RetentionObjective(TrainingObjective, Protocol):
-    """An objective whose base knows something that can be measured; ladder: remedies that `auto` climbs, cheapest first."""
+    """An objective whose base has general capabilities that can be measured.
+
+    remedies: those that `auto` tries, cheapest first.
+    """
 
     @property
     def remedies(self) -> tuple[str, ...]: ...
 
     def general_log_probabilities(self, model: Any, texts: Mapping[str, Any], max_tokens: int) -> FloatArray:
-        """Log-probability of each general text that can be read in so many tokens, (texts,) nats."""
+        """Return the log-probability of each general text that can be read in `max_tokens`, (texts,) nats."""
 
     def correct_answers(self, model: Any, questions: Sequence[MultipleChoiceItem], max_tokens: int) -> FloatArray:
-        """1 for each question that the model answers right, else 0, (questions,)."""
+        """Return 1 for each question that the model answers right, else 0, (questions,)."""
 
     def with_teacher(self, teacher: Any, rows: TrainingExamples, share: float) -> TrainingExamples:
-        """The rows, so much of whose loss follows what a teacher says of them."""
+        """Return the rows, with `share` of their loss distilled from a teacher's predictions."""
 
     def with_kl_monitor(self, base: Any, rows: TrainingExamples) -> RetentionObjective:
-        """The same, which also tells at validation how far the model is from its base on some of these rows, where it can."""
+        """Return the objective that at validation also measures the divergence from the base on some of these rows, where it can."""
 
 
-WARMUP_SHARE = 0.1  # share of the steps over which the learning rate rises, from nothing in the first: fewer than ten steps have none
+WARMUP_SHARE = 0.1  # share of the steps over which the learning rate rises from 0: fewer than ten steps have no warmup
 
 
 @dataclass(frozen=True)
 class TrainingTask:
-    """A run's rows, ready to train on, none longer than `max_tokens`, and what is taught with them."""
+    """A run's rows, ready to train on, none longer than `max_tokens`, and the objective."""
 
     run: TrainingRun
     max_tokens: int
@@ -111,17 +115,18 @@ class TrainingTask:
     validation: TrainingExamples
 
     def create_model(self) -> Any:
-        """The run's base with what is new about it, the same at each call."""
+        """Return the run's base with its new parts, the same at each call."""
         torch.manual_seed(self.run.seed)
         return self.objective.create_model()
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How to train, all resolved. evaluations: per epoch, 0 for none; patience: see `Watch`.
+    """How to train, every choice resolved.
 
-    batch_size: rows a step; or batch_tokens: tokens a step, padding included, however many rows that is.
-    pull: whether weights are pulled back to where they began, see `Pull`.
+    epochs, min_steps: see `steps`. batch_size: rows a step; or batch_tokens: tokens a step, padding included, however many rows that is.
+    patience: see `TrainingLogger`. evaluations: per epoch, 0 for none. l2_sp: whether weights are pulled back to where they started, see
+    `L2SPCallback`.
     """
 
     epochs: float
@@ -137,20 +142,23 @@ class TrainConfig:
     l2_sp: bool = False
 
     def batches(self, examples: TrainingExamples) -> LengthBatches:
-        """The rows in batches."""
+        """Return the rows in batches."""
         return LengthBatches(examples.lengths, self.batch_size, self.seed, self.batch_tokens)
 
     def steps(self, batches: int) -> int:
-        """Steps in all: `epochs` passes over the batches, or `min_steps` when that is more."""
+        """Return the total number of steps: `epochs` passes over the batches, or `min_steps` when that is more."""
         return max(math.ceil(self.epochs * batches), self.min_steps)
 
     def interval(self, batches: int, validation: TrainingExamples) -> int:
-        """Steps from one evaluation to the next; few rows aren't evaluated so often that validation costs more than training."""
+        """Return the steps from one evaluation to the next; rare enough that validation doesn't cost more than training."""
         cost = sum(validation.lengths) // self.batch_tokens if self.batch_tokens else len(validation) // self.batch_size
         return max(1, round(batches / self.evaluations), cost)
 
     def arguments(self, task: TrainingTask) -> TrainingArguments:
-        """For the Trainer: evaluate, log and checkpoint together, at intervals and at the end; without evaluations, none of them."""
+        """Return the Trainer's arguments.
+
+        Evaluation, logging and checkpoints come together, at intervals and at the end; without evaluations, there are none of them.
+        """
         often, batches = "steps" if self.evaluations else "no", len(self.batches(task.train))
         interval = self.interval(batches, task.validation) if self.evaluations else 1
         arguments = TrainingArguments(
@@ -161,7 +169,7 @@ class TrainConfig:
             weight_decay=self.weight_decay,
             warmup_steps=math.ceil(WARMUP_SHARE * steps) if steps >= 1 / WARMUP_SHARE else 0,
             bf16=self.bfloat16,
-            use_cpu=not torch.accelerator.is_available(),  # said aloud, or bfloat16 is refused there
+            use_cpu=not torch.accelerator.is_available(),  # explicit, since otherwise bfloat16 is refused there
             seed=self.seed,
             eval_strategy=often,
             eval_steps=interval,
@@ -175,5 +183,5 @@ class TrainConfig:
             disable_tqdm=True,
             report_to=list(task.run.loggers) if self.evaluations else [],  # the sweep's trials aren't reported
         )
-        arguments._n_gpu = min(1, arguments.n_gpu)  # with more the Trainer wraps the model in DataParallel, which hides what is asked of it
+        arguments._n_gpu = min(1, arguments.n_gpu)  # with more the Trainer wraps the model in DataParallel, which hides its attributes
         return arguments

@@ -1,25 +1,18 @@
 """Turn rows into tokenized pairs of a chosen and a rejected answer, with losses by the margin of a pair.
 
-A snapshot's rows as pairs of answers, each with the probability that the one is better than the other.
+A comparison gives the posterior over which response is best; a correction means that what a person wrote is better than the draft that they
+were shown. A pair is one prompt and two answers, each whole and up to its end-of-turn token; else it is left out and counted.
 
-A comparison gives the posterior over which response is best; a correction says that what a person wrote is better than the
-draft that they were shown.
+The losses are functions of the margin h, how much more the model than its reference prefers the chosen answer, and of people's posterior p.
+h = β[(log π − log π_ref)(chosen) − (log π − log π_ref)(rejected)], log-probabilities summed over an answer's tokens (Rafailov et al. 2023,
+"Direct Preference Optimization"), so that σ(h) is the model's probability that the chosen answer is better.
 
-Losses of a pair by its margin h, how much more the model than its reference prefers the chosen answer, and by people's posterior p.
-
-h = β[(log π − log π_ref)(chosen) − (log π − log π_ref)(rejected)], log-probabilities summed over an answer's tokens (Rafailov et al.
-2023, "Direct Preference Optimization"), so that σ(h) is the model's probability that the chosen answer is better.
-
-soft       −p log σ(h) − (1−p) log σ(−h) (Mitchell 2023, cDPO, with p of each pair): lowest at σ(h) = p, a bounded target
-hard       the same with p = 1: what people more probably prefer, as if they were sure
-smoothing  the same with p = 1 − ε, one ε for all pairs (cDPO as published; TRL 1.16 smooths its `robust` loss only)
-robust     [−p log σ(h) + (1−p) log σ(−h)] / (2p − 1) (Chowdhury, Kini, Natarajan 2024, with ε = 1 − p of each pair): unbiased where
-           labels were flipped by chance, but without a lower bound, so that pairs with p < 0.7 are left out
-geometric  −log σ((2p − 1) h) (Furuta et al. 2024): pairs that people are unsure of hardly count
-
-Pairs as tokens: one prompt and two answers, each whole and up to its end-of-turn token, or the pair is left out and counted.
-
-What a reader should know of pairs: what all of them have in common, and how a trained model judges those that it never saw.
+  soft       −p log σ(h) − (1−p) log σ(−h) (Mitchell 2023, cDPO, with p of each pair): lowest at σ(h) = p, a bounded target
+  hard       the same with p = 1: what people more probably prefer, as if they were certain
+  smoothing  the same with p = 1 − ε, one ε for all pairs (cDPO as published; TRL 1.16 smooths its `robust` loss only)
+  robust     [−p log σ(h) + (1−p) log σ(−h)] / (2p − 1) (Chowdhury, Kini, Natarajan 2024, with ε = 1 − p of each pair): unbiased
+             where labels were flipped by chance, but without a lower bound, so that pairs with p < 0.7 are left out
+  geometric  −log σ((2p − 1) h) (Furuta et al. 2024): pairs that people are uncertain of hardly count
 """
 
 from __future__ import annotations
@@ -41,8 +34,8 @@ from preceptor.training.recipe import TrainingRow
 from preceptor.types import FloatArray
 
 TIE = "tie"
-TIE_WEIGHT = 0.25  # of a pair that people call equal: it holds both answers together and teaches no order
-MIN_PAIR_PROBABILITY = 0.02  # probability that either is best of several, below which people said nothing of a pair
+TIE_WEIGHT = 0.25  # of a pair that people call equal: it keeps both answers together and teaches no order
+MIN_PAIR_PROBABILITY = 0.02  # probability that either is best of several; below it a pair is skipped
 PAIR_EXCLUSION_REASONS = {
     "no pair": "the row holds no two answers to compare: neither two responses nor a draft and its correction",
     "the same twice": "both answers are the same text, or the correction changed nothing",
@@ -56,9 +49,9 @@ PAIR_EXCLUSION_REASONS = {
 class ResponsePair:
     """Two answers to one content (`prompt` or `messages`).
 
-    id: the row's. probability: that `chosen` is better, from 0.5 to 1, half of `tied`, the probability that both are equal, in it.
-    tie: people call them equal. corrected: `chosen` is what a person made of `rejected`, an answer to be learnt for its own sake.
-    first: of the item's responses `chosen` stands first.
+    id, content, weight, group: the row's, the weight shared among its pairs. probability: that `chosen` is better, from 0.5 to 1, including
+    half of `tie_probability`. tie: people call them equal. corrected: `chosen` is a person's correction of `rejected`, an answer to be
+    learnt for its own sake. chosen_first: `chosen` was shown before `rejected`. tie_probability: that both are equal.
     """
 
     id: str
@@ -75,11 +68,11 @@ class ResponsePair:
 
 
 def extract_pairs(row: TrainingRow) -> list[ResponsePair]:
-    """The row's pairs, of several first those of the best answer; none where it holds no two answers.
+    """Return the row's pairs, of several those of the best answer first; empty where it doesn't hold two answers.
 
-    Of two responses, half of the tie's probability goes to each. Of more, p_i is the probability that i is best, and by Luce's
-    choice axiom (1959) i is better than j with p_i / (p_i + p_j); the pair weighs (p_i + p_j) / (k − 1), so that all pairs of a row
-    weigh what the row does.
+    Of two responses, half of the tie's probability goes to each. Of more, p_i is the probability that i is best, and by Luce's choice axiom
+    (1959) i is better than j with p_i / (p_i + p_j); the pair weighs (p_i + p_j) / (k − 1), so that all pairs of a row together weigh what
+    the row does.
     """
     responses = row.content.get("responses", ())
     if len(responses) > 1 and all(answer == TIE or answer.isdecimal() for answer in row.target):
@@ -90,18 +83,18 @@ def extract_pairs(row: TrainingRow) -> list[ResponsePair]:
 
 
 def corrected_draft(content: Mapping[str, Any]) -> str | None:
-    """The answer that a person was shown to correct: the item's only response, or what a snapshot kept of it."""
+    """Return the draft that a person was shown to correct: the item's only response, or what a snapshot kept of it."""
     responses = content.get("responses", ())
     return str(responses[0]) if len(responses) == 1 else content.get("draft")
 
 
 def pair_answers(row: TrainingRow) -> list[str]:
-    """The answers that a row's pairs are made of, each once, in their order."""
+    """Return the answers that a row's pairs are made of, each once, in their order."""
     return list(dict.fromkeys(side for pair in extract_pairs(row) for side in (pair.chosen, pair.rejected)))
 
 
 def preferred_answer(row: TrainingRow) -> str:
-    """The row's best answer as a text: the response that people prefer, or else the answer itself."""
+    """Return the row's best answer as a text: the response that people prefer, or else the answer itself."""
     pairs = extract_pairs(row)
     return pairs[0].chosen if pairs else top_answer(row)
 
@@ -111,7 +104,7 @@ def _comparison_pairs(row: TrainingRow, responses: Sequence[str]) -> list[Respon
     shares = [row.target.get(str(place), 0.0) + tie / count for place in range(count)]
     if tie > 0 and top_answer(row) == TIE:
         shares = [1 / count] * count
-    places = sorted(range(count), key=lambda place: -shares[place])  # of equals the earlier is called chosen
+    places = sorted(range(count), key=lambda place: -shares[place])  # of equals the earlier is chosen
     pairs = []
     for at, better in enumerate(places):
         for worse in places[at + 1 :]:
@@ -127,13 +120,13 @@ def _comparison_pairs(row: TrainingRow, responses: Sequence[str]) -> list[Respon
 
 
 PreferenceLoss = Literal["soft", "hard", "smoothing", "robust", "geometric"]
-MAX_CERTAINTY = 0.95  # no posterior is taken for surer, for judgments are few
-MIN_DECISION_MARGIN = 0.1  # nearer than this to one half a pair says nothing
+MAX_CERTAINTY = 0.95  # posteriors are clipped here, since judgments are few
+MIN_DECISION_MARGIN = 0.1  # nearer than this to one half a pair is undecided
 MAX_FLIP_PROBABILITY = 0.3  # chance of a flipped label up to which robust may be used: its variance grows with (1 − 2ε)^−2
 
 
 def exclusion_reason(pair: ResponsePair, loss: PreferenceLoss) -> str:
-    """Why a pair can't be learnt by this loss (a key of `pairs.REASONS`), or ""."""
+    """Return why a pair can't be learnt by this loss (a key of `PAIR_EXCLUSION_REASONS`), or ""."""
     if pair.tie:
         return "" if loss == "soft" else "tie"
     if abs(pair.probability - 0.5) < MIN_DECISION_MARGIN:
@@ -142,19 +135,19 @@ def exclusion_reason(pair: ResponsePair, loss: PreferenceLoss) -> str:
 
 
 def loss_target(pair: ResponsePair, loss: PreferenceLoss, smoothing: float) -> float:
-    """The p that the loss takes for a pair."""
+    """Return the p that the loss uses for a pair."""
     if loss == "hard":
         return 1.0
     return 1.0 - smoothing if loss == "smoothing" else clipped_posterior(pair)
 
 
 def clipped_posterior(pair: ResponsePair) -> float:
-    """People's probability that the chosen answer is better, no surer than judgments can make it."""
+    """Return people's probability that the chosen answer is better, clipped at `MAX_CERTAINTY`."""
     return min(pair.probability, MAX_CERTAINTY)
 
 
 def preference_losses(margins: Any, targets: Any, loss: PreferenceLoss) -> Any:
-    """Loss of each pair in nats, (pairs,), from margins h and targets p (pairs,)."""
+    """Return the loss of each pair in nats, (pairs,), from margins h and targets p, (pairs,)."""
     if loss == "geometric":
         return -logsigmoid((2 * targets - 1) * margins)
     right, wrong = -logsigmoid(margins), -logsigmoid(-margins)
@@ -164,21 +157,22 @@ def preference_losses(margins: Any, targets: Any, loss: PreferenceLoss) -> Any:
 
 
 def margin_cross_entropy(margins: Any, targets: Any) -> FloatArray:
-    """What validation measures, whatever is trained with: −p log σ(h) − (1−p) log σ(−h) of arrays (pairs,), a proper score."""
+    """Return −p log σ(h) − (1−p) log σ(−h), (pairs,), a proper score by which validation measures whatever the loss."""
     return np.asarray(targets * np.logaddexp(0, -margins) + (1 - targets) * np.logaddexp(0, margins), dtype=np.float64)
 
 
 TOKENIZED_PAIR_EXCLUSION_REASONS = {**UNFIT, **PAIR_EXCLUSION_REASONS}  # why a pair, or either of its answers, is left out
-CORRECTION_NLL_WEIGHT = 1.0  # weight of the cross-entropy of a person's correction beside the preference loss of its pair
+CORRECTION_NLL_WEIGHT = 1.0  # weight of the cross-entropy of a person's correction, added to the preference loss of its pair
 
 
 @dataclass(frozen=True, slots=True)
 class TokenizedPair:
-    """What is learnt of a pair. target: the loss's p; posterior: people's, which validation measures by; written: the weight of the
-    chosen answer's own cross-entropy; reference: summed log-probability of both answers under the base, in nats.
+    """What is learnt of a pair.
 
-    supervised: which tokens of prompt and chosen answer are learnt when it is written alone, as parity renders it. first: of the
-    item's responses the chosen one stands first. best: it is the best of all.
+    fork: its prompt and both answers. target: the loss's p. posterior: people's, used by validation. tie: people call both equal.
+    nll_weight: weight of the chosen answer's own cross-entropy. supervised: mask of the supervised tokens of prompt and chosen answer read
+    alone, as parity renders it. characters: lengths of both answers. chosen_first: the chosen answer was shown first. best: it is the best
+    of all responses. reference: summed log-probability of both answers under the base, in nats.
     """
 
     fork: AnswerPair
@@ -205,14 +199,17 @@ class TokenizedSplit:
 
     @property
     def exclusion_counts(self) -> dict[str, int]:
-        """How many pairs are left out, by reason."""
+        """Number of pairs that are left out, by reason."""
         return dict(Counter(reason for _, reason in self.excluded))
 
 
 def tokenize_pairs(
     rows: Sequence[TrainingRow], tokenizer: Any, max_tokens: int, *, loss: PreferenceLoss, smoothing: float, nll: float | None
 ) -> TokenizedSplit:
-    """All pairs of the rows. nll: weight of the chosen answer's cross-entropy; None: of corrections only."""
+    """Return all pairs of the rows as tokens.
+
+    nll: weight of the chosen answer's cross-entropy; None: of corrections only.
+    """
     found: list[tuple[ResponsePair, TokenizedPair]] = []
     left_out: list[ExcludedPair] = []
     for row in rows:
@@ -248,7 +245,10 @@ def tokenize_pairs(
 
 
 def build_pair_examples(cut: TokenizedSplit, split: str, tie_weight: float) -> TrainingExamples:
-    """The pairs as rows to train on; UserError, with the counts by reason, when no pair is left or none has a better side."""
+    """Return the pairs as rows to train on.
+
+    Raises UserError, with the counts by reason, when no pair is left or none has a better answer.
+    """
     if not any(not pair.tie for pair, _ in cut.pairs):
         if set(cut.exclusion_counts) == {"no pair"}:
             raise UserError(
@@ -271,7 +271,7 @@ def build_pair_examples(cut: TokenizedSplit, split: str, tie_weight: float) -> T
 
 
 def _fork_pair(pair: ResponsePair, tokenizer: Any, max_tokens: int, loss: PreferenceLoss) -> tuple[AnswerPair, Sequence[bool]]:
-    """Unfit, with its reason, for a pair that can't be learnt."""
+    """Return a pair as tokens, and the mask of its chosen answer read alone; raises RenderError for a pair that can't be learnt."""
     if pair.weight <= 0:
         raise RenderError("weight")
     if pair.chosen.strip() == pair.rejected.strip():
@@ -285,7 +285,7 @@ def _fork_pair(pair: ResponsePair, tokenizer: Any, max_tokens: int, loss: Prefer
     if rejected.tokens[: rejected.prompt_length] != prompt:
         raise RenderError("template")
     answers = [each.tokens[each.prompt_length :] for each in (chosen, rejected)]
-    if answers[0] == answers[1]:  # the tokenizer tells no difference
+    if answers[0] == answers[1]:  # the tokenizer makes no difference
         raise _PairExcluded("the same twice")
     learnt = [each.supervised[each.prompt_length :] for each in (chosen, rejected)]
     return AnswerPair(prompt, (answers[0], answers[1]), (learnt[0], learnt[1])), chosen.supervised

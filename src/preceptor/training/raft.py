@@ -1,8 +1,7 @@
 """Fine-tune a causal model to answer from retrieved sources and cite them (RAFT, Zhang et al., 2024).
 
-A snapshot's rows with sources before each question and citations in each answer, made once a run and kept in its folder.
-
-Teach a causal language model to answer from sources that a search brought: to cite those that count, and leave the others.
+Rows get sources before each question and citations in each answer, once a run; they are kept in the run's folder. The model learns to cite
+the sources that support the answer, and to ignore the others.
 """
 
 from __future__ import annotations
@@ -44,7 +43,10 @@ GROUNDING_EXCLUSION_REASONS = {"no golden": "no source is known that bears its a
 
 @dataclass(frozen=True, slots=True)
 class GroundedRow(SingleAnswerRow):
-    """A row whose conversation holds the sources. golden: numbers of the golden ones, from 1 on. shown: how many sources."""
+    """A row whose conversation includes the sources.
+
+    golden: numbers of the golden sources, from 1 on. shown: number of sources.
+    """
 
     golden: tuple[int, ...]
     shown: int
@@ -52,7 +54,10 @@ class GroundedRow(SingleAnswerRow):
 
 @dataclass(frozen=True)
 class GroundedData:
-    """In place of the snapshot that it was made from, under its digest. documents: what its sources are, for lineage."""
+    """Grounded rows in place of those of the snapshot that they were made from, under its digest.
+
+    splits: rows of each split. excluded: ids of rows without a golden source, by split. documents: identifies the sources, for lineage.
+    """
 
     digest: str
     answers: tuple[str, ...]
@@ -62,21 +67,28 @@ class GroundedData:
     documents: Sequence[Mapping[str, Any]]
 
     def rows(self, split: SplitName) -> Iterator[GroundedRow]:
+        """Iterate over the rows of a split."""
         return iter(self.splits.get(split, ()))
 
     def to_dict(self) -> dict[str, Any]:
+        """Return rows, excluded ids and documents as a JSON object."""
         splits = {split: [asdict(row) for row in rows] for split, rows in self.splits.items()}
         return {"splits": splits, "left_out": dict(self.excluded), "documents": list(self.documents)}
 
     @classmethod
     def from_dict(cls, snapshot: TrainingData, kept: Mapping[str, Any]) -> GroundedData:
+        """Restore the data of a snapshot from `to_dict`."""
         splits = {split: [GroundedRow(**{**row, "golden": tuple(row["golden"])}) for row in rows] for split, rows in kept["splits"].items()}
         return cls(snapshot.digest, snapshot.answers, snapshot.target_kind, splits, kept["left_out"], kept["documents"])
 
 
 @dataclass(frozen=True)
 class GroundedDataBuilder:
-    """How rows are made. special: the tokenizer's special tokens; max_tokens: of a row, distractors are dropped until it has no more."""
+    """Build grounded rows from a snapshot's rows.
+
+    selector: selects the sources. quotes: whether answers quote the golden source. special: the tokenizer's special tokens. max_tokens: of
+    a row; distractors are dropped until it has no more.
+    """
 
     selector: SourceSelector
     quotes: bool
@@ -85,7 +97,10 @@ class GroundedDataBuilder:
     max_tokens: int
 
     def build(self, snapshot: TrainingData, rows: Mapping[str, Sequence[TrainingRow]]) -> GroundedData:
-        """UserError where a split has no row whose answer a source bears out."""
+        """Build the grounded rows of each split.
+
+        Raises UserError where a split has no row whose answer a source supports.
+        """
         made: dict[str, list[GroundedRow]] = {}
         left_out: dict[str, list[str]] = {}
         documents: dict[str, dict[str, Any]] = {}
@@ -109,7 +124,7 @@ class GroundedDataBuilder:
         return extract_question(build_conversation(row.content, "")[:-1])
 
     def _neutralize(self, choice: SourceSelection) -> SourceSelection:
-        """With texts as the model reads them, which quotes are taken from."""
+        """Return the selection with texts as the model reads them, from which quotes are taken."""
         read = (replace(each, text=neutralize_source(each.text, self.special)) for each in choice.sources)
         return replace(choice, sources=tuple(read))
 
@@ -132,7 +147,7 @@ class GroundedDataBuilder:
         return GroundedRow(row.id, content, target, row.weight, row.group, golden, len(choice.sources))
 
     def _fits(self, row: GroundedRow) -> bool:
-        """Whether it can be trained on as long as it is; what is wrong with it otherwise is for training to say."""
+        """Return whether the row isn't too long; other problems are left for training to report."""
         try:
             render_conversation(self.tokenizer, build_conversation(row.content, top_answer(row)), self.max_tokens)
         except RenderError as unfit:
@@ -148,15 +163,15 @@ def _drop_source(choice: SourceSelection, at: int) -> SourceSelection:
 
 
 def _source_manifest(source: GroundingSource) -> dict[str, Any]:
-    """What a manifest keeps of a source: where it stands, and its text's digest."""
+    """Return what a manifest keeps of a source: its document, version and chunk, and its text's digest."""
     return {"document": source.document, "version": source.version, "chunk": source.chunk, "digest": json_digest([source.text])[:16]}
 
 
-ROWS_FILE = "grounded.json"  # in the run's folder: what a search brings may change, the rows of a run don't
+ROWS_FILE = "grounded.json"  # in the run's folder: what a search returns may change, the rows of a run don't
 
 
 class RAFTOptions(OptionsBase):
-    """What can be tuned about `raft`."""
+    """Options of the recipe `raft`."""
 
     golden: float = Field(0.8, ge=0, le=1, description="share of the rows that are shown with a source that bears the answer out")
     sources: int = Field(4, ge=1, le=20, description="sources a row, the golden ones among them")
@@ -176,12 +191,16 @@ class RAFTOptions(OptionsBase):
 
 @dataclass(frozen=True)
 class RAFTObjective(SFTObjective):
-    """`SFTObjective`, of cited answers to questions with sources."""
+    """`SFTObjective` on cited answers to questions with sources.
+
+    data: the grounded rows.
+    """
 
     recipe: str = "raft"
     data: GroundedData | None = field(default=None, compare=False)
 
     def summary_lines(self, examples: TrainingExamples, max_tokens: int) -> list[str]:
+        """Return sentences on sources and excluded rows, and those of `SFTObjective`."""
         assert self.data is not None
         rows = self.data.splits["train"]
         with_golden, sources = sum(bool(row.golden) for row in rows), sum(row.shown for row in rows)
@@ -196,13 +215,14 @@ class RAFTObjective(SFTObjective):
         return [*told, *super().summary_lines(examples, max_tokens)]
 
     def parity_probes(self, model: Any, examples: TrainingExamples) -> Mapping[str, Any]:
-        """With each row's conversation, for what a search brought stands nowhere else."""
+        """Return the probes of `SFTObjective` with each row's conversation, since the retrieved sources are stored nowhere else."""
         assert self.data is not None
         found, rows = dict(super().parity_probes(model, examples)), {row.id: row for row in self.data.splits["validation"]}
         turns = {id_: build_conversation(rows[id_].content, top_answer(rows[id_])) for id_ in found["rows"]}
         return {**found, "rows": {id_: {**row, "turns": turns[id_]} for id_, row in found["rows"].items()}}
 
     def manifest_fields(self, examples: TrainingExamples) -> dict[str, Any]:
+        """Return the fields of `SFTObjective`, the documents, and the number of rows without a golden source."""
         assert self.data is not None
         left_out = {split: len(ids) for split, ids in self.data.excluded.items()}
         return {**super().manifest_fields(examples), "documents": list(self.data.documents), "without_golden": left_out}
@@ -210,12 +230,14 @@ class RAFTObjective(SFTObjective):
 
 @recipes.register("raft", options=RAFTOptions)
 def train_raft(run: TrainingRun, options: RAFTOptions) -> Model:
-    """Retrieval-augmented fine-tuning (Zhang et al. 2024): a share of the questions with golden sources and distractors, the others
-    with distractors alone; the answer cites the golden one. Supports: what `sft` supports; golden sources beside items, or found.
+    """Fine-tune with retrieved sources (RAFT, Zhang et al. 2024).
 
-    A question reads as serving lays it out (`retrieval.layout`). Distractors are drawn from the 20 best of the project's search, or
-    of the other rows' sources where it has no documents; what may be golden itself isn't taken for one. Refuses: a split without any
-    row whose answer a source bears out, and what `sft` refuses. Leaves out, counted: rows of which that isn't known.
+    A share of the questions is shown with golden sources and distractors, the others with distractors alone; the answer cites the golden
+    one. Supports: what `sft` supports; golden sources given with items, or found by search.
+
+    A question is rendered as in serving (`preceptor.retrieval.grounded_prompt`). Distractors are sampled from the 20 best of the project's
+    search, or of the other rows' sources where it has no documents; what may be golden itself isn't used as one. Refuses: a split without
+    any row whose answer a source supports, and what `sft` refuses. Leaves out, counted: rows of which that isn't known.
     """
     check_causal(run.base)
     refuse_quantized(run.base)
@@ -236,7 +258,7 @@ def train_raft(run: TrainingRun, options: RAFTOptions) -> Model:
 
 
 def preview_raft(run: TrainingRun, options: RAFTOptions) -> dict[str, Any]:
-    """What `train_raft` would train on, sources and citations included; nothing is trained or written."""
+    """Return what `train_raft` would train on, including sources and citations; nothing is trained or written."""
     check_causal(run.base)
     refuse_quantized(run.base)
     data = build_grounded_data(run, options)
@@ -257,13 +279,13 @@ train_raft.reads_documents = True
 
 
 def _raft_sft_options(run: TrainingRun, options: RAFTOptions) -> SFTOptions:
-    """For rows that are chosen already, at `raft`'s own length."""
+    """Return the options of `sft` for rows that are selected already, at `raft`'s own length."""
     limit = resolve_max_tokens(run, prepare_tokenizer(run.base), options)
     return to_sft_options(options).model_copy(update={"rows": None, "max_tokens": limit})
 
 
 def build_grounded_data(run: TrainingRun, options: RAFTOptions) -> GroundedData:
-    """The run's rows with their sources; the search is the run's own, or one among the sources of its rows."""
+    """Build the run's rows with their sources, found by the run's own search, or one among the sources of its rows."""
     tokenizer = prepare_tokenizer(run.base)
     limit = resolve_max_tokens(run, tokenizer, options)
     rows = {

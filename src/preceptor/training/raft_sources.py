@@ -1,8 +1,7 @@
 """Select golden sources and distractors for a question, and cite the golden one in the answer.
 
-Which sources a row's question is shown with: those that bear its answer out, and distractors that a search would bring too.
-
-An answer as it is to be learnt beside its sources: with the words of a golden one that bear it out, and that one's number.
+Golden sources support the answer; distractors are what a search would return too. The answer to be learnt ends with a quote from a golden
+source and that source's number.
 """
 
 from __future__ import annotations
@@ -20,16 +19,16 @@ from preceptor.retrieval.grounded_prompt import GroundingSource
 from preceptor.retrieval.text_analysis import extract_stems, locate_quote, split_sentences
 from preceptor.training.recipe import TrainingRow
 
-SourceSearch = Callable[[str, int], Sequence[GroundingSource]]  # the sources for a question, best first, at most so many
+SourceSearch = Callable[[str, int], Sequence[GroundingSource]]  # (question, count) -> at most so many sources, best first
 
-SEARCH_DEPTH = 20  # of what a search brings, distractors are taken from so many (Zhang et al. 2024)
-MAX_DISTRACTOR_OVERLAP = 0.6  # share of a source's words that a golden one has too, from which on it may well be golden itself
-MIN_PIECE_OVERLAP = 0.9  # the same, from which on it is a piece of the golden one
+SEARCH_DEPTH = 20  # distractors are taken from so many results of a search (Zhang et al. 2024)
+MAX_DISTRACTOR_OVERLAP = 0.6  # a source that shares so much of its words with a golden one may well be golden itself
+MIN_PIECE_OVERLAP = 0.9  # a source that shares so much of its words with a golden one is a piece of it
 
 
 @dataclass(frozen=True)
 class SourceSelection:
-    """The sources that a question is shown with, in their order, and which of them are golden; none is where it is to do without."""
+    """The sources that a question is shown with, in their order, and the places of the golden ones; none where it has distractors alone."""
 
     sources: tuple[GroundingSource, ...]
     golden: frozenset[int]
@@ -37,7 +36,11 @@ class SourceSelection:
 
 @dataclass(frozen=True)
 class SourceSelector:
-    """golden: share of rows that are shown with a golden source. count: sources in all. seed: of what is drawn."""
+    """Select the sources of a row.
+
+    search: finds sources for a question. golden: share of rows that are shown with a golden source. count: sources in all. seed: of the
+    sampling.
+    """
 
     search: SourceSearch
     golden: float
@@ -45,10 +48,10 @@ class SourceSelector:
     seed: int
 
     def select_sources(self, row: TrainingRow, question: str, answers: Sequence[str]) -> SourceSelection | None:
-        """The row's sources, drawn by seed and row; None where nothing says which source bears the answer out.
+        """Select the row's sources, sampled by seed and row; None where no source is known to support the answer.
 
-        Golden are the row's own sources that are marked so, or all where none is; without any, those found that hold an answer word
-        for word. Where the search finds pieces of a golden source, those are shown, as serving would show them.
+        Golden are the row's own sources that are marked so, or all where none is; without any, the retrieved ones that contain an answer
+        word for word. Where the search finds pieces of a golden source, those are shown, as serving would show them.
         """
         draw = np.random.default_rng(int.from_bytes(hashlib.sha256(f"{self.seed}:{row.id}".encode()).digest()[:8]))
         golden, others = split_row_sources(row.content)
@@ -60,7 +63,7 @@ class SourceSelector:
         if not golden:
             return None
         distractors = [each for each in (*others, *found) if not _may_be_golden(each, golden)]
-        most = max(1, self.count // 2)  # pieces of what bears the answer out leave room for what doesn't
+        most = max(1, self.count // 2)  # pieces that support the answer leave room for distractors
         shown = (pieces or golden)[:most] if draw.random() < self.golden else []
         wanted = self.count - len(shown)
         taken = [distractors[at] for at in sorted(draw.permutation(len(distractors))[:wanted])]
@@ -70,7 +73,7 @@ class SourceSelector:
 
 
 def split_row_sources(content: Mapping[str, Any]) -> tuple[list[GroundingSource], list[GroundingSource]]:
-    """The golden sources of a row's content, and its others: where none is marked `golden`, all are."""
+    """Return the golden sources of a row's content, and its others: where none is marked `golden`, all are."""
     given = [each if isinstance(each, Mapping) else {"text": str(each)} for each in content.get("sources") or ()]
     marked = [bool(each.get("golden")) for each in given]
     found = [GroundingSource(str(each["text"]), str(each.get("title") or "")) for each in given]
@@ -82,24 +85,27 @@ def split_row_sources(content: Mapping[str, Any]) -> tuple[list[GroundingSource]
 
 
 def contains_answer(text: str, answer: str) -> bool:
-    """Whether a text holds an answer word for word; an answer of one word without a digit (yes, no) stands anywhere and says nothing."""
+    """Return whether a text contains an answer word for word.
+
+    A single word without a digit (yes, no) is found anywhere, and doesn't count.
+    """
     says_much = len(extract_stems(answer)) > 1 or any(map(str.isdigit, answer))
     return says_much and locate_quote(answer.strip().rstrip("."), text) is not None
 
 
 def word_overlap(source: GroundingSource, golden: Sequence[GroundingSource]) -> float:
-    """The largest share of a source's words that a golden one has too."""
+    """Return the largest share of a source's words that occur in one golden source."""
     words = set(extract_stems(source.text))
     return max((len(words & set(extract_stems(each.text))) / len(words) for each in golden), default=0.0) if words else 1.0
 
 
 def build_row_search(rows: Sequence[TrainingRow]) -> SourceSearch:
-    """A search among the rows' own sources, where a project has no documents."""
+    """Build a search among the rows' own sources, where a project has no documents."""
     return build_word_search([source for row in rows for part in split_row_sources(row.content) for source in part])
 
 
 def build_word_search(sources: Sequence[GroundingSource]) -> SourceSearch:
-    """A search by the words that question and source share, rare ones counting more; between equals the earlier comes first."""
+    """Build a search by the words that question and source share, rare ones counting more; ties keep the order of the sources."""
     pool = list(dict.fromkeys(sources))
     places: dict[str, list[int]] = {}
     for at, source in enumerate(pool):
@@ -117,21 +123,24 @@ def build_word_search(sources: Sequence[GroundingSource]) -> SourceSearch:
 
 
 def _may_be_golden(source: GroundingSource, golden: Sequence[GroundingSource]) -> bool:
-    """Another piece of a golden document, or a text much like it: as a distractor it would teach not to believe what is right."""
+    """Return whether a source is of a golden document, or much like a golden text.
+
+    As a distractor it would teach to ignore right sources.
+    """
     return (source.document != "" and source.document in {each.document for each in golden}) or word_overlap(
         source, golden
     ) >= MAX_DISTRACTOR_OVERLAP
 
 
-MAX_QUOTE_WORDS = 40  # of a quote at most: its beginning
+MAX_QUOTE_WORDS = 40  # longer quotes are cut off
 _CITATION = re.compile(r'(?<!\s)\s*(?:"[^"]*"\s*)?(?:\[\d+\]\s*)+\.?\s*$')
 
 
 def add_citation(answer: str, question: str, choice: SourceSelection, *, quotes: bool) -> str:
-    """The answer, then a quote (with `quotes`) and the number of the golden source; as it is where none is shown.
+    """Return the answer followed by a quote (with `quotes`) and the number of the golden source; unchanged where none is shown.
 
-    Quoted is the sentence of a golden source that has most of the answer's and the question's words, one that holds the answer
-    first. An answer that cites already keeps what it has, for people wrote it so.
+    The quote is the sentence of a golden source that shares most words with the answer and the question, one that contains the answer
+    first. An answer that has a citation already keeps it, since people wrote it so.
     """
     if not choice.golden or _CITATION.search(answer):
         return answer
@@ -149,5 +158,5 @@ def add_citation(answer: str, question: str, choice: SourceSelection, *, quotes:
 
 
 def strip_citation(text: str) -> str:
-    """An answer without the quote and the numbers after it, as it is compared with a reference."""
+    """Return an answer without its quote and source numbers, as it is compared with a reference."""
     return _CITATION.sub("", text).strip()

@@ -1,21 +1,15 @@
 """Define what a recipe gets (a run with rows, options and sources of human feedback) and returns, and find recipes by name.
 
-What a run may ask for while it trains: texts that nobody has judged, people's word, a judge's measurement of what it writes.
+A recipe is a function `(run, options) -> Model`. It reads rows from the run's snapshot, trains from the run's base, keeps everything it
+needs to resume in the run's folder, and ends with a finished model folder. Importing this module is light: torch is loaded with the recipe
+itself.
 
-The project gives these to a run as functions; a recipe knows nothing of slots, pages and people.
+While it trains, a run may request unlabelled items, people's feedback, and a judge's estimate of preference. The project passes these to a
+run as functions; a recipe knows nothing of slots, pages and people.
 
-One run, one process, one device: what starts a command several times over is refused before anything is loaded.
-
-Batches go by tokens. accelerate's shard of batches drops those that haven't `batch_size` rows, and so nearly all of them; and two
-processes that build one model without knowing of each other spoil it. Importing this module is light.
-
-What a recipe is given, what it gives back, and where recipes are found by name.
-
-A recipe is a function `(run, options) -> Model`. It reads rows from the run's snapshot, trains from the
-run's base, keeps everything it needs to continue in the run's folder, and ends with a finished model folder.
-Importing this module is light: torch comes with the recipe itself.
-
-An answer that a policy wrote, and the contract of what rewards it.
+A run trains in one process on one device; a launcher that starts several processes is refused before anything is loaded. Batches are sized
+by tokens: accelerate's sharding drops batches of fewer than `batch_size` rows, which is nearly all of them; and processes that train one
+model without coordination corrupt it.
 """
 
 from __future__ import annotations
@@ -39,12 +33,12 @@ FeedbackAnswer = str | Mapping[str, float]
 
 
 class FeedbackPending(UserError):
-    """The run can't go on before people have answered; the same run, started again, goes on from there."""
+    """The run can't continue before people have answered; the same run, started again, resumes from there."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnlabelledItem:
-    """An item that nobody has judged for the run's question, and that isn't like any validation or test row."""
+    """An item that nobody has judged for the run's question, and that isn't similar to any validation or test row."""
 
     id: str
     content: Mapping[str, Any]
@@ -58,7 +52,10 @@ class UnlabelledItem:
 
 @dataclass(frozen=True, slots=True)
 class FeedbackRequest:
-    """What people are asked about. id: the run's own, the same after a resume. priority: higher comes first."""
+    """A request for human feedback.
+
+    id: the run's own, the same after a resume. content: what people are shown. priority: higher comes first.
+    """
 
     id: str
     content: Mapping[str, Any]
@@ -67,7 +64,10 @@ class FeedbackRequest:
 
 @dataclass(frozen=True, slots=True)
 class HeldOutAnswer:
-    """What a model wrote for a held-out prompt; content: the prompt's."""
+    """A model's answer to a held-out prompt.
+
+    content: of the prompt.
+    """
 
     id: str
     content: Mapping[str, Any]
@@ -75,38 +75,39 @@ class HeldOutAnswer:
 
 
 class UnlabelledPool(Protocol):
-    """The project's items without a judgment; each call begins anew."""
+    """The project's items without a judgment; each call starts again from the first."""
 
     def __call__(self) -> Iterator[UnlabelledItem]: ...
 
 
 class FeedbackRequester(Protocol):
-    """Puts things before people, and gives what has been answered by now, by id; who is absent waits. It never blocks.
+    """Queue requests for annotation, and return what has been answered by now, by id; it never blocks, and what is missing is pending.
 
-    The same ids again change nothing. kind, and what an answer is:
-    label    the snapshot's own question about an unlabelled item: answer -> probability
-    compare  which of two `responses` is better: "0", "1", "tie" -> probability
-    correct  what should have been said instead of one of `responses`: the text, equal to it where it is right
-    good     whether one of `responses` is good: "good", "bad" -> probability
+    The same ids again change nothing. The kinds, and what an answer is:
+
+      label    the snapshot's own question about an unlabelled item: answer -> probability
+      compare  which of two `responses` is better: "0", "1", "tie" -> probability
+      correct  what should have been written instead of one of `responses`: the text, equal to it where it is right
+      good     whether one of `responses` is good: "good", "bad" -> probability
     """
 
     def __call__(self, kind: FeedbackKind, asked: Sequence[FeedbackRequest]) -> Mapping[str, FeedbackAnswer]: ...
 
 
 class PreferenceEstimator(Protocol):
-    """What a judge of human preference, which the run doesn't train on, says of answers to held-out prompts; higher is better."""
+    """Estimate human preference for answers to held-out prompts by a judge that the run doesn't train on; higher is better."""
 
     def __call__(self, written: Sequence[HeldOutAnswer]) -> Mapping[str, Estimate]: ...
 
 
-# How many processes a launcher started, as accelerate, transformers and Slurm's srun read it; and what else has them build groups.
+# Variables for the number of processes, as accelerate, transformers and Slurm's srun read them; and others that form process groups.
 _PROCESS_COUNT_VARIABLES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 _RANK_VARIABLES = ("LOCAL_RANK", "SMDATAPARALLEL_LOCAL_RANK")
 _DISTRIBUTED_FLAGS = ("ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_FSDP", "ACCELERATE_USE_MEGATRON_LM", "ACCELERATE_USE_PARALLELISM_CONFIG")
 
 
 def check_single_process(environment: Mapping[str, str] = os.environ) -> None:
-    """UserError where a launcher (torchrun, accelerate launch, mpirun, srun) started this process as one of several."""
+    """Raise UserError where a launcher (torchrun, accelerate launch, mpirun, srun) started this process as one of several."""
     hint = "start one process, without torchrun, accelerate launch, mpirun or srun: preceptor train …"
     for name in _PROCESS_COUNT_VARIABLES:
         if (count := _parse_int(environment.get(name))) > 1:
@@ -120,7 +121,7 @@ def check_single_process(environment: Mapping[str, str] = os.environ) -> None:
 
 
 def _parse_int(text: str | None) -> int:
-    """The number that a variable holds; −1 without one."""
+    """Return the number that a variable holds; −1 without one."""
     try:
         return int(text or "")
     except ValueError:
@@ -136,7 +137,7 @@ AnswerScorerFactory = Callable[[str], AnswerScorer]
 class SampledAnswer:
     """One answer to a row's prompt.
 
-    id, content, target: the row's. text: what was written, without special tokens. ended: whether the policy ended it itself.
+    id, content, target: the row's. text: the generated text, without special tokens. ended: whether the policy ended it itself.
     """
 
     id: str
@@ -147,16 +148,16 @@ class SampledAnswer:
 
     @property
     def word_count(self) -> int:
-        """How many words the answer has, as space separates them."""
+        """Number of the answer's words, separated by space."""
         return len(self.text.split())
 
     @property
     def label(self) -> str:
-        """The answer as messages name it: its row, and how it begins."""
+        """How messages refer to the answer: by its row and its beginning."""
         return f"row {self.id!r}, answer {self.text[:60]!r}"
 
 
-SEED_LIMIT = 2**32  # what NumPy's older generator, which libraries seed too, can take
+SEED_LIMIT = 2**32  # of NumPy's older generator, which libraries seed too
 
 SplitName = Literal["train", "validation", "test"]
 
@@ -164,8 +165,7 @@ SplitName = Literal["train", "validation", "test"]
 class TrainingRow(Protocol):
     """One row of a snapshot: what the model reads and what it should answer.
 
-    target: answer -> probability, sums to 1. weight: how much the row counts, above 0.
-    group: what stays on one side of the split.
+    target: answer -> probability, sums to 1. weight: how much the row counts, above 0. group: its rows stay in one split.
     """
 
     @property
@@ -183,7 +183,10 @@ class TrainingRow(Protocol):
 
 
 class TrainingData(Protocol):
-    """What a recipe needs of a snapshot. target_kind: how its answers relate, see `Snapshot.target_kind`."""
+    """What a recipe needs of a snapshot.
+
+    target_kind: how its answers relate, see `Snapshot.target_kind`.
+    """
 
     @property
     def digest(self) -> str: ...
@@ -191,12 +194,18 @@ class TrainingData(Protocol):
     def answers(self) -> tuple[str, ...]: ...
     @property
     def target_kind(self) -> str: ...
-    def rows(self, split: SplitName) -> Iterator[TrainingRow]: ...
+
+    def rows(self, split: SplitName) -> Iterator[TrainingRow]:
+        """Iterate over the rows of a split; each call starts again from the first."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingProgress:
-    """How far a run is: `done` of `total` in a stage named in plain words; `fields` hold figures such as loss or texts_per_second."""
+    """The progress of a run: `done` of `total` in a named stage.
+
+    fields: figures such as loss or texts_per_second.
+    """
 
     stage: str
     done: int
@@ -205,20 +214,19 @@ class TrainingProgress:
 
 
 def ignore_progress(progress: TrainingProgress) -> None:
-    """Progress that nobody watches."""
+    """Ignore the progress of a run."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingRun:
     """One execution of a recipe.
 
-    folder: the run's own; checkpoints, lock and finished model live in it, and starting again with the same
-    folder continues. base: folder of the model to start from; base_name: what the manifest calls it.
-    progress: called with each step, never more often. folder_of: the folder of another model that an option names.
-    loggers: what else is told, by name. general: what the base knew, as data to measure it by; none: nothing at hand.
-    unlabelled, ask, measure: what the run may ask for while it trains, see `consulting`; none: it can't.
-    checks: what the project can say of an answer (`policy`, `claims`), to reward it by, see `rewarding`.
-    sources: finds texts of the project's documents that a question may be answered from, best first, at most so many.
+    folder: the run's own; checkpoints, lock and finished model are in it, and starting again with the same folder resumes. base: folder of
+    the model to start from; base_name: its name in the manifest. progress: called with each step, never more often. loggers: names of
+    further loggers. folder_of: returns the folder of another model that an option names. general: data to measure general capabilities by;
+    None: there is none. unlabelled, ask, measure: sources of feedback while it trains; None: there is none. checks: the project's checks of
+    an answer (`policy`, `claims`), for rewards, see `ProjectCheckReward`. sources: (question, count) -> at most so many texts of the
+    project's documents that may hold the answer, best first.
     """
 
     folder: Path
@@ -242,7 +250,7 @@ class TrainingRun:
 
 
 class Recipe(Protocol):
-    """A way to train: pure in its inputs, resumable in `run.folder`, complete or not there at all in `run.folder/model`."""
+    """A way to train: pure in its inputs, resumable in `run.folder`, complete or absent in `run.folder/model`."""
 
     Options: type[OptionsBase]
 

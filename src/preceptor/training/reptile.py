@@ -1,16 +1,11 @@
 """Meta-learn an initialization from many small tasks by Reptile (Nichol, Achiam & Schulman, 2018).
 
-Reptile (Nichol, Achiam & Schulman 2018, "On First-Order Meta-Learning Algorithms", Algorithm 2), on a model's trained parts.
+A new task is then learnt from a handful of examples. This is Algorithm 2 of "On First-Order Meta-Learning Algorithms", on a model's trained
+parts. In each round some tasks are learnt for a few steps, each from the same weights φ; then φ moves by ε towards the mean of the
+resulting weights. ε falls from 1 to 0, so that the last rounds average. With one inner step this is training on all tasks at once; with
+several, φ also moves to where the gradients of one task's batches agree, that is, where a step on some of its rows helps with the others.
 
-In each round some tasks are learnt for a few steps, each from the same weights φ; then φ moves by ε towards the mean of where they
-ended. ε falls from 1 to 0, so that the last rounds average. With one inner step this is training on all tasks at once; with several,
-φ also moves to where the gradients of one task's batches agree, that is, where a step on some of its rows helps with the others.
-
-A run's rows as small tasks, before anything is learnt of them: as text to write, or as texts to classify.
-
-What came of meta-learning, in figures with intervals over tasks, and in words.
-
-Learn from many small tasks where to start, so that a new task is learnt from a handful of examples.
+Tasks are learnt as texts to generate or as texts to classify. The result is reported with intervals over held-out tasks.
 """
 
 from __future__ import annotations
@@ -75,7 +70,7 @@ _WEIGHTS_FILE, _STATE_FILE = "weights.safetensors", "state.json"
 
 @dataclass(frozen=True)
 class OuterSchedule:
-    """How often: `rounds` of `tasks` tasks each; looked at and kept `looks` times on the way, and at the end."""
+    """How often to move: `rounds` of `tasks` tasks each, evaluated and checkpointed `evaluations` times on the way, and at the end."""
 
     rounds: int
     tasks: int
@@ -83,22 +78,25 @@ class OuterSchedule:
     evaluations: int = 4
 
     def epsilon(self, number: int) -> float:
-        """How far round `number` (from 0) goes towards the mean: 1 at first, nearly 0 at last."""
+        """Return how far round `number` (from 0) moves towards the mean: 1 at first, nearly 0 at last."""
         return 1.0 - number / self.rounds
 
     def sample_tasks(self, number: int, count: int) -> list[int]:
-        """The tasks of a round, of `count`: without one twice, each as likely."""
+        """Sample the tasks of a round out of `count`, without replacement, each equally likely."""
         return [int(each) for each in np.random.default_rng([self.seed, number]).permutation(count)[: self.tasks]]
 
     def is_evaluation_round(self, number: int) -> bool:
-        """Whether what round `number` leaves is looked at and kept."""
+        """Return whether the result of round `number` is evaluated and checkpointed."""
         return number == self.rounds or number % max(1, -(-self.rounds // self.evaluations)) == 0
 
 
 @dataclass
 class MetaProgress:
-    """Where the rounds are: how many are done, what was seen at each look (`step`, `train_loss`, `seen`, `seconds`), how many texts
-    were read in inner steps, and how long it all took."""
+    """The state of the rounds.
+
+    done: number of finished rounds. history: each evaluation (`step`, `train_loss`, `seen`, `seconds`). texts: number read in inner steps.
+    seconds: in all.
+    """
 
     done: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -109,10 +107,10 @@ class MetaProgress:
 def run_reptile(
     task: TrainingTask, model: Any, tasks: Sequence[MetaTask], pace: InnerLoop, rounds: OuterSchedule, look: Callable[[], HeldOutResults]
 ) -> MetaProgress:
-    """All rounds, from the newest checkpoint in the run's folder or from the start; the model ends with φ.
+    """Run all rounds, from the newest checkpoint in the run's folder or from the start; the model ends with φ.
 
-    look: how the held-out tasks do from the model as it is, which it must leave as it found it; asked before the first round too.
-    The same seed gives the same weights, killed in between or not.
+    look: evaluates the held-out tasks from the model as it is, which it must leave unchanged; called before the first round too. The same
+    seed gives the same weights, whether or not the run was killed in between.
     """
     checkpoints, log = task.run.folder / "checkpoints", MetricsLog(task.run.folder, META_STAGE)
     learnt, started = _load_checkpoint(checkpoints, model), time.perf_counter()
@@ -139,7 +137,7 @@ def run_reptile(
 def run_outer_round(
     task: TrainingTask, model: Any, tasks: Sequence[MetaTask], pace: InnerLoop, rounds: OuterSchedule, number: int
 ) -> float:
-    """One outer step; the mean loss of its inner steps in nats."""
+    """Run one outer step, and return the mean loss of its inner steps in nats."""
     start, ends, losses = copy_weights(trainable_weights(model)), list[NamedWeights](), []
     for each in rounds.sample_tasks(number, len(tasks)):
         set_weights(model, start)
@@ -151,7 +149,7 @@ def run_outer_round(
 
 
 def interpolate_weights(start: NamedWeights, ends: Sequence[NamedWeights], epsilon: float) -> NamedWeights:
-    """φ + ε (mean of φ̃ − φ) over the tasks."""
+    """Return φ + ε (mean of φ̃ − φ) over the tasks."""
     return {name: torch.lerp(value, torch.stack([end[name] for end in ends]).mean(dim=0), epsilon) for name, value in start.items()}
 
 
@@ -167,7 +165,7 @@ def _save_checkpoint(checkpoints: Path, model: Any, learnt: MetaProgress) -> Non
 
 
 def _load_checkpoint(checkpoints: Path, model: Any) -> MetaProgress:
-    """Put the newest checkpoint's weights into the model, if there is one; where it was."""
+    """Load the newest checkpoint's weights into the model, if there is one, and return its progress."""
     newest = next(reversed(list(_checkpoint_folders(checkpoints))), None)
     if newest is None:
         return MetaProgress()
@@ -176,21 +174,22 @@ def _load_checkpoint(checkpoints: Path, model: Any) -> MetaProgress:
 
 
 def _checkpoint_folders(checkpoints: Path) -> Iterator[Path]:
-    """Checkpoints from the oldest on."""
+    """Yield the checkpoints, the oldest first."""
     yield from sorted(checkpoints.glob("round-*"), key=lambda folder: int(folder.name.removeprefix("round-")))
 
 
-INNER_RATES = (3e-4, 1e-3, 3e-3)  # of the inner steps, which are few and must get somewhere
+INNER_RATES = (3e-4, 1e-3, 3e-3)  # of the inner steps, which are few and must make progress
 RATE_TRIAL_TASKS = 6  # training tasks on which they are tried
 SPLITS: tuple[SplitName, ...] = ("train", "validation")
 
 
 @dataclass(frozen=True)
 class PreparedMetaTasks:
-    """A run's rows as tokens and tasks. held_out: those of the validation split that can be measured; unmeasured: the others' number.
+    """A run's rows as tokens and tasks.
 
-    alike: rows of the former that aren't measured on, since they ask (nearly) the same as one that is adapted with.
-    left_out: rows that belong to no task to learn from, by split and reason.
+    train: the tasks to learn from. held_out: those of the validation split that can be measured. rows: of both splits by task. unmeasured:
+    number of validation tasks that can't be measured. duplicate_rows: number of rows of the measured tasks that aren't measured on, since
+    they ask (nearly) the same as one that is adapted with.
     """
 
     task: TrainingTask
@@ -202,7 +201,7 @@ class PreparedMetaTasks:
     duplicate_rows: int
 
     def counts(self) -> dict[str, Any]:
-        """Tasks on each side, and what isn't among them."""
+        """Return the number of tasks in each split, and what was left out."""
         left_out = {split: dict(named.excluded) for split, named in self.rows.items() if named.excluded}
         return {
             "train": len(self.train),
@@ -215,7 +214,7 @@ class PreparedMetaTasks:
 
 
 def is_causal_base(base: Path) -> bool:
-    """Whether the base is a model that writes; UserError when it is neither that nor an encoder."""
+    """Return whether the base is a generative model; raises UserError when it is neither that nor an encoder."""
     with suppress(UserError):
         check_causal(base)
         return True
@@ -224,14 +223,17 @@ def is_causal_base(base: Path) -> bool:
 
 
 def read_meta_tasks(run: TrainingRun, options: Any) -> dict[SplitName, RowsByTask]:
-    """Rows by task, see `group_rows_by_task`; UserError too when `shots` leaves nothing to measure on."""
+    """Return the rows by task, see `group_rows_by_task`; also raises UserError when `shots` leaves nothing to measure on."""
     found = group_rows_by_task(run, {split: read_rows(run, split, answers=not is_causal_base(run.base)) for split in SPLITS}, options.task)
     filter_measurable([*found["validation"].rows.values()], options.shots)
     return found
 
 
 def prepare_meta_tasks(run: TrainingRun, options: Any, rows: Mapping[SplitName, RowsByTask]) -> PreparedMetaTasks:
-    """Both splits as tokens and tasks. A classifier's texts are cut at `max_tokens`; a longer row that is to be written is left out."""
+    """Return both splits as tokens and tasks.
+
+    A classifier's texts are truncated at `max_tokens`; for a generative model longer rows are left out.
+    """
     if is_causal_base(run.base):
         tokenizer = prepare_tokenizer(run.base)
         limit = resolve_max_tokens(run, tokenizer, options)
@@ -256,7 +258,10 @@ def prepare_meta_tasks(run: TrainingRun, options: Any, rows: Mapping[SplitName, 
 
 
 def resolve_inner_loop(ready: PreparedMetaTasks, options: Any) -> tuple[InnerLoop, dict[str, Any]]:
-    """Number format ("auto") and inner rate (None), measured on training tasks where they are open, and kept in the run's folder."""
+    """Return the inner loop with number format and learning rate resolved, and what was measured for that.
+
+    dtype "auto" and rate None are measured on training tasks; the measurements are kept in the run's folder.
+    """
     task, dtype, rate, measured = ready.task, options.dtype, options.learning_rate, dict[str, Any]()
     if dtype == "auto":
         plan = TrainConfig(1, 1, options.batch_size, weight_decay=0.0, patience=1, evaluations=0, seed=task.run.seed)
@@ -270,7 +275,10 @@ def resolve_inner_loop(ready: PreparedMetaTasks, options: Any) -> tuple[InnerLoo
 
 
 def _try_rates(ready: PreparedMetaTasks, pace: InnerLoop) -> dict[str, Any]:
-    """The smallest rate that can't be told from the best: of adapting the base to a few training tasks, measured on their other rows."""
+    """Choose the smallest rate that can't be told from the best.
+
+    The base is adapted to a few training tasks at each rate, and measured on their other rows.
+    """
     shots = min(ready.held_out.shots, max(map(len, ready.train)) - 1)
     tasks = filter_comparable(ready.train, shots)[:RATE_TRIAL_TASKS]
     rows: dict[str, TrainingRow] = {row.id: row for row in ready.rows["train"].all_rows}
@@ -286,7 +294,7 @@ CONDITIONS = (("base", "before"), ("base_adapted", "after"), ("start", "before")
 
 
 def evaluation_means(seen: HeldOutResults) -> dict[str, float]:
-    """A look in few figures: loss (and accuracy, where all are choices) after adapting, the mean over tasks."""
+    """Return an evaluation's mean loss after adapting, and mean accuracy where all tasks are choices."""
     figures = {"validation_loss": float(np.mean([each["after"]["loss"] for each in seen]))}
     if (right := _task_accuracies(seen, "after")) is not None:
         figures["validation_accuracy"] = float(np.mean(right))
@@ -294,10 +302,10 @@ def evaluation_means(seen: HeldOutResults) -> dict[str, float]:
 
 
 def compare_with_base(base: HeldOutResults, now: HeldOutResults) -> dict[str, Any]:
-    """The held-out tasks from the base and from what was learnt: each task, the means, and by how much the latter is better.
+    """Compare the held-out tasks from the base and from what was learnt: each task, the means, and how much better the latter is.
 
-    better_by: of the adapted models, what the initialisation gives beside the base adapted alike; less loss and more accuracy are
-    positive. Intervals are over tasks, which are few: a t interval, unbounded where there is one.
+    better_by: of the adapted models, what the initialisation gains over the base adapted alike; less loss and more accuracy are positive.
+    Intervals are over tasks, which are few: a t interval, unbounded where there is one.
     """
     sources = {"base": base, "base_adapted": base, "start": now, "adapted": now}
     each = [
@@ -318,13 +326,13 @@ def compare_with_base(base: HeldOutResults, now: HeldOutResults) -> dict[str, An
 
 
 def reptile_manifest(learnt: MetaProgress, pace: InnerLoop, rounds: OuterSchedule, tasks: int, model: Any) -> dict[str, Any]:
-    """What the training was like, in the form that a model's manifest has; epochs are passes over the tasks."""
+    """Return the training's course in the form of a model's manifest; epochs are passes over the tasks."""
     return {
         "parameters": sum(weights.numel() for weights in model.parameters()),
         "learning_rate": pace.rate,
         "dtype": "bfloat16" if pace.bfloat16 else "float32",
         "history": [_history_entry(each, min(rounds.tasks, tasks) / tasks) for each in learnt.history],
-        "best_step": rounds.rounds,  # the last, since the rounds slow down to nothing; no weights are chosen on held-out tasks
+        "best_step": rounds.rounds,  # the last, since ε falls to 0; no weights are chosen on held-out tasks
         "steps": rounds.rounds,
         "seconds": round(learnt.seconds, 1),
         "texts_per_second": learnt.texts / max(learnt.seconds, 1e-9),
@@ -338,9 +346,9 @@ def _history_entry(look: Mapping[str, Any], epochs_a_round: float) -> dict[str, 
 
 
 def measure_retention(task: TrainingTask, tokenizer: Any, model: Any) -> dict[str, Any]:
-    """What the initialisation still knows of the general texts and questions that the run was given, as other recipes tell it.
+    """Measure what the initialisation retains on the general texts and questions that the run was given, as other recipes report it.
 
-    There is no remedy here: what is adapted next forgets by itself, and the recipe that adapts has them.
+    There is no remedy here: adapting forgets in its turn, and the recipe that adapts has remedies.
     """
     general = task.run.general
     if general is None or not (general.texts or general.suites):
@@ -354,7 +362,10 @@ def measure_retention(task: TrainingTask, tokenizer: Any, model: Any) -> dict[st
 
 
 def reptile_summary_lines(about: Mapping[str, Any], pace: InnerLoop, rounds: OuterSchedule) -> list[str]:
-    """The same in sentences. about: what `compare_with_base` gives, with the number of tasks on each side and the rows left out."""
+    """Return the results in sentences.
+
+    about: what `compare_with_base` returns, with the counts of `PreparedMetaTasks`.
+    """
     told = [
         f"Learnt from {about['train']} tasks: {rounds.rounds:,} rounds of {min(rounds.tasks, about['train'])}, {pace.steps} steps in each. "
         f"The adapter is added into the weights that are kept; sft starts from them with a new one."
@@ -402,7 +413,7 @@ def _task_accuracies(seen: HeldOutResults, when: str) -> Any | None:
 
 
 class ReptileOptions(OptionsBase):
-    """What can be tuned about `reptile`; the defaults suit some dozens of tasks of ten rows or more."""
+    """Options of the recipe `reptile`; the defaults suit some dozens of tasks of ten rows or more."""
 
     task: str | None = Field(None, description="field of the content that names a row's task; none: its group")
     shots: int = Field(5, ge=1, description="rows of a held-out task that it is adapted with, before it is measured on its others")
@@ -419,13 +430,15 @@ class ReptileOptions(OptionsBase):
 
 @recipes.register("reptile", options=ReptileOptions)
 def train_reptile(run: TrainingRun, options: ReptileOptions) -> Model:
-    """Reptile (Nichol et al. 2018, "On First-Order Meta-Learning Algorithms") on an adapter; see `meta.outer`. Supports: models that
-    write (prompts, conversations, a question's answers), encoders (whose head adapts too), posterior targets, row weights, resume.
+    """Meta-learn by Reptile (Nichol et al. 2018, "On First-Order Meta-Learning Algorithms") on an adapter; see `run_reptile`.
 
-    Assumes: many small tasks of two rows or more; the validation split's are held out whole, and nothing is chosen on them. Refuses:
-    a field that no row has, tasks of one row all of them, fewer than five tasks, a task on two sides, `shots` that leave no row to
-    measure on, several labels at once, packed weights without a GPU. Leaves out, counted: rows alone in their task. What is left of the
-    base's general knowledge is told, where the run was given something to measure it by.
+    Supports: generative models (prompts, conversations, a question's answers), encoders (whose head adapts too), posterior targets, row
+    weights, resume.
+
+    Assumes: many small tasks of two rows or more; the validation split's are held out whole, and nothing is chosen on them. Refuses: a
+    field that no row has, tasks that all have one row, fewer than five tasks, a task in two splits, `shots` that leave no row to measure
+    on, several labels at once, quantized weights without a GPU. Leaves out, counted: rows alone in their task. The retention of general
+    capabilities is reported where the run was given data for it.
     """
     check_model_folder(run.base)
     refuse_quantized(run.base)
@@ -449,14 +462,14 @@ def train_reptile(run: TrainingRun, options: ReptileOptions) -> Model:
 
 @dataclass(frozen=True)
 class FinishedMetaTraining:
-    """What `save_trained_model` asks of a trainer that told its course already."""
+    """The model and checkpoints folder that `save_trained_model` needs of a trainer whose course is described already."""
 
     model: Any
     checkpoints: Path
 
 
 def preview_reptile(run: TrainingRun, options: ReptileOptions) -> dict[str, Any]:
-    """What `train_reptile` would read, as other recipes show it, and the tasks that it would find; nothing is trained or written."""
+    """Return what `train_reptile` would read, as other recipes show it, and the tasks that it would find; nothing is trained or written."""
     check_model_folder(run.base)
     refuse_quantized(run.base)
     found = read_meta_tasks(run, options)

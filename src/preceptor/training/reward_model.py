@@ -1,12 +1,7 @@
 """Train a reward model on comparisons: Bradley-Terry on posteriors, with ties by Davidson (1970).
 
-First better, a tie, second better: Davidson's model of a comparison (1970), as a loss of a difference of rewards and as a fit.
-
-Rows as pairs of answers that a reward model reads, each with the probabilities of its three outcomes.
-
-What `reward` teaches: a number for each answer, such that the better of two has the larger one.
-
-Train a reward model on people's comparisons: one number for an answer, whose differences are log-odds that people like one better.
+A reward is one number for an answer; differences of rewards are log-odds that people prefer one answer to the other. The outcomes of a
+comparison are: first better, a tie, second better.
 """
 
 from __future__ import annotations
@@ -45,37 +40,38 @@ from preceptor.training.recipe import TrainingRow, TrainingRun, recipes
 from preceptor.training.run_folder import bind_run_folder, lock_run_folder
 from preceptor.types import Estimate, FloatArray, Model
 
-NO_TIES = -30.0  # log ν where a tie is no answer: its probability is nothing in any number format, and the loss is the two-way one
+NO_TIES = -30.0  # log ν where a tie is no answer: its probability is 0 in any number format, and the loss is the two-way one
 CENTERING_WEIGHT = 0.01  # of the squared sum of both rewards: comparisons alone leave their level open (Eisenstein et al. 2023)
-MAX_LOG_SCALE = 3.0  # of |log scale|: what validation pairs may say of it
+MAX_LOG_SCALE = 3.0  # bound of |log scale|
 
 
 def davidson_loss(margins: Any, targets: Any, tie: float) -> Any:
-    """Cross-entropy of each pair in nats, (n,) float32, with gradients by the margins.
+    """Return the cross-entropy of each pair in nats, (n,) float32, with gradients by the margins.
 
-    margins: reward of the first answer less the second's, Δ, (n,). targets: probabilities that the first is better, of a tie, that
-    the second is, (n, 3). The model's are softmax(Δ/2, log ν, −Δ/2); without ties (`NO_TIES`) that is −p·log σ(Δ) − (1−p)·log σ(−Δ).
+    margins: reward of the first answer less the second's, Δ, (n,). targets: probabilities that the first is better, of a tie, that the
+    second is, (n, 3). tie: log ν. The model's are softmax(Δ/2, log ν, −Δ/2); without ties (`NO_TIES`) that is −p·log σ(Δ) − (1−p)·log
+    σ(−Δ).
     """
     half = margins.float() / 2
     return -(targets * torch.log_softmax(torch.stack([half, torch.full_like(half, tie), -half], dim=1), dim=1)).sum(dim=1)
 
 
 def centering_penalty(first: Any, second: Any) -> Any:
-    """What holds both rewards of a pair around zero, (n,)."""
+    """Return the penalty that keeps both rewards of a pair around zero, (n,)."""
     return CENTERING_WEIGHT * (first.float() + second.float()) ** 2
 
 
 def estimate_tie_log_odds(targets: FloatArray, weights: FloatArray) -> float:
-    """log ν at which answers that are equally good tie as often as these pairs do, (n, 3); `NO_TIES` where none does."""
+    """Estimate log ν at which equally good answers tie as often as these pairs do, (n, 3); `NO_TIES` where none does."""
     share = float(np.average(targets[:, 1], weights=weights))
     return float(np.log(2 * share / (1 - share))) if 0 < share < 1 else NO_TIES
 
 
 def fit_davidson_scale(margins: ArrayLike, targets: ArrayLike, weights: ArrayLike, tie: float) -> tuple[float, float]:
-    """The factor of all margins, and log ν, at which they are as sure as these pairs allow: pairs that weren't trained on.
+    """Fit the factor of all margins, and log ν, on pairs that weren't trained on.
 
-    The factor's logarithm has a prior of mean 0 and spread 1, worth a pair: a few pairs that all come out right would otherwise say
-    that the model is never wrong. Without ties log ν stays as it is.
+    The factor's logarithm has a prior of mean 0 and standard deviation 1, worth one pair: otherwise a few pairs that are all right would
+    claim that the model is never wrong. Without ties log ν stays as it is.
     """
     said, soft, mass = (np.asarray(each, dtype=np.float64) for each in (margins, targets, weights))
     mass = mass / mass.mean()
@@ -101,9 +97,10 @@ _PREVIEW_PAIRS = 3  # pairs shown token by token
 
 @dataclass(frozen=True)
 class RankedPairs:
-    """A split's pairs, ready to train on. pairs: as they came. lengths: characters of both answers, (n, 2).
+    """A split's pairs, ready to train on.
 
-    examples: tokens of both sides one after the other, targets (n, 4), see `ranking`. left_out: rows and their reasons.
+    pairs: as extracted. examples: tokens of both answers one after the other, targets (n, 4), see `SPLIT_COLUMN`. excluded: rows and their
+    reasons.
     """
 
     pairs: Sequence[ResponsePair]
@@ -112,13 +109,17 @@ class RankedPairs:
 
     @property
     def answer_lengths(self) -> FloatArray:
+        """Characters of both answers, (n, 2)."""
         return np.array([[len(pair.chosen), len(pair.rejected)] for pair in self.pairs], dtype=np.float64)
 
 
 def build_ranked_pairs(
     rows: Sequence[TrainingRow], reader: RewardTokenizer, *, max_tokens: int, targets: Literal["soft", "hard"], split: str
 ) -> RankedPairs:
-    """Pairs of rows that can be trained on; UserError, with the counts by reason, when there is none, or none with a better side."""
+    """Return the pairs of rows that can be trained on.
+
+    Raises UserError, with the counts by reason, when there is none, or when no training pair has a better answer.
+    """
     pairs: list[ResponsePair] = []
     tokens: list[list[int]] = []
     learnt: list[list[float]] = []
@@ -157,8 +158,11 @@ def build_ranked_pairs(
 
 
 def outcome_probabilities(pair: ResponsePair, targets: Literal["soft", "hard"]) -> tuple[float, float, float]:
-    """Probabilities that the chosen answer is better, of a tie, that the rejected one is; hard: the most probable of them alone, or
-    both sides where neither is: which of them is called chosen is then only a matter of places."""
+    """Return the probabilities that the chosen answer is better, of a tie, and that the rejected one is.
+
+    targets: "hard" gives all to the most probable outcome, or half to both answers where neither is better: which of them is called chosen
+    is then only a matter of their places.
+    """
     if targets == "hard" and pair.probability > 0.5:
         return 1.0, 0.0, 0.0
     if targets == "hard":
@@ -171,7 +175,7 @@ def outcome_probabilities(pair: ResponsePair, targets: Literal["soft", "hard"]) 
 
 
 def tokenize_probe_answers(rows: Sequence[TrainingRow], reader: RewardTokenizer, max_tokens: int) -> dict[str, list[list[int]]]:
-    """Tokens of every answer to the first rows that can be read whole, by the rows' ids: what parity compares later stages by."""
+    """Return the tokens of every answer to the first rows that can be read whole, by row id, with which parity is verified."""
     found: dict[str, list[list[int]]] = {}
     for row in rows:
         try:
@@ -186,7 +190,7 @@ def tokenize_probe_answers(rows: Sequence[TrainingRow], reader: RewardTokenizer,
 
 
 def preview_ranked_pairs(splits: Mapping[str, RankedPairs], reader: RewardTokenizer) -> dict[str, Any]:
-    """Counts of pairs, tokens and rows left out of each split, and the first pairs token by token, both sides of each."""
+    """Return counts of pairs, tokens and excluded rows of each split, and the first pairs token by token."""
     examples = {split: found.examples for split, found in splits.items()}
     return {
         "template": "two texts, prompt and answer" if reader.encodes_text_pair else "the tokenizer's own",
@@ -220,14 +224,14 @@ def _tokenize_answer(reader: RewardTokenizer, content: Mapping[str, Any], answer
 
 SPLIT_COLUMN, FIRST_COLUMN, TIE_COLUMN, SECOND_COLUMN = range(
     4
-)  # columns of a row's targets: where its second answer's tokens begin, and three probabilities
+)  # columns of a row's targets: where the tokens of its second answer begin, and three probabilities
 
 
 @dataclass(frozen=True)
 class RewardModelObjective(ClassificationObjective):
-    """Three-way loss of a pair's two rewards; a row is a pair, the tokens of its second side after those of the first.
+    """Learn the three-way loss of a pair's two rewards; a row is a pair, the tokens of its second answer after those of the first.
 
-    tie: log ν of the loss. probes_of: tokens of every answer to a few validation rows. told: what the manifest's words say at the end.
+    tie_log_odds: log ν of the loss. probe_tokens: tokens of every answer to a few validation rows. summary: sentences of the summary.
     """
 
     recipe: str = "reward"
@@ -236,9 +240,11 @@ class RewardModelObjective(ClassificationObjective):
     summary: tuple[str, ...] = ()
 
     def create_model(self) -> Any:
+        """Return the base with a reward head, and its adapter."""
         return attach_adapter(prepare_reward_model(self.base, self.tokenizer), self.adapter)
 
     def batch(self, examples: TrainingExamples, rows: Sequence[int]) -> dict[str, Any]:
+        """Return both answers of these pairs as padded tokens, all first ones before the second ones, with targets and weights."""
         picked = np.asarray(rows, dtype=np.int64)
         first, second = _split_pair_tokens(examples.select(rows))
         return {
@@ -249,13 +255,14 @@ class RewardModelObjective(ClassificationObjective):
         }
 
     def loss(self, model: Any, inputs: Mapping[str, Any]) -> Any:
+        """Return the weighted sum of the batch's losses, a scalar with gradients."""
         scores = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits[:, 0].float()
         first, second = scores.chunk(2)
         each = davidson_loss(first - second, inputs["targets"], self.tie_log_odds) + centering_penalty(first, second)
         return (each * inputs["weights"]).sum()
 
     def validate(self, model: Any, examples: TrainingExamples) -> ValidationResult:
-        """With the share of pairs whose better side has the larger reward, those without a better side left out."""
+        """Return the loss of each pair, and the share of pairs whose better answer has the larger reward, undecided pairs left out."""
         margins = self.margins(model, examples)
         losses = (
             davidson_loss(torch.as_tensor(margins), torch.as_tensor(examples.targets[:, FIRST_COLUMN:]), self.tie_log_odds).double().numpy()
@@ -265,20 +272,22 @@ class RewardModelObjective(ClassificationObjective):
         return ValidationResult(losses, examples.weights, {"accuracy": float(right.mean())} if len(right) else {})
 
     def margins(self, model: Any, examples: TrainingExamples) -> FloatArray:
-        """Reward of each pair's first answer less the second's, (n,)."""
+        """Return the reward of each pair's first answer less the second's, (n,)."""
         first, second = _split_pair_tokens(examples)
         scores = score_tokens(model, [*first, *second], self.tokenizer)
         return scores[: len(first)] - scores[len(first) :]
 
     def parity_probes(self, model: Any, examples: TrainingExamples) -> Mapping[str, Any]:
+        """Return the rewards of the probe answers, with which parity is verified."""
         rows = {id_: score_tokens(model, tokens, self.tokenizer).tolist() for id_, tokens in self.probe_tokens.items()}
         return {"kind": REWARD_LABEL, "rows": rows}
 
     def summary_lines(self, examples: TrainingExamples, max_tokens: int) -> list[str]:
+        """Return the sentences on the trained model."""
         return list(self.summary)
 
     def fit_calibration(self, model: Any, examples: TrainingExamples) -> tuple[float, float]:
-        """The factor of the rewards at which their differences are log-odds, and log ν there, by pairs that weren't trained on."""
+        """Return the factor of the rewards at which their differences are log-odds, and log ν there, from pairs that weren't trained on."""
         return fit_davidson_scale(self.margins(model, examples), examples.targets[:, FIRST_COLUMN:], examples.weights, self.tie_log_odds)
 
 
@@ -289,13 +298,16 @@ def _split_pair_tokens(examples: TrainingExamples) -> tuple[list[Sequence[int]],
 
 
 def ranking_metrics(ranking: RewardModelObjective, model: Any, examples: TrainingExamples, lengths: FloatArray) -> dict[str, Estimate]:
-    """What held-out pairs say of the model, see `preference_estimates`. lengths: characters of both answers, (n, 2)."""
+    """Return the metrics of held-out pairs, see `preference_estimates`.
+
+    lengths: characters of both answers, (n, 2).
+    """
     chance = examples.targets[:, FIRST_COLUMN] + examples.targets[:, TIE_COLUMN] / 2
     return preference_estimates(ranking.margins(model, examples), chance, lengths, examples.groups)
 
 
 def ranking_summary_lines(found: Mapping[str, Estimate]) -> tuple[str, ...]:
-    """The figures in plain sentences."""
+    """Return the metrics in plain sentences."""
     said = []
     if "accuracy" in found:
         said.append(
@@ -317,7 +329,7 @@ WEIGHT_DECAY = 0.01
 
 
 class RewardModelOptions(OptionsBase):
-    """What can be tuned about `reward`; the defaults suit a small encoder, or a small model that writes, and some hundred pairs."""
+    """Options of the recipe `reward`; the defaults suit a small encoder, or a small generative model, and some hundred pairs."""
 
     epochs: float = Field(3.0, gt=0, description="passes over the training pairs, at most")
     min_steps: int = Field(100, ge=1, description="steps even when that is more than `epochs`: few pairs need more passes")
@@ -339,13 +351,15 @@ class RewardModelOptions(OptionsBase):
 
 @recipes.register("reward", options=RewardModelOptions)
 def train_reward_model(run: TrainingRun, options: RewardModelOptions) -> Model:
-    """Bradley–Terry on posteriors, −p·log σ(Δr) − (1−p)·log σ(−Δr) + 0.01·(r₁ + r₂)², ties by Davidson's third answer; afterwards
-    scaled on validation pairs, so that differences are log-odds. Supports: comparisons of two or more responses, corrections of a
-    draft, ties, row weights, encoders and decoders, adapters, resume.
+    """Train a reward model by Bradley–Terry on posteriors, with ties by Davidson's third answer.
 
-    Assumes: rows of a `compare` question, or of a `write` question with a draft. Refuses: a base that isn't a model, packed weights
-    without a GPU, an empty train or validation split, one without a pair that it can read, training pairs that are all ties, a folder
-    that another process or another run holds. Leaves out, counted by reason: rows without two different answers, too long ones.
+    The loss is −p·log σ(Δr) − (1−p)·log σ(−Δr) + 0.01·(r₁ + r₂)²; afterwards rewards are scaled on validation pairs, so that differences
+    are log-odds. Supports: comparisons of two or more responses, corrections of a draft, ties, row weights, encoders and decoders,
+    adapters, resume.
+
+    Assumes: rows of a `compare` question, or of a `write` question with a draft. Refuses: a base that isn't a model, quantized weights
+    without a GPU, an empty train or validation split, one without a pair that it can read, training pairs that are all ties, a folder that
+    another process or another run holds. Leaves out, counted by reason: rows without two different answers, too long ones.
     """
     check_model_folder(run.base)
     refuse_quantized(run.base)
@@ -365,7 +379,7 @@ def train_reward_model(run: TrainingRun, options: RewardModelOptions) -> Model:
 
 
 def preview_reward_model(run: TrainingRun, options: RewardModelOptions) -> dict[str, Any]:
-    """What `train_reward_model` would read, see `preview_ranked_pairs`; nothing is trained or written."""
+    """Return what `train_reward_model` would read, see `preview_ranked_pairs`; nothing is trained or written."""
     check_model_folder(run.base)
     refuse_quantized(run.base)
     reader = RewardTokenizer.from_base(run.base)
@@ -385,7 +399,7 @@ class PreparedRewardModel:
 
 
 def prepare_reward_base(run: TrainingRun, options: RewardModelOptions) -> PreparedRewardModel:
-    """Read both splits as training does; UserError when none of a split's rows can be compared."""
+    """Read both splits as training does; raises UserError when none of a split's rows can be compared."""
     reader = RewardTokenizer.from_base(run.base)
     limit = resolve_max_tokens(run, reader.tokenizer, options)
     reader.tokenizer.model_max_length = limit  # a later reader refuses what training left out
@@ -410,7 +424,7 @@ def _rank_splits(run: TrainingRun, options: RewardModelOptions, reader: RewardTo
 
 
 def _save_reward_model(prepared: PreparedRewardModel, trainer: Any, measured: dict[str, Any], options: RewardModelOptions) -> Model:
-    """Scale the rewards to log-odds, and say what validation pairs find of them."""
+    """Scale the rewards to log-odds, and save the model with its metrics on validation pairs."""
     task = prepared.task
     ranking: RewardModelObjective = task.objective  # type: ignore[assignment]
     scale, tie = ranking.fit_calibration(trainer.model, task.validation)

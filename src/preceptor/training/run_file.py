@@ -1,4 +1,4 @@
-"""`run.toml`: what a model was made from, every choice resolved; `preceptor train --from run.toml` makes it again."""
+"""Read and write `run.toml`: what a model was made from, every choice resolved; `preceptor train --repeat run.toml` repeats it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from preceptor.registry import OptionsBase, suggest_name
 from preceptor.training.recipe import recipes
 
 RUN_FILE = "run.toml"
-_HEADER = "# What this model was made from, with what measuring settled. Again: preceptor train --from run.toml"
+_HEADER = "# What this model was made from, with what measuring settled. Again: preceptor train --repeat run.toml"
 
 
 class RunFile(OptionsBase):
-    """A run that can be repeated. snapshot: its digest, or a name; base_weights: the digest of the base's weights, if known;
-    general: the digest of the general texts that it was held to, if any."""
+    """A run that can be repeated.
+
+    snapshot: its digest, or a name. base_weights: digest of the base's weights, if known. general: digest of the general texts by which
+    forgetting was measured, if any. options: of the recipe.
+    """
 
     recipe: str
     snapshot: str
@@ -33,7 +36,7 @@ class RunFile(OptionsBase):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """From a file; UserError, with the line, for what can't be read or isn't known."""
+        """Read a file; raises UserError, with the line, for what can't be read or isn't known."""
         try:
             text = path.read_text(encoding="utf-8")
             values = parse_toml(text)
@@ -52,7 +55,7 @@ class RunFile(OptionsBase):
         return made
 
     def to_text(self) -> str:
-        """The file's text, in the order of the fields; what isn't set isn't written."""
+        """Return the file's text, in the order of the fields; what isn't set is left out."""
         lines = [_HEADER, ""]
         values = {name: getattr(self, name) for name in type(self).model_fields if name != "options"}
         lines += [f"{name} = {to_toml(value)}" for name, value in values.items() if value != ""]
@@ -60,7 +63,10 @@ class RunFile(OptionsBase):
 
 
 def write_run_file(folder: Path, manifest: Mapping[str, Any], max_tokens: int) -> None:
-    """Into a model's folder, from its manifest. max_tokens: what the rows were cut or refused at."""
+    """Write the run file into a model's folder, from its manifest.
+
+    max_tokens: the limit at which rows were truncated or left out.
+    """
     options = {name: value for name, value in manifest["options"].items() if value is not None}
     if "learning_rate" in manifest["options"] and (rate := manifest.get("settled_rate")):
         options["learning_rate"] = rate
@@ -71,7 +77,7 @@ def write_run_file(folder: Path, manifest: Mapping[str, Any], max_tokens: int) -
 
 
 def find_line(text: str, key: str) -> int:
-    """The number of the line that sets a key."""
+    """Return the number of the line that sets a key."""
     found = re.search(rf"^\s*\[?[\"']?{re.escape(key)}\b", text, re.MULTILINE)
     return text.count("\n", 0, found.end()) + 1 if found else 1
 

@@ -1,4 +1,4 @@
-"""A run's folder: one process at a time, one run for ever, small results kept between starts."""
+"""Manage a run's folder: one process at a time, one run only, small results kept between starts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ REMEDIES_FOLDER = "remedies"  # trainings with remedies against forgetting, each
 
 @contextmanager
 def lock_run_folder(folder: Path) -> Iterator[None]:
-    """Hold the run's folder (made if need be); UserError when another process holds it, or this is one of several. A kill releases it."""
+    """Hold the run's folder, which is created if need be; a kill releases it.
+
+    Raises UserError when another process holds it, or when this process is one of several.
+    """
     check_single_process()
     with explain_full_disk(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -28,7 +31,7 @@ def lock_run_folder(folder: Path) -> Iterator[None]:
 
 
 def bind_run_folder(folder: Path, identity: Mapping[str, Any]) -> None:
-    """Write what this run is into its folder; UserError when the folder belongs to a run of something else."""
+    """Write the run's identity into its folder; raises UserError when the folder belongs to another run."""
     path = folder / "run.json"
     if not path.exists():
         _write_json(path, identity)
@@ -42,7 +45,7 @@ def bind_run_folder(folder: Path, identity: Mapping[str, Any]) -> None:
 
 
 def cached_json(path: Path, compute: Callable[[], Any]) -> Any:
-    """The JSON value that an earlier start left in `path`, or `compute()`, kept there for the next."""
+    """Return the JSON value that an earlier start left in `path`, or `compute()`, kept there for the next."""
     if not path.exists():
         _write_json(path, compute())
     return _read_json(path)

@@ -1,16 +1,9 @@
 """Fine-tune a classifier on human labels and, where validation supports it, on its own pseudo-labels.
 
-The texts without a judgment that a run teaches itself with.
-
-What the rounds came to, in sentences.
-
-Rounds of self-training: a teacher labels texts, a student that starts at the base learns them, and stays if validation says so.
-
-The first teacher is the model of people's labels alone, or an earlier model that was named, unless validation says that it knows less;
-each student that is kept teaches the next. What a model said, and what people answered, is kept in the run's folder as it comes, so
-that a run goes on where it stopped.
-
-Fine-tune a classifier on people's labels and, where that helps, on its own labels of texts that nobody has judged.
+In each round a teacher labels texts that nobody has judged, and a student that starts from the base learns them; it is kept if validation
+supports it. The first teacher is the model of people's labels alone, or an earlier model that was named, unless that is worse on
+validation; each student that is kept teaches the next. Predictions, and people's answers, are kept in the run's folder as they come, so
+that a run resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -64,7 +57,10 @@ _ADD_HINT = "add texts that nobody has judged: preceptor import items FILE"
 
 
 def read_unlabelled_texts(run: TrainingRun, rows: Sequence[TrainingRow]) -> list[UnlabelledItem]:
-    """The run's texts without a judgment, each once, none that is the text of one of `rows`. UserError where there are none."""
+    """Return the run's texts without a judgment, each once, none of them the text of one of `rows`.
+
+    Raises UserError where there are none.
+    """
     if run.unlabelled is None:
         raise UserError("self_train needs texts that nobody has judged, and this run has no project to get them from", "Project.train(…)")
     known, found = {row.text for row in rows}, list[UnlabelledItem]()
@@ -82,7 +78,7 @@ def read_unlabelled_texts(run: TrainingRun, rows: Sequence[TrainingRow]) -> list
 
 
 def build_text_examples(texts: Sequence[UnlabelledItem], tokenizer: Any, max_tokens: int, answers: int) -> TrainingExamples:
-    """The texts as rows whose targets, (texts, answers), are still to be filled in."""
+    """Return the texts as rows whose targets, (texts, answers), are still to be filled in."""
     count = len(texts)
     return TrainingExamples(
         encode_texts(tokenizer, [each.text for each in texts], max_tokens),
@@ -97,8 +93,10 @@ def build_text_examples(texts: Sequence[UnlabelledItem], tokenizer: Any, max_tok
 def self_training_summary_lines(
     texts: int, rounds: Sequence[Mapping[str, Any]], kept: int | None, earlier: Mapping[str, Any] | None = None
 ) -> list[str]:
-    """One or two sentences a round, and where the weights are from. kept: the round that they are from, or None. earlier: how the
-    teacher that was named stands beside people's labels alone, if one was."""
+    """Return one or two sentences a round, and one on where the weights are from.
+
+    kept: the round that they are from, or None. earlier: how the teacher that was named compares with people's labels alone, if one was.
+    """
     found = [f"{texts:,} texts without a judgment were read."]
     if earlier:
         loss = Estimate.from_dict(earlier["loss"])
@@ -134,13 +132,18 @@ def _round_lines(told: Mapping[str, Any]) -> list[str]:
 
 
 ROUNDS_FOLDER = "rounds"
-MIN_ANSWERED_SHARE = 0.9  # of what people were asked in a round, before it goes on
+MIN_ANSWERED_SHARE = 0.9  # of a round's requests, before it continues
 MIN_PROBABILITY = 1e-12
 
 
 @dataclass(frozen=True)
 class SelfTrainingSettings:
-    """How to go about it; see the options of `self_train`. teacher: the folder of an earlier classifier, or None."""
+    """The settings of the rounds, see the options of `self_train`.
+
+    rounds: at most. confidence: from which a prediction becomes a pseudo-label. pseudo_label_weight: of all pseudo-labels relative to
+    people's rows, at most. noise: share of tokens that the student doesn't see. queries_per_round: texts that people label. teacher: the
+    folder of an earlier classifier, or None.
+    """
 
     rounds: int
     confidence: float
@@ -152,7 +155,7 @@ class SelfTrainingSettings:
 
 @dataclass(frozen=True, eq=False)
 class TeacherPredictions:
-    """What a model says: log-probabilities of the validation rows (rows, answers) and of the texts (texts, answers)."""
+    """A model's log-probabilities of the validation rows (rows, answers) and of the texts (texts, answers)."""
 
     validation: FloatArray
     texts: FloatArray
@@ -160,7 +163,7 @@ class TeacherPredictions:
 
 @dataclass(frozen=True, eq=False)
 class RoundModel:
-    """A model that was trained: the folder's name under which its weights lie, what it says, how it stands on validation."""
+    """A trained model: the name of the folder that holds its weights, its predictions, and its validation score."""
 
     name: str
     predictions: TeacherPredictions
@@ -169,12 +172,12 @@ class RoundModel:
 
 @dataclass
 class SelfTrainingRounds:
-    """One run's rounds.
+    """Run the rounds of one training run.
 
-    task: people's rows. unlabelled: what nobody has judged; texts: the same as tokens, whose targets mean nothing. told: what each
-    round saw and did. answers: what people said in the rounds, by number of the text. tasks: the trainings so far, by name.
-    kept: the round whose student the model is in the end; None where it is that of people's labels alone. earlier: how the model that
-    was named stands beside these, see `_misleads`.
+    task: people's rows. learner: how a model is trained. unlabelled: items that nobody has judged; texts: the same as tokens, with targets
+    that mean nothing. round_stats: what each round saw and did. answers: what people answered in the rounds, by number of the text. tasks:
+    the trainings so far, by name. kept_round: the round whose student is the final model; None where that is the model of people's labels
+    alone. teacher_comparison: how the model that was named compares with people's labels, see `_teacher_is_worse`.
     """
 
     task: TrainingTask
@@ -189,7 +192,7 @@ class SelfTrainingRounds:
     teacher_comparison: dict[str, Any] | None = None
 
     def run(self) -> TrainingTask:
-        """Go through the rounds; the task whose training made the model that is kept, in the folder where its weights lie."""
+        """Go through the rounds, and return the task whose training made the model that is kept, in the folder of its weights."""
         supervised, best, earlier = self._supervised(), None, self._named_teacher()
         if earlier and self._teacher_is_worse(earlier, supervised.predictions):
             return self.tasks[supervised.name]
@@ -213,39 +216,39 @@ class SelfTrainingRounds:
         return self.tasks[self._select_final(best, supervised).name]
 
     def _select_better(self, best: RoundModel | None, student: RoundModel) -> RoundModel:
-        """The round whose validation loss is lower; the other's weights have served, what it said stays."""
+        """Return the round with the lower validation loss; the other's weights are deleted, its predictions stay."""
         kept, gone = (best, student) if best and best.score.loss <= student.score.loss else (student, best)
         if gone:
             shutil.rmtree(self._subrun(gone.name).folder / "checkpoints", ignore_errors=True)
         return kept
 
     def _select_final(self, best: RoundModel | None, supervised: RoundModel) -> RoundModel:
-        """The best round, unless people's labels alone, of which there may be more by now, do better."""
+        """Return the best round, unless the model of people's labels alone, which may be more by now, is better."""
         if best is None or compare_round_scores(best.score, supervised.score, self.task.validation.groups).hurts:
             return supervised
         self.kept_round = int(best.name.rsplit("-", 1)[1])
         return best
 
     def _supervised(self) -> RoundModel:
-        """People's labels alone, those that they gave in earlier rounds included: what a round is held against."""
+        """Return the model of people's labels alone, including those of earlier rounds, with which a round is compared."""
         name = f"supervised-{len(self.answers)}" if self.answers else "supervised"
         return self._train_round_model(name, self._labelled_rows(), replace(self._objective, noise=0.0))
 
     def _student(self, number: int, pseudo: PseudoLabels) -> RoundModel:
-        """People's labels and the teacher's, learnt from the base on by one who sees less than the teacher."""
+        """Train a student from the base on people's labels and the teacher's, with more noise than the teacher."""
         rows = self._labelled_rows()
         weight = pseudo_label_weight(len(pseudo.texts), float(rows.loss_weights.sum()), self.settings.pseudo_label_weight)
         taught = self._examples(pseudo.texts.tolist(), pseudo.targets, weight)
         return self._train_round_model(f"round-{number}", rows.concatenate(taught), replace(self._objective, noise=self.settings.noise))
 
     def _train_round_model(self, name: str, rows: TrainingExamples, objective: NoisyStudentObjective) -> RoundModel:
-        """Learn (or take up, if it was learnt before the process ended), and look at what it says."""
+        """Train a model (or restore it, if it was trained before the process ended), and read its predictions."""
         self.tasks[name] = task = replace(self.task, run=self._subrun(name), train=rows, objective=objective)
         kept = cached_arrays(task.run.folder / PREDICTIONS_FILE, lambda: self.learner.fit_and_predict(task, self.texts))
         return RoundModel(name, TeacherPredictions(kept["validation"], kept["texts"]), RoundScore(kept["losses"], kept["right"]))
 
     def _named_teacher(self) -> TeacherPredictions | None:
-        """What the teacher that was named says, if one was."""
+        """Return the predictions of the teacher that was named, if one was."""
         if self.settings.teacher is None:
             return None
         teacher, rows = self.settings.teacher, list(self.task.run.snapshot.rows("validation"))
@@ -258,8 +261,11 @@ class SelfTrainingRounds:
         return TeacherPredictions(kept["validation"], kept["texts"])
 
     def _teacher_is_worse(self, earlier: TeacherPredictions, alone: TeacherPredictions) -> bool:
-        """Whether the model that was named does worse on validation than people's labels alone, both calibrated there. What it would
-        teach is then wrong more often than what is known; held against their labels, its students show that only in part."""
+        """Return whether the model that was named is worse on validation than people's labels alone, both calibrated there.
+
+        It would then teach labels that are wrong more often than what is known; comparing its students with people's labels shows that only
+        in part.
+        """
         rows = self.task.validation
         verdict = compare_round_scores(
             _score_predictions(earlier.validation, rows), _score_predictions(alone.validation, rows), rows.groups
@@ -268,7 +274,7 @@ class SelfTrainingRounds:
         return verdict.hurts
 
     def _calibrated(self, teacher: TeacherPredictions) -> tuple[FloatArray, float]:
-        """Probabilities of the texts (texts, answers) at the temperature that fits validation best, and that temperature."""
+        """Return the probabilities of the texts (texts, answers) at the temperature that fits validation best, and that temperature."""
         temperature = fit_temperature(teacher.validation, self.task.validation.targets)
         return apply_temperature(teacher.texts, temperature), temperature
 
@@ -276,7 +282,7 @@ class SelfTrainingRounds:
         return select_pseudo_labels(probabilities, confidence=self.settings.confidence, fewest=len(self.task.train), known=self.answers)
 
     def _pseudo_label_stats(self, pseudo: PseudoLabels) -> dict[str, Any]:
-        """What was taken for labels."""
+        """Return the statistics of the pseudo-labels."""
         answers = self.task.run.snapshot.answers
         weight = pseudo_label_weight(len(pseudo.texts), float(self._labelled_rows().loss_weights.sum()), self.settings.pseudo_label_weight)
         return {
@@ -287,7 +293,10 @@ class SelfTrainingRounds:
         }
 
     def _query_labels(self, number: int, probabilities: FloatArray) -> dict[str, Any]:
-        """Have people label what decides most, and some pseudo-labels; what they said of those. Waiting where they haven't answered."""
+        """Have people label the most uncertain texts and some pseudo-labels, and return the result of that audit.
+
+        Raises FeedbackPending where too few have been answered.
+        """
         if not self.settings.queries_per_round:
             return {}
         folder, pseudo = self._subrun(f"round-{number}").folder, self._select_pseudo_labels(probabilities)
@@ -318,7 +327,7 @@ class SelfTrainingRounds:
         return {str(text): dict(said[known[text].id]) for text in there}  # type: ignore[arg-type]
 
     def _labelled_rows(self) -> TrainingExamples:
-        """People's rows, and what they answered in earlier rounds."""
+        """Return people's rows, and their answers of earlier rounds."""
         if not self.answers:
             return self.task.train
         names = self.task.run.snapshot.answers
@@ -333,7 +342,7 @@ class SelfTrainingRounds:
         return self.task.objective  # type: ignore[return-value]
 
     def _subrun(self, name: str) -> TrainingRun:
-        """The run in a folder of its own, which says in its progress what it is about."""
+        """Return the run in a folder of its own, with the name in its progress."""
         run, stage = self.task.run, name.replace("-", " ")
         folder = run.folder / ROUNDS_FOLDER / name
         folder.mkdir(parents=True, exist_ok=True)
@@ -345,7 +354,7 @@ class SelfTrainingRounds:
 
 
 def _score_predictions(said: FloatArray, rows: TrainingExamples) -> RoundScore:
-    """Log-probabilities (rows, answers) at the temperature that fits the rows best, as a standing on them."""
+    """Return the score of log-probabilities (rows, answers) on the rows, at the temperature that fits them best."""
     targets = np.asarray(rows.targets)
     calibrated = np.log(np.maximum(apply_temperature(said, fit_temperature(said, targets)), MIN_PROBABILITY))
     right = (said.argmax(axis=1) == targets.argmax(axis=1)).astype(np.float64)
@@ -356,7 +365,7 @@ WEIGHT_DECAY, MIN_STEPS, BATCH_SIZE, PATIENCE, EVALUATIONS = 0.01, 100, 32, 3, 2
 
 
 class SelfTrainingOptions(OptionsBase):
-    """What can be tuned about `train_self_training`; the defaults suit a small encoder, some hundred labels and some thousand texts."""
+    """Options of the recipe `self_train`; the defaults suit a small encoder, some hundred labels and some thousand texts."""
 
     rounds: int = Field(3, ge=1, le=5, description="rounds at most; the first that hurts is the last")
     confidence: float = Field(0.75, ge=0, le=1, description="calibrated probability from which a teacher's answer is taken for a label")
@@ -378,11 +387,12 @@ class SelfTrainingOptions(OptionsBase):
 
 @recipes.register("self_train", options=SelfTrainingOptions)
 def train_self_training(run: TrainingRun, options: SelfTrainingOptions) -> Model:
-    """Noisy-student self-training (Xie et al. 2020) with a guard, see `SelfTrainingRounds`. Supports: what `classify` supports, but for
-    several
-    labels at once; people who label what decides most; an earlier model as the first teacher.
+    """Train by noisy-student self-training (Xie et al. 2020) with a guard, see `SelfTrainingRounds`.
 
-    Raises Waiting, a UserError, where a round's labels aren't there yet; the same run goes on from there. Refuses: no texts without
+    Supports: what `classify` supports, except several labels at once; people who label the most uncertain texts; an earlier model as the
+    first teacher.
+
+    Raises FeedbackPending, a UserError, where a round's labels aren't there yet; the same run resumes from there. Refuses: no texts without
     a judgment, asking where nobody can be asked, a teacher of other answers, and what `classify` refuses.
     """
     _check_base(run, options)
@@ -391,7 +401,9 @@ def train_self_training(run: TrainingRun, options: SelfTrainingOptions) -> Model
     if teacher is not None:
         _check_teacher(teacher, run.snapshot.answers)
     if options.asks and run.ask is None:
-        raise UserError(f"asks={options.asks} needs people who label, and nobody can be asked", "preceptor train self_train --ask-people …")
+        raise UserError(
+            f"asks={options.asks} needs people who label, and nobody can be asked", "preceptor train self_train --human-feedback …"
+        )
     texts = read_unlabelled_texts(run, [*rows["train"], *rows["validation"]])
     with lock_run_folder(run.folder):
         bind_run_folder(run.folder, {**run_identity(run, "self_train", options), "teacher": weights_digest(teacher) if teacher else ""})
@@ -413,12 +425,12 @@ def train_self_training(run: TrainingRun, options: SelfTrainingOptions) -> Model
         model = save_trained_model(
             done, trained, tokenizer, measured={**measured, **more, "self_training": about}, options=options.model_dump()
         )
-        shutil.rmtree(run.folder / ROUNDS_FOLDER, ignore_errors=True)  # several times the model
+        shutil.rmtree(run.folder / ROUNDS_FOLDER, ignore_errors=True)  # several times the size of the model
         return model
 
 
 def preview_self_training(run: TrainingRun, options: SelfTrainingOptions) -> dict[str, Any]:
-    """What people's rows are, see `preview_texts`, and how many texts without a judgment there would be; nothing is trained or asked."""
+    """Return what people's rows are, see `preview_texts`, and how many texts without a judgment there are; nothing is trained or asked."""
     _check_base(run, options)
     rows = _read_splits(run)
     tokenizer = load_tokenizer(run.base)
@@ -443,7 +455,7 @@ def _read_splits(run: TrainingRun) -> dict[str, list[TrainingRow]]:
 
 
 def _build_task(run: TrainingRun, options: SelfTrainingOptions, rows: dict[str, list[TrainingRow]]) -> tuple[TrainingTask, Any]:
-    """People's rows as tokens, and the tokenizer, which cuts in serving where training did."""
+    """Return people's rows as tokens, and the tokenizer, which truncates in serving where training did."""
     tokenizer = load_tokenizer(run.base)
     tokenizer.model_max_length = limit = resolve_max_tokens(run, tokenizer, options)
     prepare = partial(build_label_examples, answers=run.snapshot.answers, tokenizer=tokenizer, max_tokens=limit, hard=False)
@@ -455,7 +467,7 @@ def _build_task(run: TrainingRun, options: SelfTrainingOptions, rows: dict[str, 
 def _build_learner(
     task: TrainingTask, tokenizer: Any, texts: TrainingExamples, options: SelfTrainingOptions
 ) -> tuple[StudentLearner, dict[str, Any]]:
-    """How this run learns, and what was measured to settle it."""
+    """Return how this run learns, and what was measured to resolve that."""
     plan = TrainConfig(options.epochs, MIN_STEPS, BATCH_SIZE, WEIGHT_DECAY, PATIENCE, EVALUATIONS, task.run.seed)
     if options.adapter == "head":
         return LinearProbeLearner(
@@ -466,7 +478,7 @@ def _build_learner(
 
 
 def _check_teacher(folder: Any, answers: tuple[str, ...]) -> None:
-    """UserError for a teacher that isn't a classifier of these answers, in this order."""
+    """Raise UserError for a teacher that isn't a classifier of these answers, in this order."""
     from transformers import AutoConfig
 
     check_model_folder(folder)

@@ -1,10 +1,7 @@
 """Fine-tune a causal language model on human answers: prompts and completions, conversations, corrections.
 
-What `sft` teaches: completions, token by token, and nothing of their prompts.
-
-What training would see, before it is begun: rows as tokens, each learnt or only read, and what would be left out and why.
-
-Fine-tune a causal language model on people's answers: prompts and completions, conversations, corrections.
+Completions are supervised token by token, prompts are only read. `preview_sft` shows what training would see: rows as tokens, and what
+would be left out and why.
 """
 
 from __future__ import annotations
@@ -56,13 +53,17 @@ from preceptor.training.recipe import TrainingRow, TrainingRun, recipes
 from preceptor.training.run_folder import bind_run_folder, lock_run_folder
 from preceptor.types import FloatArray, Model, MultipleChoiceItem
 
-KL_MONITOR_ROWS = 32  # validation rows on which the divergence from the base is told
+KL_MONITOR_ROWS = 32  # validation rows on which the divergence from the base is measured
 PREVIEW_ROWS = 3  # rows that the manifest shows token by token
 
 
 @dataclass(frozen=True)
 class SFTObjective:
-    """Cross-entropy of a causal model on the tokens of completions, from `base`."""
+    """Learn the tokens of completions by cross-entropy, from `base`, a causal model.
+
+    tokenizer: prepared for training. adapter, rank: which weights are trained. kl_monitor_rows: rows on which the divergence from the base
+    is measured at validation; None: it isn't.
+    """
 
     base: Path
     tokenizer: Any
@@ -78,9 +79,11 @@ class SFTObjective:
         return (1e-5, 2e-5, 5e-5) if self.adapter == "none" else (1e-4, 2e-4, 5e-4)
 
     def create_model(self) -> Any:
+        """Return the base with its adapter."""
         return attach_adapter(prepare_causal(self.base, self.tokenizer), self.adapter, self.rank)
 
     def batch(self, examples: TrainingExamples, rows: Sequence[int]) -> dict[str, Any]:
+        """Return the padded tokens, masks and weights of these rows, with teacher predictions where there are some."""
         picked = np.asarray(rows, dtype=np.int64)
         return {
             **collate_completions(
@@ -92,10 +95,14 @@ class SFTObjective:
         }
 
     def loss(self, model: Any, inputs: Mapping[str, Any]) -> Any:
+        """Return the weighted sum of the batch's losses, a scalar with gradients; rows with a teacher are distilled."""
         return (distillation_loss if "taught" in inputs else completion_loss)(model, self._head(model), inputs)
 
     def validate(self, model: Any, examples: TrainingExamples) -> ValidationResult:
-        """With the divergence from the base on a few rows where they are watched: forgetting follows it (Shenfeld et al. 2025)."""
+        """Return the loss of each row, and the divergence from the base where it is monitored.
+
+        Forgetting follows that divergence (Shenfeld et al. 2025).
+        """
         found = self._log_probabilities(model, examples)
         figures = (
             {}
@@ -109,19 +116,23 @@ class SFTObjective:
         return ("slower", "replay", "kl", "distil")
 
     def general_log_probabilities(self, model: Any, texts: Mapping[str, Any], max_tokens: int) -> FloatArray:
+        """Return the log-probability of each general text, (texts,) nats."""
         found = render_general_texts(self.tokenizer, texts, max_tokens=min(MAX_TEXT_TOKENS, max_tokens))
         return text_log_probabilities(model, self.tokenizer, list(found.values()))
 
     def correct_answers(self, model: Any, questions: Sequence[MultipleChoiceItem], max_tokens: int) -> FloatArray:
+        """Return 1 for each multiple-choice question that the model answers right, else 0, (questions,)."""
         return grade_multiple_choice(model, self.tokenizer, questions, max_tokens=max_tokens)
 
     def with_teacher(self, teacher: Any, rows: TrainingExamples, share: float) -> TrainingExamples:
+        """Return the rows with the teacher's predictions, which `share` of their loss is distilled from."""
         return replace(
             rows,
             teacher_topk=compute_teacher_topk(teacher, LMHead.from_model(teacher), rows.tokens, rows.targets, self.pad_id, share=share),
         )
 
     def with_kl_monitor(self, base: Any, rows: TrainingExamples) -> SFTObjective:
+        """Return the objective that at validation also measures the divergence from the base on some of these rows."""
         return replace(self, kl_monitor_rows=self.with_teacher(base, rows.select(range(min(KL_MONITOR_ROWS, len(rows)))), 1.0))
 
     @property
@@ -129,6 +140,7 @@ class SFTObjective:
         return int(self.tokenizer.pad_token_id)
 
     def parity_probes(self, model: Any, examples: TrainingExamples) -> Mapping[str, Any]:
+        """Return the log-probabilities of the first rows' most probable answers, with which parity is verified."""
         first = list({id_: row for row, id_ in reversed(list(enumerate(examples.ids)))}.values())  # a row's most probable answer
         few = examples.select(sorted(first)[:PROBE_COUNT])
         found = self._log_probabilities(model, few)
@@ -139,11 +151,11 @@ class SFTObjective:
         return {"kind": "causal", "rows": rows}
 
     def before_saving(self, model: Any, examples: TrainingExamples) -> None:
-        """Served, it stops where training taught it to."""
+        """Set the stop tokens, so that in serving the model stops where training taught it to."""
         set_stop_tokens(model, {int(tokens[-1]) for tokens in examples.tokens}, self.tokenizer)
 
     def summary_lines(self, examples: TrainingExamples, max_tokens: int) -> list[str]:
-        """How many answers the rows have, where more than one; which were left out, and why."""
+        """Return sentences on how many answers the rows have, where more than one, and which rows were left out and why."""
         told, rows, left_out = [], len(set(examples.ids)), sum(examples.excluded.values())
         if rows < len(examples):
             told.append(f"{len(examples):,} answers of {rows:,} training rows were learnt, each weighed by its probability.")
@@ -156,7 +168,7 @@ class SFTObjective:
         return told
 
     def manifest_fields(self, examples: TrainingExamples) -> dict[str, Any]:
-        """A few rows as they were trained on, token by token."""
+        """Return a few rows as they were trained on, token by token."""
         first = range(min(PREVIEW_ROWS, len(examples)))
         return {
             "rendered": [
@@ -169,7 +181,7 @@ class SFTObjective:
         return completion_log_probabilities(model, examples.tokens, examples.targets, self.tokenizer.pad_token_id, head=self._head(model))
 
     def _head(self, model: Any) -> LMHead:
-        """The model's head, found once for each model; a model that is gone may have left its number to another."""
+        """Return the model's head, which is looked up once for each model; the id of a deleted model may be reused."""
         found = self._heads.get(id(model))
         if found is None or found.layer is not unwrap_model(model).get_output_embeddings():
             self._heads.clear()
@@ -180,7 +192,7 @@ class SFTObjective:
 def render_rows(
     rows: Sequence[TrainingRow], tokenizer: Any, max_tokens: int
 ) -> tuple[list[tuple[TrainingRow, RenderedConversation]], list[tuple[TrainingRow, str]]]:
-    """The rows that can be trained on, as tokens, and those that can't, each with its reason (a key of REASONS)."""
+    """Return the rows that can be trained on, as tokens, and those that can't, each with its reason (a key of `RENDER_ERROR_REASONS`)."""
     fit: list[tuple[TrainingRow, RenderedConversation]] = []
     unfit: list[tuple[TrainingRow, str]] = []
     for row in rows:
@@ -194,7 +206,10 @@ def render_rows(
 
 
 def build_completion_examples(rows: Sequence[TrainingRow], tokenizer: Any, *, max_tokens: int, split: str) -> TrainingExamples:
-    """Tokenise rows once and mark what is learnt; UserError, with the counts by reason, when no row can be trained on."""
+    """Tokenize rows once and mark the supervised tokens.
+
+    Raises UserError, with the counts by reason, when no row can be trained on.
+    """
     fit, unfit = render_rows(rows, tokenizer, max_tokens)
     reasons = dict(Counter(reason for _, reason in {(row.id, reason) for row, reason in unfit}))
     if not fit:
@@ -209,12 +224,12 @@ def build_completion_examples(rows: Sequence[TrainingRow], tokenizer: Any, *, ma
 
 
 def mark_supervised_tokens(tokenizer: Any, tokens: Sequence[int], supervised: Sequence[Any]) -> list[dict[str, Any]]:
-    """Each token as text, and whether it is learnt."""
+    """Return each token as text, and whether it is supervised."""
     return [{"text": tokenizer.decode([token]), "learnt": bool(mask)} for token, mask in zip(tokens, supervised, strict=True)]
 
 
 def preview_completions(splits: dict[str, Sequence[TrainingRow]], tokenizer: Any, max_tokens: int) -> dict[str, Any]:
-    """Counts of rows, tokens and learnt tokens of each split, those left out by reason, and the first rows token by token."""
+    """Return counts of rows, tokens and supervised tokens of each split, those left out by reason, and the first rows token by token."""
     cut = {split: render_rows(rows, tokenizer, max_tokens) for split, rows in splits.items()}
     fit = {split: [each for _, each in found] for split, (found, _) in cut.items()}
     left_out = list(dict.fromkeys((split, row.id, reason) for split, (_, unfit) in cut.items() for row, reason in unfit))
@@ -234,11 +249,11 @@ def preview_completions(splits: dict[str, Sequence[TrainingRow]], tokenizer: Any
     }
 
 
-BATCH_TOKENS, FEWEST_STEPS = 2048, 8  # of a step, at most, and in an epoch: few rows are learnt in more than one step
+BATCH_TOKENS, FEWEST_STEPS = 2048, 8  # tokens of a step, at most, and steps of an epoch, at least
 
 
 class SFTOptions(OptionsBase):
-    """What can be tuned about `sft`; the defaults suit a small model, an adapter and some hundred rows or more."""
+    """Options of the recipe `sft`; the defaults suit a small model, an adapter and some hundred rows or more."""
 
     adapter: AdapterKind = Field("lora", description="small matrices beside frozen weights: lora, dora, lora-top (upper third); or none")
     rank: int = Field(DEFAULT_RANK, ge=1, le=512, description="width of the adapter")
@@ -262,12 +277,13 @@ class SFTOptions(OptionsBase):
 
 @recipes.register("sft", options=SFTOptions)
 def train_sft(run: TrainingRun, options: SFTOptions) -> Model:
-    """Cross-entropy on the tokens of completions, each up to its end-of-turn token. Supports: prompts, conversations, corrections,
-    adapters, row weights, resume.
+    """Fine-tune a causal model by cross-entropy on the tokens of completions, each up to its end-of-turn token.
 
-    Assumes: rows whose target is the text to be written; of several answers, see `targets`. Refuses: several labels at once, a
-    base that isn't a causal model, packed weights without a GPU, an empty train or validation split, rows of which none can be
-    trained on, a folder that another process or another run holds. Leaves out, counted by reason: rows that it would train on wrongly.
+    Supports: prompts, conversations, corrections, adapters, row weights, resume.
+
+    Assumes: rows whose target is the text to be generated; of several answers, see `targets`. Refuses: several labels at once, a base that
+    isn't a causal model, quantized weights without a GPU, an empty train or validation split, rows of which none can be trained on, a
+    folder that another process or another run holds. Leaves out, counted by reason: rows that it would train on wrongly.
     """
     check_causal(run.base)
     refuse_quantized(run.base)
@@ -289,7 +305,7 @@ def train_sft(run: TrainingRun, options: SFTOptions) -> Model:
 
 
 def preview_sft(run: TrainingRun, options: SFTOptions) -> dict[str, Any]:
-    """What `train_sft` would train on, see `preview_completions`; nothing is trained or written."""
+    """Return what `train_sft` would train on, see `preview_completions`; nothing is trained or written."""
     check_causal(run.base)
     refuse_quantized(run.base)
     tokenizer = prepare_tokenizer(run.base)
@@ -309,7 +325,7 @@ class PreparedSFT:
 
 
 def prepare_sft(run: TrainingRun, options: SFTOptions) -> PreparedSFT:
-    """Render and cut both splits as training does; UserError when none of a split's rows can be trained on."""
+    """Render and tokenize both splits as training does; raises UserError when none of a split's rows can be trained on."""
     tokenizer = prepare_tokenizer(run.base)
     limit = resolve_max_tokens(run, tokenizer, options)
     splits = _read_sft_splits(run, options)
@@ -320,7 +336,7 @@ def prepare_sft(run: TrainingRun, options: SFTOptions) -> PreparedSFT:
 
 
 def sft_train_config(task: TrainingTask, options: SFTOptions) -> TrainConfig:
-    """How the task's rows are trained on, but for what is settled by measuring."""
+    """Return the configuration for the task's rows; what is resolved by measuring is still open."""
     return TrainConfig(
         epochs=options.epochs, min_steps=1, batch_size=options.batch_size or 1,
         batch_tokens=None if options.batch_size else min(BATCH_TOKENS, 1 + sum(task.train.lengths) // FEWEST_STEPS),
@@ -330,12 +346,12 @@ def sft_train_config(task: TrainingTask, options: SFTOptions) -> TrainConfig:
 
 
 def to_sft_options(options: OptionsBase) -> SFTOptions:
-    """The options of another recipe for completions, as far as `sft` has them too."""
+    """Return the options of another recipe for completions, as far as `sft` has them too."""
     return SFTOptions(**options.model_dump(include=set(SFTOptions.model_fields), exclude_unset=True))
 
 
 def _read_sft_splits(run: TrainingRun, options: SFTOptions) -> dict[str, Sequence[TrainingRow]]:
-    """The rows that are trained on and validated with, an answer each."""
+    """Return the rows of both splits, with one answer each."""
     train = read_rows(run, "train", rows=options.rows, answers=False)
     rows = {"train": train, "validation": read_rows(run, "validation", answers=False)}
     return {split: expand_answers(found, options.targets) for split, found in rows.items()}

@@ -1,13 +1,9 @@
 """Train with `transformers.Trainer`, using our loss, batches, validation, micro-batches and checkpoints.
 
-How much of a batch goes through the model at once: all of it, until memory runs out; the gradient is the batch's either way.
-
-`transformers.Trainer` with our loss, batches, validation and checkpoints.
-
-What stays the Trainer's: the loop, the optimiser and schedule, accelerate, callbacks and loggers. What is ours costs
-less or holds better: rows are tokenised once and batched by length, validation is one pass without padding, a batch that
-memory doesn't hold goes through in pieces, a number that isn't finite ends the run before it harms the weights, and a
-checkpoint counts only when it is complete.
+The Trainer keeps the loop, the optimiser and schedule, accelerate, callbacks and loggers. Our parts are cheaper or more robust: rows are
+tokenized once and batched by length, validation is one pass without padding, a batch that doesn't fit in memory is split into pieces, whose
+gradients add up to the batch's, a number that isn't finite ends the run before it harms the weights, and a checkpoint counts only when it
+is complete.
 """
 
 from __future__ import annotations
@@ -46,10 +42,12 @@ _StepResult = TypeVar("_StepResult")
 
 
 class AdaptiveMicroBatcher:
-    """The most tokens at once, padding included: `most`, without it no limit until a batch didn't fit. Kept in the run's folder
-    for its next start.
+    """Limit the tokens, padding included, that go through the model at once.
 
-    A limit on tokens rather than rows: what is kept for the way back grows with them, and batches of short rows stay whole.
+    The limit is `most`, or without it there is none, until a batch doesn't fit in memory; it is kept in the run's folder for the next
+    start. Tokens are limited rather than rows: the memory for the backward pass grows with them, and batches of short rows stay whole.
+
+    initial_limit: `most`. failed_batch: rows and longest row of the last batch that didn't fit.
     """
 
     def __init__(self, folder: Path, most: int | None = None) -> None:
@@ -58,11 +56,11 @@ class AdaptiveMicroBatcher:
 
     @property
     def token_limit(self) -> int | None:
-        """The limit: half of the last batch that didn't fit, or what there was from the beginning."""
+        """The limit: half of the last batch that didn't fit, or the initial one."""
         return max(1, self.failed_batch["rows"] * self.failed_batch["longest"] // 2) if self.failed_batch else self.initial_limit
 
     def pieces(self, rows: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
-        """A batch's rows in as many parts as the limit asks for, at least one row each."""
+        """Split a batch's rows into as many pieces as the limit requires, of at least one row each."""
         parts: list[list[int]] = [[]]
         for row in rows:
             longest = max(lengths[each] for each in [*parts[-1], row])
@@ -80,10 +78,10 @@ class AdaptiveMicroBatcher:
         *,
         divisible: bool = True,
     ) -> _StepResult:
-        """`run` on the batch's pieces; again from its beginning, with half the room, as often as memory runs out.
+        """Call `run` with the batch's pieces; again from the beginning, with half the limit, as often as memory runs out.
 
-        UserError when a single row doesn't fit, or a batch that isn't divisible. `run` must leave nothing behind that its next
-        call doesn't undo.
+        Raises UserError when a single row doesn't fit, or a batch that isn't divisible. `run` must leave nothing behind that its next call
+        doesn't undo.
         """
         while True:
             pieces = self.pieces(rows, lengths) if divisible else [list(rows)]
@@ -107,7 +105,7 @@ class AdaptiveMicroBatcher:
             self._halve(len(largest), longest)
 
     def summary_lines(self) -> list[str]:
-        """What a reader should know of it."""
+        """Return a sentence on the limit, where a batch didn't fit."""
         if not self.failed_batch:
             return []
         return [
@@ -125,7 +123,7 @@ class AdaptiveMicroBatcher:
 
 @contextmanager
 def explain_out_of_memory(base: Path) -> Iterator[None]:
-    """A UserError for memory that runs out where no smaller batch helps."""
+    """Raise a UserError for memory that runs out where no smaller batch helps."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -138,7 +136,7 @@ def explain_out_of_memory(base: Path) -> Iterator[None]:
 
 
 class RecipeTrainer(Trainer):  # type: ignore[misc]
-    """Trains what a task's objective teaches; complete checkpoints lie in the run's folder, under `checkpoints`."""
+    """Train a task's objective; complete checkpoints are in the run's folder, under `checkpoints`."""
 
     def __init__(self, task: TrainingTask, plan: TrainConfig, stage: str, ahead: int = 0) -> None:
         super().__init__(task.create_model(), plan.arguments(task), train_dataset=task.train, eval_dataset=task.validation)
@@ -148,7 +146,7 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
         if plan.l2_sp:
             self.add_callback(L2SPCallback(self.model))
         for logger in self.callback_handler.callbacks:
-            if getattr(logger, "logging_dir", "") is None:  # TensorBoard's, unless its own variable says where
+            if getattr(logger, "logging_dir", "") is None:  # TensorBoard's, unless its own variable sets it
                 logger.logging_dir = str(task.run.folder / TENSORBOARD_FOLDER)
         self.train_rows, self.validation, self.batches = task.train, task.validation, plan.batches(task.train)
         self.coverage = EpochCoverageCallback(self.batches)
@@ -158,45 +156,46 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
         self.micro_batcher, self.stopping_baseline = AdaptiveMicroBatcher(task.run.folder), EarlyStoppingBaseline(task.validation.groups)
 
     def get_train_dataloader(self) -> Any:
+        """Return the loader of the batches, which the objective collates from row numbers."""
         loader = DataLoader(
             self.train_rows, batch_sampler=self.batches, collate_fn=lambda rows: self.objective.batch(self.train_rows, rows)
         )
         return self.accelerator.prepare_data_loader(loader)
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-        """The weighted loss, scaled so that its mean over an epoch's batches is the weighted mean over all that is learnt."""
+        """Return the weighted loss, scaled so that its mean over an epoch's batches is the weighted mean over all targets."""
         with self.accelerator.autocast():
             loss = self.objective.loss(model, inputs) * (len(self.batches) / float(self.train_rows.loss_weights.sum()))
         return (loss, None) if return_outputs else loss
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
-        """A step on a batch, whose rows are counted."""
+        """Take a step on a batch, and record its rows for epoch coverage."""
         self.coverage.seen.update(inputs["rows"].tolist())
         return self.run_step(model, inputs, num_items_in_batch)
 
     def run_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
-        """The batch's loss, its gradients added up over as many pieces as memory asks for."""
+        """Return the batch's loss, with gradients accumulated over as many pieces as memory requires."""
         rows, step = inputs["rows"].tolist(), super().training_step
 
         def whole(pieces: list[list[int]]) -> Any:
-            model.zero_grad()  # what a piece left before memory ran out; at a step's beginning there is nothing
+            model.zero_grad()  # gradients of a piece before memory ran out; at a step's beginning there are none
             parts = [inputs] if len(pieces) == 1 else (self.objective.batch(self.train_rows, piece) for piece in pieces)
             return sum(step(model, part) for part in parts)
 
         loss = self.micro_batcher.run_in_pieces(rows, self.lengths, self.train_rows.ids, whole, divisible=not self.compares_rows)
-        self._step_rows = ", ".join(dict.fromkeys(self.train_rows.ids[row] for row in rows))  # a row may stand in a batch several times
+        self._step_rows = ", ".join(dict.fromkeys(self.train_rows.ids[row] for row in rows))  # a row may occur in a batch several times
         check_finite(loss, f"the training loss became {{}} at step {self.state.global_step + 1}, on the rows {self._step_rows}")
         self.training_logger.count_step(self.train_rows, rows, float(loss), self.micro_batcher.token_limit)
         return loss
 
     def _get_grad_norm(self, *args: Any, **kwargs: Any) -> Any:
-        """Looked at before the optimiser takes the gradients: what isn't finite would spoil every weight."""
+        """Check the gradient before the optimiser uses it: what isn't finite would spoil every weight."""
         norm = super()._get_grad_norm(*args, **kwargs)
         check_finite(norm, f"the gradient became {{}} at step {self.state.global_step + 1}, on the rows {self._step_rows}")
         return norm
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Validation loss in nats (weighted mean), how clearly it changed, what else the objective sees, and how fast training goes."""
+        """Return the validation loss in nats (weighted mean), its change since the baseline, further metrics, and the throughput."""
         seen = self.validate()
         check_finite(seen.loss, f"the validation loss became {{}} at step {self.state.global_step}")
         figures = {"loss": seen.loss, **seen.figures, **self.stopping_baseline.compare(seen.row_contributions)}
@@ -210,7 +209,7 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
         return metrics
 
     def validate(self) -> ValidationResult:
-        """What the objective sees of the validation rows."""
+        """Return the objective's validation of the validation rows."""
         return self.objective.validate(self.model, self.validation)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
@@ -226,22 +225,22 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
                 discard_folder(folder)
 
     def save_extra_state(self, checkpoint: Path) -> None:
-        """Keep what else the training goes on from in the checkpoint's folder."""
+        """Save what else resuming needs in the checkpoint's folder."""
         self.stopping_baseline.save(checkpoint)
 
     def restore_state(self, checkpoint: Path) -> None:
-        """Be as when the checkpoint was written, but for weights and optimiser, which `train` loads."""
+        """Restore the state of a checkpoint, except weights and optimiser, which `train` loads."""
         self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
         self.stopping_baseline.load(checkpoint)
 
     def last_checkpoint(self) -> Path | None:
-        """The newest complete checkpoint; what a kill left unfinished is removed."""
+        """Return the newest complete checkpoint, after removing what a kill left unfinished."""
         for left in (Path(self.args.output_dir), *self.checkpoints.glob(".*")):
             shutil.rmtree(left, ignore_errors=True)
         return max(self.checkpoints.glob("checkpoint-*"), key=checkpoint_step, default=None)
 
     def load_best_weights(self) -> int:
-        """Put the best weights that were kept into the model, which then runs without the wrapping that training needs; their step."""
+        """Load the best checkpoint's weights into the model, unwrapped from what training added around it, and return their step."""
         losses = {entry["step"]: entry["eval_loss"] for entry in self.state.log_history if "eval_loss" in entry}
         best = min(self.checkpoints.glob("checkpoint-*"), key=lambda folder: (losses[checkpoint_step(folder)], checkpoint_step(folder)))
         self.model: Any = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
@@ -252,7 +251,7 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
         return checkpoint_step(best)
 
     def has_finished(self) -> bool:
-        """Whether the state is that of a training that is through."""
+        """Return whether the state is that of a finished training."""
         return self.state.global_step >= self.state.max_steps or is_out_of_patience(self.state.log_history, self.plan.patience)
 
 
@@ -260,15 +259,15 @@ AnyRecipeTrainer = TypeVar("AnyRecipeTrainer", bound=RecipeTrainer)
 
 
 def train_model(task: TrainingTask, plan: TrainConfig, tokenizer: Any) -> RecipeTrainer:
-    """Train from the run's newest complete checkpoint, or from the base; the result holds the best weights.
+    """Train from the run's newest complete checkpoint, or from the base; the returned trainer holds the best weights.
 
-    Diverged when numbers run away; the best weights up to there are then a model in the run's folder, `last-good`.
+    Raises TrainingDiverged when a number is no longer finite; the best weights so far are then a model in the run's folder, `last-good`.
     """
     return run_trainer(lambda: RecipeTrainer(task, plan, "training"), task, tokenizer)
 
 
 def run_trainer(make: Callable[[], AnyRecipeTrainer], task: TrainingTask, tokenizer: Any) -> AnyRecipeTrainer:
-    """The same with a trainer of one's own."""
+    """Train as `train_model` does, with the trainer that `make` returns."""
     with silence_transformers(), explain_out_of_memory(task.run.base):
         trainer = make()
         checkpoint = trainer.last_checkpoint()
@@ -284,5 +283,5 @@ def run_trainer(make: Callable[[], AnyRecipeTrainer], task: TrainingTask, tokeni
 
 
 def checkpoint_step(checkpoint: Path) -> int:
-    """The step at which a checkpoint was written."""
+    """Return the step at which a checkpoint was written."""
     return int(checkpoint.name.removeprefix("checkpoint-"))

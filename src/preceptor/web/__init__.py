@@ -1,4 +1,4 @@
-"""The pages that people work on, and the same actions as JSON. FastAPI and Jinja2; loaded by `preceptor serve` only."""
+"""Serve the pages that people work on, and the same actions as JSON. FastAPI and Jinja2; imported by `preceptor serve` only."""
 
 from __future__ import annotations
 

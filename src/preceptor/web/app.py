@@ -1,4 +1,4 @@
-"""The web application of one project: its state, its guards, its routes, and errors in words."""
+"""Build the web application of one project: its state, middleware, error handlers and routes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from preceptor.web.auth import RequestAuthenticator
 from preceptor.web.middleware import BodySizeLimit, SecurityHeaders
 
 DATABASE_THREADS = 4  # calls that write to PostgreSQL at the same time, by one process
-PROJECT_ENV = "PRECEPTOR_PROJECT"  # environment: the project that worker processes open
+PROJECT_ENV = "PRECEPTOR_PROJECT"  # environment variable: the project that worker processes open
 
 
 def create_app(folder: str | Path) -> FastAPI:
-    """The application over the project in a folder. Opens its database; closed when the server stops."""
+    """Build the application over the project in a folder; its database is opened now, and closed when the server stops."""
     from preceptor.web import api, exception_handlers, health, manage
     from preceptor.web.pages import feedback, sign_in, work
 
@@ -58,5 +58,5 @@ def create_app(folder: str | Path) -> FastAPI:
 
 
 def app_from_environment() -> FastAPI:
-    """The application in a worker process."""
+    """Build the application in a worker process, over the project in the environment variable `PROJECT_ENV`."""
     return create_app(os.environ[PROJECT_ENV])

@@ -1,14 +1,11 @@
-"""Hold what requests share: the project, access, page templates and the database executor.
+"""Hold what requests share: the project, access control, the page renderer and the database executor.
 
-Work for the database, a few calls at a time: more of them wouldn't be faster, and would leave no thread for anybody else.
+The executor runs a few database calls at a time: more of them wouldn't be faster, and would leave no thread for other requests. SQLite
+has one writer anyway, and Python runs one thread of a process at a time: threads that wait for each other cost more than they gain. A
+call that gets no place within a few seconds is refused (503) and may be sent again, so that a database that is unavailable for a while
+blocks neither the pages that don't need it nor, once it is back, those who wait.
 
-SQLite has one writer anyway, and Python runs one thread of a process at a time: threads that wait for each other cost
-more than they bring. A call that finds no place within a few seconds is told to come again (503), so that a database that is
-away for a while holds up neither the pages that don't need it nor, once it is back, those who wait.
-
-Templates made into pages. Everything from outside is escaped; Markdown is made into HTML and then sanitised.
-
-What a request may need.
+In templates everything from outside is escaped; Markdown is converted to HTML and then sanitised.
 """
 
 from __future__ import annotations
@@ -33,7 +30,7 @@ from preceptor.types import render_message
 from preceptor.web.auth import BROWSER_COOKIE, RequestAuthenticator
 
 T = TypeVar("T")
-_WAIT_SECONDS = 8.0  # seconds
+_WAIT_SECONDS = 8.0  # for which a call waits for a thread
 
 
 class DatabaseExecutor:
@@ -44,7 +41,7 @@ class DatabaseExecutor:
         self._places = asyncio.Semaphore(at_once)
 
     async def run(self, call: Callable[..., T], *args: Any, **more: Any) -> T:
-        """What the call returns; Unavailable when its turn doesn't come in time."""
+        """Run a call in a thread and return its result; raise UnavailableError when no thread is free in time."""
         await self._wait()
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *args, **more))
@@ -53,7 +50,7 @@ class DatabaseExecutor:
 
     async def _wait(self) -> None:
         if not self._places.locked():
-            await self._places.acquire()  # at once
+            await self._places.acquire()  # without waiting
             return
         try:
             async with asyncio.timeout(_WAIT_SECONDS):
@@ -79,9 +76,9 @@ class PageRenderer:
     def render(
         self, request: Request, template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
     ) -> HTMLResponse:
-        """A page. `visitor` (or None) decides what its head offers."""
+        """Render a page; `visitor` (or None) decides which links its header offers."""
         new_browser = not self._visitors.known_browser(request)
-        if new_browser:  # the token of a form hangs on it as long as there is no session
+        if new_browser:  # as long as there is no session, a form's token is derived from it
             request.cookies[BROWSER_COOKIE] = self._visitors.get_or_create_browser(request)
         values = {"visitor": None, "csrf": self._visitors.form_token(request), "path": request.url.path, **values}
         page = HTMLResponse(self.environment.get_template(template).render(values), status_code=status, headers=dict(headers or {}))
@@ -91,7 +88,7 @@ class PageRenderer:
 
 
 def render_markdown(text: str) -> Markup:
-    """Markdown as HTML without anything that runs, loads from elsewhere or styles: a model's words are shown, not obeyed."""
+    """Convert Markdown to HTML without anything that runs, loads from elsewhere or sets styles: a model's output is shown, not executed."""
     import nh3
     from markdown_it import MarkdownIt
 
@@ -102,13 +99,13 @@ def render_markdown(text: str) -> Markup:
 
 
 def escape_exact(text: str) -> Markup:
-    """A text whose places count: a browser would take carriage returns out of it, and each passage behind would be shifted."""
+    """Escape a text whose offsets count: a browser would remove carriage returns, which would shift each passage after them."""
     return Markup(str(escape(text)).replace("\r", "&#13;"))
 
 
 @dataclass(frozen=True)
 class AppState:
-    """What the application holds for its requests."""
+    """What the application holds for its requests: project, access control, authenticator, page renderer, database executor."""
 
     project: Project
     access: AccessControl
@@ -118,6 +115,6 @@ class AppState:
 
 
 def app_state_of(request: Request) -> AppState:
-    """The application's state."""
+    """Return the state of the application that serves a request."""
     state: AppState = request.app.state.preceptor
     return state

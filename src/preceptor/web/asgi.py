@@ -1,4 +1,4 @@
-"""What a worker process of `preceptor serve` answers with: pages and their API, and OpenAI's interface under /v1."""
+"""Build the whole application of a worker process of `preceptor serve`: pages and their API, and OpenAI's interface under /v1."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ AsgiApp = Callable[[AsgiScope, Callable[[], Awaitable[AsgiMessage]], Callable[[A
 
 
 def create_worker_app() -> AsgiApp:
-    """The whole application of the project in the environment. Neither half knows the other; they share the open project."""
+    """Build the whole application of the project in the environment. Neither half imports the other; they share the open project."""
     from preceptor.web import server
     from preceptor.web.openai import app
 
@@ -20,7 +20,7 @@ def create_worker_app() -> AsgiApp:
 
 
 def compose_apps(pages: AsgiApp, programs: AsgiApp) -> AsgiApp:
-    """One application of two: what is under /v1 goes to `programs`, all else, the beginning and the end too, to `pages`."""
+    """Compose two applications: requests under /v1 go to `programs`, all else, startup and shutdown included, to `pages`."""
 
     async def application(scope: AsgiScope, receive: Any, send: Any) -> None:
         chosen = programs if scope["type"] == "http" and scope["path"].startswith("/v1/") else pages

@@ -25,24 +25,24 @@ from preceptor.annotation.access_control import (
 
 SESSION_COOKIE, BROWSER_COOKIE = "preceptor", "preceptor-browser"
 SESSION_SECONDS = int(SESSION_DAYS * DAY_SECONDS)
-_CACHE_SECONDS = 5.0  # seconds for which a credential isn't looked up again: how long a revoked one may still work
+_CACHE_SECONDS = 5.0  # for which a credential isn't looked up again: how long a revoked one may still work
 _MAX_CACHED = 10_000
 _COOKIE_VALUE = re.compile(r"[A-Za-z0-9_-]{20,64}")
 
 
 class NotSignedIn(AccessForbidden):
-    """Nobody is known to ask; sign in, or send a token."""
+    """The request is not authenticated; sign in, or send a token."""
 
 
 class RequestAuthenticator:
-    """Recognises who asks."""
+    """Authenticates requests by token or session, and sets the cookies of sessions and browsers."""
 
     def __init__(self, access: AccessControl) -> None:
         self.access = access
         self._known: dict[str, tuple[float, AuthenticatedVisitor]] = {}
 
     async def authenticate(self, request: Request) -> AuthenticatedVisitor:
-        """Who asks; NotSignedIn when nobody is known to."""
+        """Return the visitor who sent a request; raise NotSignedIn when it isn't authenticated."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             found = await self._remembered(_cache_key("token", token), lambda: self.access.authenticate_token(token))
@@ -55,7 +55,7 @@ class RequestAuthenticator:
         return found
 
     def start_session(self, request: Request, response: Response, session: BrowserSession) -> None:
-        """Give a browser the secret of its session."""
+        """Set the cookie with the secret of a session."""
         self._set(request, response, SESSION_COOKIE, session.secret)
 
     async def end_session(self, request: Request, response: Response) -> None:
@@ -66,27 +66,28 @@ class RequestAuthenticator:
         response.delete_cookie(SESSION_COOKIE, path="/")
 
     def get_or_create_browser(self, request: Request) -> str:
-        """The random name of a browser, a new one when it has none; `remember_browser` keeps it."""
+        """Return the random name of a browser, a new one when it has none; `remember_browser` sets its cookie."""
         return self.known_browser(request) or secrets.token_urlsafe(16)
 
     def known_browser(self, request: Request) -> str:
-        """The random name of a browser that has been here, else nothing."""
+        """Return the random name of a browser that has been here before, else an empty string."""
         name = request.cookies.get(BROWSER_COOKIE, "")
         return name if _COOKIE_VALUE.fullmatch(name) else ""
 
     def remember_browser(self, request: Request, response: Response, name: str) -> None:
+        """Set the cookie with the random name of a browser."""
         self._set(request, response, BROWSER_COOKIE, name)
 
     def form_token(self, request: Request) -> str:
-        """What a form of this session must carry; of nobody's session, of this browser; empty of a browser that keeps no cookies.
+        """Return the token that a form of this session must carry; without a session, of this browser; empty for one without cookies.
 
-        It is told by its cookie's secret, which other sites can't read, and doesn't tell it.
+        It is derived from the cookie's secret, which other sites can't read and the token doesn't reveal.
         """
         secret = _session_secret(request) or self.known_browser(request)
         return hmac.new(secret.encode(), b"form", hashlib.sha256).hexdigest() if secret else ""
 
     def check_form(self, request: Request, token: str) -> None:
-        """Forbidden unless the token is this session's: another site may make a browser send a form, but not read ours."""
+        """Raise AccessForbidden unless the token is this session's: another site may make a browser send a form, but can't read ours."""
         wanted = self.form_token(request)
         if not wanted or not hmac.compare_digest(token.encode(errors="replace"), wanted.encode()):
             raise AccessForbidden(
@@ -111,7 +112,7 @@ class RequestAuthenticator:
 
 
 def _session_secret(request: Request) -> str:
-    """The secret of the session that a request's cookie claims; empty where it can't be one."""
+    """Return the secret of the session that a request's cookie names; empty where it can't be one."""
     secret = request.cookies.get(SESSION_COOKIE, "")
     return secret if _COOKIE_VALUE.fullmatch(secret) else ""
 
@@ -121,9 +122,9 @@ def _cache_key(kind: str, secret: str) -> str:
 
 
 def require_scope(scope: str | None = None) -> Callable[[Request], Coroutine[Any, Any, AuthenticatedVisitor]]:
-    """A dependency of the API: who asks, Forbidden unless they may do what the scope says (None: anyone known may).
+    """Return a dependency of the API that gives the visitor, and raises AccessForbidden unless they have the scope (None: anyone known).
 
-    A request that changes something comes with a token, or from our own page's script with X-Form-Token.
+    A request that changes something must have a token, or come from our own page's script with X-Form-Token.
     """
 
     async def check(request: Request) -> AuthenticatedVisitor:
@@ -136,7 +137,10 @@ def require_scope(scope: str | None = None) -> Callable[[Request], Coroutine[Any
 
 
 def require_sign_in(scope: str) -> Callable[[Request], Coroutine[Any, Any, AuthenticatedVisitor]]:
-    """A dependency of pages: who asks, Forbidden unless they may. Pages that take a form depend on `checked_form` too."""
+    """Return a dependency of pages that gives the visitor, and raises AccessForbidden unless they have the scope.
+
+    Pages that take a form depend on `checked_form` too.
+    """
 
     async def check(request: Request) -> AuthenticatedVisitor:
         return await _authorize(request, scope)
@@ -152,7 +156,7 @@ async def _authorize(request: Request, scope: str | None) -> AuthenticatedVisito
 
 
 async def checked_form(request: Request) -> FormData:
-    """A dependency: the fields of a form that one of our own pages has sent."""
+    """Return the fields of a form that one of our own pages has sent: a dependency of pages."""
     form = await request.form(max_files=20, max_fields=2000)
     request.app.state.preceptor.authenticator.check_form(request, str(form.get("csrf", "")))
     return form

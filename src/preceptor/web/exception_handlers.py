@@ -1,8 +1,6 @@
 """Turn exceptions into JSON errors or error pages, each with its HTTP status.
 
-The HTTP status of each kind of error.
-
-Errors in words: one shape for programs, one page for people; what is nobody's fault but ours goes to the log.
+Programs get one shape of error, people a page; unexpected exceptions are logged.
 """
 
 from __future__ import annotations
@@ -37,21 +35,19 @@ ERROR_STATUSES: list[tuple[type[UserError], int]] = [
 
 
 def error_status(error: UserError) -> int:
-    """The HTTP status of an error."""
+    """Return the HTTP status of an error."""
     return next(code for kind, code in ERROR_STATUSES if isinstance(error, kind))
 
 
 _LOG = logging.getLogger("preceptor.web")
 _API_PREFIXES = ("/api/", "/health/", "/metrics", "/v1/")
 _RETRY_AFTER_SECONDS = 5
-_CLIENT_CLOSED_REQUEST = (
-    499  # as servers log a client that hung up, here before its request was whole; nobody hears it, and it is no fault of ours
-)
+_CLIENT_CLOSED_REQUEST = 499  # as nginx logs a client that closed the connection, here before its request was complete; nobody receives it
 _NESTED_TOO_DEEPLY = UserError("this is nested too deeply", "flatten the value, or send it as text")
 
 
 def add_exception_handlers(app: FastAPI) -> None:
-    """Let the application answer errors in words."""
+    """Add the handlers that turn exceptions into responses to an application."""
     app.add_exception_handler(UserError, _handle_user_error)
     app.add_exception_handler(RequestValidationError, _handle_validation_error)
     app.add_exception_handler(HTTPException, _handle_http_exception)
@@ -86,7 +82,7 @@ def _handle_unexpected(request: Request, error: Exception) -> Response:
     words = UserError("something went wrong here, and is in the server's log", "nothing of yours is lost; try again")
     return _error_response(
         request, 500, words, {name.decode(): value.decode() for name, value in SECURITY_HEADERS}
-    )  # it is sent outside the guards
+    )  # it is sent outside the middleware that adds the headers
 
 
 def _error_response(request: Request, status: int, error: UserError, headers: Mapping[str, str] = {}) -> Response:
@@ -104,7 +100,7 @@ def _error_response(request: Request, status: int, error: UserError, headers: Ma
 
 
 def _encodable_text(text: str) -> str:
-    """A text that may quote what was sent, which may hold half a character."""
+    """Replace what can't be encoded in a text that may quote the request, which may hold a lone surrogate."""
     return text.encode(errors="replace").decode()
 
 

@@ -1,4 +1,4 @@
-"""For those who run it: alive, ready, and figures for Prometheus."""
+"""Serve what operators monitor: liveness, readiness, and metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ ReadVisitor = Annotated[AuthenticatedVisitor, Depends(require_scope("read"))]
 
 @router.get("/health/live")
 async def liveness() -> Response:
-    """This process answers."""
+    """Report that this process answers."""
     return JSONResponse({"status": "live"})
 
 
 @router.get("/health/ready", responses=error_responses(503))
 async def readiness(request: Request) -> Response:
-    """The database answers too, and this process has room for another call; 503 when it doesn't, or hasn't."""
+    """Report that the database answers and this process has room for another call; 503 when the database doesn't, or it has no room."""
     project = app_state_of(request).project
     await run_in_threadpool(_ping_database, project)
     if prometheus_metrics.read_engine_metrics().get("waiting", 0) >= project.config.serving.waiting:
@@ -39,14 +39,14 @@ async def readiness(request: Request) -> Response:
 
 @router.get("/metrics", responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **error_responses(401, 403, 503)})
 async def get_metrics(request: Request, visitor: ReadVisitor) -> Response:
-    """Counts in Prometheus' text format, for a token with the scope read (authorization: credentials in its configuration)."""
+    """Return metrics in Prometheus' text format, for a token with the scope read (authorization: credentials in its configuration)."""
     return PlainTextResponse(
         await run_in_threadpool(_prometheus_text, app_state_of(request).project), media_type="text/plain; version=0.0.4"
     )
 
 
 def _prometheus_text(project: Project) -> str:
-    """What the project holds, then what its processes have counted."""
+    """Return what the project holds, then what its processes have counted."""
     lines = []
     for name, value in project.counts().items():
         lines += [f"# TYPE preceptor_{name} gauge", f"preceptor_{name} {value}"]

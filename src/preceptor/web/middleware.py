@@ -22,9 +22,9 @@ SECURITY_HEADERS = [
     (b"x-frame-options", b"DENY"),
     (b"cross-origin-opener-policy", b"same-origin"),
 ]
-MAX_BODY_BYTES = 1 << 20  # bytes of a request
-MAX_UPLOAD_BYTES = 64 << 20  # bytes of a file, or of many items at once
-_TOO_LARGE_PAGE = (  # for a browser whose form no script sends; nothing of the application has been asked yet, so that it is on its own
+MAX_BODY_BYTES = 1 << 20  # of a request
+MAX_UPLOAD_BYTES = 64 << 20  # of a file, or of many items at once
+_TOO_LARGE_PAGE = (  # for a form that a browser sends without a script; the application isn't reached, so that no template is used
     '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Not done</title>'
     "<main><h1>Not taken: {message}</h1><p>Go back in your browser to shorten it; nothing else of yours is lost.</p></main></html>"
 )
@@ -32,7 +32,7 @@ _UPLOAD_PATHS = ("/api/v1/items", "/manage/import")
 
 
 class SecurityHeaders:
-    """Adds the headers to each response; pages of people's work are never cached."""
+    """Adds the headers to each response; pages other than static files are never cached."""
 
     def __init__(self, app: AsgiApp) -> None:
         self.app = app
@@ -51,7 +51,7 @@ class SecurityHeaders:
 
 
 class BodySizeLimit:
-    """Refuses (413) a body that is too large, by its announced length or while it comes in."""
+    """Refuses (413) a body that is too large, by its announced length or while it is received."""
 
     def __init__(self, app: AsgiApp) -> None:
         self.app = app
@@ -77,7 +77,7 @@ class BodySizeLimit:
             return message
 
         async def honest(message: AsgiMessage) -> None:
-            """What the application says, unless it mistakes the end of our patience for a broken body."""
+            """Send the application's response, unless the body was too large, which the application may take for a broken body."""
             nonlocal answered
             if seen > limit and not answered:
                 answered = True

@@ -1,8 +1,7 @@
 """Show the questions of a form and read their answers.
 
-The questions of a form, to be shown and read: each has the fields q.NAME.…, which its kind reads.
-
-A question's own form on a managers' page: as annotators see it, over an item or an example of one.
+Each question has the fields q.NAME.…, which its kind reads. Managers' pages show a question's form as annotators see it, over an item or
+an example of one.
 """
 
 from __future__ import annotations
@@ -31,10 +30,11 @@ _PARTS_OF_QUESTION = {"compare": {"responses"}, "rank": {"responses"}, "spans": 
 
 @dataclass(frozen=True)
 class FormQuestion:
-    """A question as its fragment shows it.
+    """A question as its template shows it.
 
-    heading: the first line of the instructions, `more` whether they have others. order: of the responses, by their indices.
-    values: what was posted before. after: the answers to the first question after which this one is asked, None for always.
+    prefix: what its fields' names begin with. heading: the first line of the instructions; has_more: whether they have others. order: the
+    responses in the order in which they are shown, by their indices. values: what was posted before; fault: the error in it. suggestion:
+    the model's guess. after_answers: the answers to the first question after which this one is asked, None for always.
     """
 
     question: Question
@@ -48,12 +48,12 @@ class FormQuestion:
     after_answers: list[Any] | None = None
 
     def value(self, name: str, default: str = "") -> str:
-        """What was posted in a field."""
+        """Return what was posted in a field."""
         return next(iter(self.values.get(name, ())), default)
 
 
 def build_form(handed: AssignedWork, annotator: str, posted: FormFields = NO_FIELDS, fault: UserError | None = None) -> list[FormQuestion]:
-    """The questions about an item as this person sees them."""
+    """Build the questions about an item as this annotator sees them."""
     shown = []
     for number, question in enumerate(handed.form_questions):
         lines = [line.strip("# ") for line in question.instructions.strip().splitlines() if line.strip("# ")]
@@ -75,7 +75,7 @@ def build_form(handed: AssignedWork, annotator: str, posted: FormFields = NO_FIE
 
 
 def parse_answers(form: Sequence[Question], posted: FormFields) -> tuple[Any, dict[str, Any]]:
-    """The answer to the first question, and those to the others that are asked after it; UserError at the question's name."""
+    """Return the answer to the first question, and the answers to those asked after it; raise UserError at the question's name."""
     first, *following = form
     answer = _parse_answer(first, posted)
     if not following:
@@ -88,23 +88,23 @@ def parse_answers(form: Sequence[Question], posted: FormFields) -> tuple[Any, di
 
 
 def posted_fields(form: FormData) -> dict[str, list[str]]:
-    """The texts of a posted form by their fields; files aren't asked for, and are left out."""
+    """Return the texts of a posted form by field; files, which no question asks for, are left out."""
     return {name: [value for value in form.getlist(name) if isinstance(value, str)] for name in form}
 
 
 def question_fields(question: Question, posted: FormFields) -> dict[str, Sequence[str]]:
-    """The fields of one question, as its kind names them."""
+    """Return the posted fields of one question, by the names that its kind uses."""
     begin = field_prefix(question)
     return {name.removeprefix(begin): values for name, values in posted.items() if name.startswith(begin)}
 
 
 def field_prefix(question: Question) -> str:
-    """What the fields of a question begin with."""
+    """Return the prefix of the names of a question's fields."""
     return f"q.{question.name}."
 
 
 def response_order(annotator: str, item: str, question: Question, count: int) -> list[int]:
-    """The order in which this person sees the responses of this item: random, and the same whenever they look."""
+    """Return the order in which this annotator sees the responses of this item: random, and the same every time."""
     wanted = question.settings.get("responses")
     if not isinstance(wanted, int) or wanted != count:
         return []
@@ -116,7 +116,7 @@ def response_order(annotator: str, item: str, question: Question, count: int) ->
 
 
 def visible_content(handed: AssignedWork) -> dict[str, Any]:
-    """The parts of the item's content that are shown beside the questions."""
+    """Return the parts of the item's content that are shown beside the questions."""
     content = handed.assignment.content
     hidden: set[str] = {"format", "claims"}
     for question in handed.form_questions:
@@ -127,12 +127,12 @@ def visible_content(handed: AssignedWork) -> dict[str, Any]:
 
 
 def markable_text(question: Question, content: Mapping[str, Any]) -> str:
-    """The text in which passages are marked."""
+    """Return the text in which passages are marked."""
     return response_text(content) if question.kind == "claims" else render_content(content)
 
 
 def answer_summary(answer: Any) -> str:
-    """A stored answer as a person reads it."""
+    """Format a stored answer for people."""
     if isinstance(answer, Mapping):
         for name in ("label", "verdict"):
             if name in answer:
@@ -147,12 +147,12 @@ def answer_summary(answer: Any) -> str:
 
 
 def response_letter(place: int) -> str:
-    """The name of a response by the place where it is shown: A, B, C."""
+    """Return the letter of a response by the position where it is shown: A, B, C."""
     return chr(ord("A") + place)
 
 
 def verdict_labels() -> list[tuple[str, str]]:
-    """The verdicts about a claim, each with its words."""
+    """List the verdicts about a claim, each with its label."""
     return [(verdict, re.sub("_", " ", verdict).capitalize()) for verdict in VERDICTS]
 
 
@@ -180,7 +180,7 @@ _EXAMPLE_CONTENTS: dict[str, dict[str, Any]] = {
 
 
 def example_content(question: Question) -> dict[str, Any]:
-    """An item's content that a question of this kind can be asked about."""
+    """Return an item's content that a question of this kind can be asked about."""
     content = _EXAMPLE_CONTENTS.get(question.kind, {"text": _EXAMPLE_TEXT})
     count = question.settings.get("responses")
     if isinstance(count, int):
@@ -198,7 +198,7 @@ def question_form_context(
     posted: Mapping[str, Sequence[str]] = {},
     fault: UserError | None = None,
 ) -> dict[str, Any]:
-    """What the fragment of a question needs: the question as asked, and the parts of the item beside it."""
+    """Return the template context of a question's form: the question as asked, and the parts of the item beside it."""
     handed = AssignedWork(SlotAssignment(slot, item, content, question.name, 0, 0.0), [question], None, False)
     asked = build_form(handed, person, posted, fault)
     return {

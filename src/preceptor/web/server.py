@@ -1,12 +1,11 @@
 """Run the web server: worker processes, background processes and connection timeouts.
 
-Connections of clients that send or take nothing: each costs the server a descriptor and memory, so that they are given up.
+Beside the workers one process runs the guidance loop, which updates posteriors: fitting a large crowd takes seconds, and in a process of
+its own it blocks nobody. All of them end with the first one, also when that is killed. Workers are given all the time that they need to
+start, and slow ones are logged: uvicorn's own supervisor kills a worker that doesn't answer within seconds, which on a busy machine is
+every worker that is still importing.
 
-Running the pages: worker processes that answer, and one beside them in which guidance looks at the posteriors.
-
-Fitting a large crowd takes seconds; in a process of its own it holds nobody up. All of them end with the first one,
-also when that is killed. Workers are given all the time that they need to come up, and are told of when they don't:
-uvicorn's own supervisor kills who doesn't answer it within seconds, which on a busy machine is everybody who still imports.
+Connections of clients that send or receive nothing are closed, since each costs the server a descriptor and memory.
 """
 
 from __future__ import annotations
@@ -40,24 +39,24 @@ from preceptor.monitoring.live_report import run_monitoring_tasks
 from preceptor.project import Project
 from preceptor.web.app import PROJECT_ENV
 
-SEND_TIMEOUT_SECONDS = 60  # for which a client may take nothing of what lies ready for it
+SEND_TIMEOUT_SECONDS = 60  # for which a client may receive nothing of what is ready to be sent
 HEADER_TIMEOUT_SECONDS = 20.0  # from a connection, or the first byte of its next request, to the end of that request's headers
-BODY_TIMEOUT_SECONDS, MIN_BODY_RATE = 60.0, 500  # for which a body may rest; bytes a second that it brings on average, those seconds aside
-RECHECK_SECONDS = 1.0  # once more, before a connection is given up: the server itself may have been held up
-MAX_CONNECTIONS = (
-    1000  # connections of a process, where descriptors allow them; beyond, who has waited longest with no whole request gives way
-)
-MAX_OPEN_FILES = 65_536  # descriptors that a process asks for
+BODY_TIMEOUT_SECONDS, MIN_BODY_RATE = 60.0, 500  # for which a body may pause; average bytes a second that it must have, that pause aside
+RECHECK_SECONDS = 1.0  # until a second check before a connection is closed: the server itself may have been blocked
+MAX_CONNECTIONS = 1000  # connections of a process, where descriptors allow them; beyond, the one that has been idle longest is closed
+MAX_OPEN_FILES = 65_536  # descriptors that a process requests
 
 
 class TimeoutHttpProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
     """A connection that is closed when its client stalls.
 
-    While it takes nothing of what was sent, the kernel does so (Linux: TCP_USER_TIMEOUT, RFC 5482). While it sends no whole request, we
-    do, as nginx's client_header_timeout and Apache's mod_reqtimeout: uvicorn itself waits without end for headers and bodies.
+    While the client receives nothing of what was sent, the kernel closes it (Linux: TCP_USER_TIMEOUT, RFC 5482). While it sends no
+    complete request, this class does, as nginx's client_header_timeout and Apache's mod_reqtimeout do: uvicorn itself waits forever for
+    headers and bodies.
     """
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Set the send timeout of a new connection, start its deadline, and close an idle one where there are too many."""
         super().connection_made(transport)
         line = transport.get_extra_info("socket")
         if line is not None and line.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_USER_TIMEOUT"):
@@ -68,6 +67,7 @@ class TimeoutHttpProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         self._make_room()
 
     def data_received(self, data: bytes) -> None:
+        """Count the bytes of a request, and start or stop the deadline."""
         now = self.loop.time()
         if self._timer is None:  # the first byte of a request
             self._begun, self._bytes_received, self._last_call = now, 0, False
@@ -80,6 +80,7 @@ class TimeoutHttpProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
             self._timer = self.loop.call_later(HEADER_TIMEOUT_SECONDS, self._check_deadline)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the deadline."""
         self._stop()
         super().connection_lost(exc)
 
@@ -93,15 +94,15 @@ class TimeoutHttpProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
 
     def _is_idle(self) -> bool:
-        """Whether nobody misses the connection but a client that is slow to ask: nothing is on its way to it."""
+        """Whether only a client that is slow to send a request would miss the connection: nothing is being sent to it."""
         return self._is_awaiting_request() and not self.transport.is_closing() and not self.transport.get_write_buffer_size()
 
     def _seconds_left(self) -> float:
-        """Seconds that the client still has."""
+        """Return the seconds that the client still has."""
         now = self.loop.time()
         if self.cycle is None or self.cycle.response_complete:
             return float(self._begun + HEADER_TIMEOUT_SECONDS - now)
-        if self.flow.read_paused:  # what has come isn't read here
+        if self.flow.read_paused:  # the server doesn't read what has arrived
             return BODY_TIMEOUT_SECONDS
         return float(
             min(self._last_received + BODY_TIMEOUT_SECONDS, self._begun + BODY_TIMEOUT_SECONDS + self._bytes_received / MIN_BODY_RATE) - now
@@ -117,7 +118,7 @@ class TimeoutHttpProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         self._timer = self.loop.call_later(max(left, RECHECK_SECONDS), self._check_deadline)
 
     def _make_room(self) -> None:
-        """Close who has waited longest without a whole request, as nginx does: so that a new one, such as a health check, is answered."""
+        """Close the connection that has been idle longest, as nginx does, so that a new one, such as a health check, is answered."""
         if len(self.connections) <= connection_limit():
             return
         idle = [each for each in self.connections if each is not self and each._is_idle()]
@@ -126,7 +127,7 @@ class TimeoutHttpProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
 
 
 def raise_open_file_limit() -> None:
-    """Ask for as many descriptors as this process may have, which those that it begins inherit."""
+    """Raise the limit of open descriptors as far as this process may, also for the processes that it starts."""
     if sys.platform != "win32":
         import resource
 
@@ -137,7 +138,7 @@ def raise_open_file_limit() -> None:
 
 
 def connection_limit() -> int:
-    """How many a process holds: half of its descriptors are for files and the database."""
+    """Return how many connections a process holds: half of its descriptors are for files and the database."""
     if sys.platform == "win32":
         return MAX_CONNECTIONS
     import resource
@@ -150,17 +151,17 @@ LOG = logging.getLogger("preceptor.web")
 GUIDANCE_INTERVAL_SECONDS, GUIDANCE_TIME_SHARE = (
     0.3,
     0.2,
-)  # between two looks of guidance at least, and the share of the time that they may take
-UPKEEP_SECONDS = 2.0  # between two looks at what was served: what is drawn of it is put before people
-RETRY_SECONDS = 10.0  # after a fault of guidance; between two beginnings of a worker that doesn't come up
-KEEP_ALIVE_SECONDS = 75  # seconds for which a connection waits for the next request: people take longer than a server's usual five
+)  # minimum time between two updates of guidance, and the share of the time that they may take
+UPKEEP_SECONDS = 2.0  # between two runs of the monitoring tasks, which queue sampled answers for annotation
+RETRY_SECONDS = 10.0  # after an error of guidance; between two starts of a worker that fails to start
+KEEP_ALIVE_SECONDS = 75  # for which a connection waits for the next request: people take longer than a server's usual five
 _SPAWN = multiprocessing.get_context("spawn")
-_METRICS_DIR_ENV = "PROMETHEUS_MULTIPROC_DIR"  # environment: where the workers' counts meet
-_PARENT_ENV = "PRECEPTOR_PARENT"  # environment: the process with which a worker ends
-SLOW_START_SECONDS = 20.0  # after which it is said that a worker isn't up yet, and then after twice as long each time
-POLL_SECONDS = 0.25  # between two looks at the workers
-GRACE_SECONDS = 10  # for answers under way when the server ends
-MAX_EARLY_EXITS = 3  # workers in a row that something killed before they answered, after which no other is begun
+_METRICS_DIR_ENV = "PROMETHEUS_MULTIPROC_DIR"  # environment variable: the folder where the workers' counts are added up
+_PARENT_ENV = "PRECEPTOR_PARENT"  # environment variable: the process with which a worker ends
+SLOW_START_SECONDS = 20.0  # after which it is logged that a worker isn't up yet, and then after twice as long each time
+POLL_SECONDS = 0.25  # between two checks of the workers
+GRACE_SECONDS = 10  # for requests in progress when the server stops
+MAX_EARLY_EXITS = 3  # workers in a row that were killed before they answered, after which no other is started
 
 
 def run_server(
@@ -173,12 +174,12 @@ def run_server(
     factory: str = "preceptor.web.server:create_worker_app",
     beside: Sequence[Callable[[str], None]] = (),
 ) -> None:
-    """Answer until interrupted. UserError when the port can't be had.
+    """Serve a project until interrupted; raise UserError when the port isn't available.
 
-    factory: where what makes a worker's application is imported from. beside: what else runs on the folder meanwhile, each
-    in a process of its own.
+    factory: the import path of the function that makes a worker's application. beside: further functions that run on the folder
+    meanwhile, each in a process of its own.
     """
-    project = Project.open(folder)  # a project that can't be opened says so here, once, and not in each worker
+    project = Project.open(folder)  # so that a project that can't be opened fails here, once, and not in each worker
     try:
         _check_port(host, port)
         project.set_address(base_url(host, port))
@@ -187,7 +188,7 @@ def run_server(
     raise_open_file_limit()
     os.environ |= {PROJECT_ENV: str(Path(folder).resolve()), _PARENT_ENV: str(os.getpid()), WORKERS_VARIABLE: str(workers)}
     counts = tempfile.TemporaryDirectory(prefix="preceptor-counts-", ignore_cleanup_errors=True)
-    if workers > 1:  # processes of their own, which add up what they find there; one alone counts in its memory
+    if workers > 1:  # several processes add up their counts in this folder; a single one counts in memory
         os.environ[_METRICS_DIR_ENV] = counts.name
     settings: dict[str, Any] = {
         "app": factory, "factory": True, "host": host, "port": port, "workers": workers, "log_level": log_level, "access_log": False,
@@ -212,9 +213,9 @@ def run_server(
 
 @dataclass
 class WorkerProcess:
-    """One worker: its process, what it says once it answers, when it was begun (monotonic seconds).
+    """One worker: its process, the connection on which it reports that it answers, and when it was started (monotonic seconds).
 
-    patience: seconds after which it is said that it isn't up yet.
+    slow_after: seconds after which it is logged that it isn't up yet. is_ready: whether it has reported that it answers.
     """
 
     process: BaseProcess
@@ -224,14 +225,14 @@ class WorkerProcess:
     is_ready: bool = False
 
     def has_answered(self) -> bool:
-        """Whether it answers, or did so before it ended."""
-        with suppress(EOFError):  # it has ended without a word
+        """Return whether it answers, or did so before it ended."""
+        with suppress(EOFError):  # it has ended without reporting
             self.is_ready = self.is_ready or (self.connection.poll() and bool(self.connection.recv()))
         return self.is_ready
 
 
 class WorkerPool:
-    """Processes that answer on one socket; one that ends has another take its place, for as long as they come up at all."""
+    """Worker processes on one socket; one that ends is replaced, for as long as workers start at all."""
 
     def __init__(self, settings: dict[str, Any], size: int) -> None:
         self._settings = settings
@@ -240,7 +241,7 @@ class WorkerPool:
         self._workers = [self._start_worker() for _ in range(size)]
 
     def run(self) -> None:
-        """Look after the workers until SIGINT or SIGTERM. UserError when they end before they answer, again and again."""
+        """Watch the workers until SIGINT or SIGTERM; raise UserError when they end before they answer, again and again."""
         kept = {number: signal.signal(number, self._end) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             while not self._ending.wait(POLL_SECONDS):
@@ -265,7 +266,7 @@ class WorkerPool:
         return WorkerProcess(process, heard, time.monotonic())
 
     def _check_worker(self, worker: WorkerProcess) -> WorkerProcess:
-        """The worker, or the one that takes its place."""
+        """Return the worker, or the one that replaces it."""
         seconds = time.monotonic() - worker.started
         if worker.process.is_alive():
             if worker.has_answered():
@@ -293,7 +294,7 @@ class WorkerPool:
 
 
 def _run_worker(settings: dict[str, Any], listener: socket.socket, up: Connection) -> None:
-    """Answer on a socket, in a process of its own; `up` is told once it does."""
+    """Serve on a socket, in a process of its own; report on `up` once it answers."""
     exit_with_parent()
 
     class Server(uvicorn.Server):
@@ -313,7 +314,7 @@ def _load_average() -> str:
 
 
 def create_worker_app() -> FastAPI:
-    """The application in a worker process, which ends when its parent has."""
+    """Build the application in a worker process, which ends when its parent has ended."""
     from preceptor.web.app import app_from_environment
 
     exit_with_parent()
@@ -326,9 +327,9 @@ def _run_background(what: Callable[[str], None], folder: str) -> None:
 
 
 def run_guidance_loop(folder: str) -> None:
-    """Look at each question's posteriors whenever something was answered, and put what was served before people.
+    """Update each question's posteriors whenever something was answered, and queue sampled answers of served models for annotation.
 
-    A fault is logged, and tried again later.
+    An error is logged, and the loop is tried again later.
     """
     while True:
         try:
@@ -349,7 +350,7 @@ def run_guidance_loop(folder: str) -> None:
 
 
 def exit_with_parent() -> None:
-    """End this process when the one that serves is gone, however it went: else its workers would keep the port."""
+    """End this process when the server's first process is gone, however it ended: otherwise its workers would keep the port."""
     parent = int(os.environ.get(_PARENT_ENV, "0"))
     if not parent or parent == os.getpid():
         return
@@ -372,7 +373,7 @@ def _is_running(process: int) -> bool:
 
 
 def base_url(host: str, port: int) -> str:
-    """The address that a link to what listens there begins with; of what listens on all addresses, that of this machine to itself."""
+    """Return the URL with which links to a host and port begin; for a host of all addresses, that of this machine to itself."""
     named = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(host, host)
     return f"http://{f'[{named}]' if ':' in named else named}:{port}"
 

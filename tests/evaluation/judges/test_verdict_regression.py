@@ -55,10 +55,10 @@ def test_together_they_are_worth_more_than_the_trained_judge_or_word_overlap_alo
     worth = {"together": [], "judge": [], "overlap": []}
     for seed in range(8):
         responses, _ = world(seed)
-        worth["together"].append(checked(responses, seed).worth["hallucination"] / CHECKED)
-        worth["judge"].append(checked(responses, seed, features=None).worth["hallucination"] / CHECKED)
+        worth["together"].append(checked(responses, seed).equivalent_checks["hallucination"] / CHECKED)
+        worth["judge"].append(checked(responses, seed, features=None).equivalent_checks["hallucination"] / CHECKED)
         by_words = [replace(each, support=each.features[:, 0], features=None) for each in responses]
-        worth["overlap"].append(checked(by_words, seed).worth["hallucination"] / CHECKED)
+        worth["overlap"].append(checked(by_words, seed).equivalent_checks["hallucination"] / CHECKED)
     means = {name: np.mean(values) for name, values in worth.items()}
     assert means["together"] > 1.15 * max(means["judge"], means["overlap"]), means
 
@@ -73,7 +73,7 @@ def test_the_interval_holds_whether_the_judges_know_something_or_nothing(knows):
         truths = {"hallucination": rate, "contradicted": np.mean([word == "contradicted" for word in verdicts])}
         for name, truth in truths.items():
             held[name] += found.figures[name].low <= truth <= found.figures[name].high
-        worth.append(found.worth["hallucination"] / CHECKED)
+        worth.append(found.equivalent_checks["hallucination"] / CHECKED)
         assert found.uses_regression
     assert min(held.values()) >= 53, held  # of 60 at 95 %: fewer in 3 of 1,000 such tests
     assert np.mean(worth) > (1.3 if knows else 0.9)

@@ -12,7 +12,7 @@ def test_no_page_is_wider_than_its_window(browser, document, tmp_path, width, sc
     file.write_text(render_report(document), encoding="utf-8")
     page = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
     asked = []
-    page.from_values("request", lambda request: asked.append(request.url))
+    page.on("request", lambda request: asked.append(request.url))
     page.goto(file.as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert asked == [file.as_uri()], "the page fetches nothing else"

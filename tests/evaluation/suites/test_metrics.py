@@ -27,7 +27,7 @@ def sentences(seed, count=40, longest=14):
 
 def measured(name, texts, references, answers, **options):
     (metric,) = named_metrics([{"name": name, **options}]).values()
-    return metric.measure(texts, answers(texts, references).asked)
+    return metric.measure(texts, answers(texts, references).prompts)
 
 
 def figure(name, texts, references, answers, **options):

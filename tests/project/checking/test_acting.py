@@ -159,7 +159,7 @@ def test_groups_named_by_addresses_are_masked_alike_and_ids_are_told(small):
         small.judge(item, "positive")
     before = small.project.snapshot("mood", name="raw")
     found = small.project.check(before, only=["personal"]).get_finding("personal")
-    assert "in the id or group" in found.words
+    assert "in the id or group" in found.summary
     assert {each.item: each.document["named"] for each in found.rows} == {
         "i-a": ["group"],
         "i-b": ["group"],

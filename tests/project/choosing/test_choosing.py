@@ -52,8 +52,8 @@ def test_it_measures_validation_and_says_what_pays(made, chosen):
     assert [each.basis for each in chosen.advice[:2]] == ["measured", "measured"]
     assert chosen.advice[0].method == "linear_probe"
     assert (chosen.advice[-1].basis, chosen.advice[-1].method) == ("unknown", None)
-    assert "more than 4 times" in chosen.advice[-1].words
-    assert {len(each.right) for each in chosen.curve_points} == {sum(1 for _ in snapshot.rows("validation"))}
+    assert "more than 4 times" in chosen.advice[-1].summary
+    assert {len(each.is_correct) for each in chosen.curve_points} == {sum(1 for _ in snapshot.rows("validation"))}
     assert chosen.rows == sum(1 for _ in snapshot.rows("train"))
     assert len({each.size for each in chosen.curve_points}) >= 5
     assert not [row for row in made.snapshots() if row["name"] != "v1"]
@@ -81,7 +81,7 @@ def test_the_picture_has_a_line_a_way_and_its_forecast(chosen, tmp_path):
     drawn = ElementTree.fromstring((tmp_path / "learning.svg").read_text(encoding="utf-8"))
     shapes = [element.get("class") for element in drawn.iter()]
     assert shapes.count("l0") == 2  # in the plot and its legend
-    assert ("l0 f" in shapes) == chosen.methods[0].tested.passed
+    assert ("l0 f" in shapes) == chosen.methods[0].backtest.passed
     assert "linear probe" in "".join(drawn.itertext())
 
 
@@ -101,7 +101,7 @@ def test_bad_input_is_refused_before_anything_is_trained(made, project, tmp_path
     snapshot = made.load_snapshot("v1")
     with pytest.raises(UserError, match="'probe'"):
         compare_methods(made, snapshot, ways=["probe"])
-    with pytest.raises(UserError, match=r"few_shot starts from a model that writes.*--writer"):
+    with pytest.raises(UserError, match=r"few_shot starts from a model that writes.*--generative-base"):
         compare_methods(made, snapshot, ways=["few_shot"])
     with pytest.raises(UserError, match="2 seeds"):
         compare_methods(made, snapshot, seeds=2)
@@ -126,13 +126,15 @@ def test_an_answer_without_rows_is_named(project):
 
 def test_the_command_shows_ways_costs_and_what_cant_be_known(made, chosen, run, tmp_path):
     out = tmp_path / "learning.svg"
-    shown = run("choose", "v1", "--way", "linear_probe", "--at", 100, "--at", 100_000, "--project", made.folder, "--out", out)
+    shown = run(
+        "learning-curve", "v1", "--method", "linear_probe", "--sizes", 100, "--sizes", 100_000, "--project", made.folder, "--out", out
+    )
     assert shown.code == 0
     assert "100 rows: linear_probe (measured)" in shown.out
     assert "100,000 rows: can't know" in shown.out
     assert "s of this machine" in shown.out
     assert out.exists()
-    document = run("choose", "v1", "--way", "linear_probe", "--project", made.folder, "--json").document
+    document = run("learning-curve", "v1", "--method", "linear_probe", "--project", made.folder, "--json").document
     assert {20, 200, 2000} <= {each["size"] for each in document["advice"]}
     assert document["curves"]["linear_probe"]["backtest"]["passed"] in (True, False)
-    assert run("choose", "v1", "--way", "nothing", "--project", made.folder).code == 1
+    assert run("learning-curve", "v1", "--method", "nothing", "--project", made.folder).code == 1

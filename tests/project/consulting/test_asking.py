@@ -250,7 +250,7 @@ def test_a_limit_that_stops_a_run_is_told(written, snapshot, base, answer_all):
     with pytest.raises(WaitsForHumans, match="2 items wait"):
         train(2)
     answer_all(written, lambda question, content: {"winner": 0})
-    with pytest.raises(UserError, match=r"1 items? more than the 2 that it may.*--ask-at-most 3") as stopped:
+    with pytest.raises(UserError, match=r"1 items? more than the 2 that it may.*--max-queries 3") as stopped:
         train(2)
     assert not isinstance(stopped.value, FeedbackPending)
     with pytest.raises(WaitsForHumans, match="1 item waits"):

@@ -16,7 +16,9 @@ def command(run, written, snapshot, base):
     """Runs `preceptor train stand_in` with what is asked for."""
 
     def call(*more: str):
-        return run("train", "stand_in", "--project", written.folder, "--snapshot", "v1", "--base", base, *more, "--ask-people", "--json")
+        return run(
+            "train", "stand_in", "--project", written.folder, "--snapshot", "v1", "--base", base, *more, "--human-feedback", "--json"
+        )
 
     return call
 
@@ -115,18 +117,18 @@ def test_a_models_text_is_shown_as_text_and_a_draft_can_be_corrected_on_the_page
 def test_who_asks_nobody_is_told_so(command, run, written, base):
     nobody = command()
     assert nobody.document["people"] == {}
-    shown = run("train", "stand_in", "--project", written.folder, "--snapshot", "v1", "--base", base, "--ask-people")
+    shown = run("train", "stand_in", "--project", written.folder, "--snapshot", "v1", "--base", base, "--human-feedback")
     assert "Nobody was asked: this run of stand_in had no question." in shown.out
 
 
 def test_flags_that_mean_nothing_are_refused(run, written, snapshot, base):
-    ran = run("train", "stand_in", "--project", written.folder, "--snapshot", "v1", "--base", base, "--ask-at-most", "3")
+    ran = run("train", "stand_in", "--project", written.folder, "--snapshot", "v1", "--base", base, "--max-queries", "3")
     assert ran.code == 1
     assert "a limit of what people are asked needs people to ask" in ran.err
 
 
 def test_waiting_people_are_named_in_the_status(written, snapshot, base, run):
-    run("train", "stand_in", "--project", written.folder, "--snapshot", "v1", "--base", base, "-o", "good=2", "--ask-people")
+    run("train", "stand_in", "--project", written.folder, "--snapshot", "v1", "--base", base, "-o", "good=2", "--human-feedback")
     project = Project.open(written.folder)
     parts = {part["name"]: part for part in project.status()["questions"]}
     assert parts["reply-good"]["unfinished"] == 2

@@ -193,7 +193,7 @@ def test_corrections_and_completions_are_learnt_together(tmp_path):
 
 
 def test_the_command_says_what_it_did(judged, run):
-    args = ("cycle", "--project", judged.folder, "--question", "sentiment")
+    args = ("pipeline", "run", "--project", judged.folder, "--question", "sentiment")
     told = run(*args, "--json")
     assert (told.code, told.document["outcome"]) == (0, "asked")
     assert run(*args).out.strip() == "nothing is new since the last turn"

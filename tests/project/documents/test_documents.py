@@ -352,10 +352,10 @@ def test_relevance_by_people_and_by_file_measures_alike(run: Any, tmp_path: Path
         documents.add(text.encode(), name=name)
     (tmp_path / "q.csv").write_text("id,query\nq1,refunds\nq2,spain gift\n")
     at = ("--project", tmp_path / "p")
-    pooled = run("documents", "pool", tmp_path / "q.csv", "--question", "relevance", *at, "--json").document
+    pooled = run("documents", "judge-pool", tmp_path / "q.csv", "--question", "relevance", *at, "--json").document
     assert (pooled["items"], pooled["new"]) == (4, 4)
-    assert run("documents", "pool", tmp_path / "q.csv", "--question", "relevance", *at, "--json").document["new"] == 0
-    nothing = run("documents", "measure", *at)
+    assert run("documents", "judge-pool", tmp_path / "q.csv", "--question", "relevance", *at, "--json").document["new"] == 0
+    nothing = run("documents", "evaluate", *at)
     assert (nothing.code, "nobody has judged 'relevance' yet" in nothing.err) == (1, True)
     with project.database.reading() as connection:
         rows = [item for _, item in items.page(connection, purpose="relevance")]
@@ -365,12 +365,12 @@ def test_relevance_by_people_and_by_file_measures_alike(run: Any, tmp_path: Path
         for person in ("ann", "bob"):
             project.judge(item.id, "relevance", annotator=person, answer=answer)
     project.close()
-    people = run("documents", "measure", "-k", "1", "-k", "5", *at, "--json").document
+    people = run("documents", "evaluate", "-k", "1", "-k", "5", *at, "--json").document
     (tmp_path / "qrels.jsonl").write_text(
         "".join(json.dumps({"query": q, "document": d, "relevance": 1}) + "\n" for q, d in sorted(relevant))
     )
     filed = run(
-        "documents", "measure", "--qrels", tmp_path / "qrels.jsonl", "--queries", tmp_path / "q.csv", "-k", "1", "-k", "5", *at, "--json"
+        "documents", "evaluate", "--qrels", tmp_path / "qrels.jsonl", "--queries", tmp_path / "q.csv", "-k", "1", "-k", "5", *at, "--json"
     )
     assert people["queries"] == 2
     assert [row["recall"]["value"] for row in people["rows"]] == [row["recall"]["value"] for row in filed.document["rows"]]
@@ -378,7 +378,7 @@ def test_relevance_by_people_and_by_file_measures_alike(run: Any, tmp_path: Path
     assert people["rows"][1]["recall"]["low"] < 1
     assert people["rows"][0]["unjudged"]["value"] == 0
     assert filed.document["rows"][1]["unjudged"]["value"] == 0.5
-    wrong = run("documents", "measure", "--qrels", tmp_path / "qrels.jsonl", *at)
+    wrong = run("documents", "evaluate", "--qrels", tmp_path / "qrels.jsonl", *at)
     assert (wrong.code, "relevance comes from people" in wrong.err) == (1, True)
 
 

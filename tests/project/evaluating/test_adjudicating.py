@@ -108,7 +108,7 @@ def test_where_experts_are_tied_another_decides(tmp_path):
         project.add_annotator(who, role="expert")
         if who != "zoe":
             project.judge(row.id, "safe", annotator=who, answer=answer)
-    assert row.id in _sample_of(project, snapshot).tied
+    assert row.id in _sample_of(project, snapshot).tied_items
     expert_audit.queue_expert_sample(project, snapshot)
     handed = []
     while (taken := project.next("zoe", "safe")) is not None:
@@ -116,8 +116,8 @@ def test_where_experts_are_tied_another_decides(tmp_path):
         project.submit(taken.slot, "zoe", "yes")
     assert row.id in handed
     sample = _sample_of(project, snapshot)
-    assert sample.decided[row.id] == "yes"
-    assert sample.tied == frozenset()
+    assert sample.expert_answers[row.id] == "yes"
+    assert sample.tied_items == frozenset()
     project.close()
 
 

@@ -49,7 +49,7 @@ def test_a_report_confirms_what_training_measured_on_other_texts(writer):
     assert report.estimates["retention"].value == left["kept"]["value"]
     assert report.estimates["retention"].low < left["kept"]["value"] < report.estimates["retention"].high
     assert set(left["suites"]) == {"words"}
-    assert {"before", "change", "counts", "chance"} <= set(left["suites"]["summary"])
+    assert {"before", "change", "counts", "chance"} <= set(left["suites"]["words"])
 
 
 def test_the_page_shows_what_is_still_known(writer):

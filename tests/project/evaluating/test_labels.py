@@ -128,7 +128,7 @@ def test_other_weights_are_not_measured_and_a_model_without_a_record_says_what_t
         rewrite_with_checksum(record, json.dumps(said).encode())
         with pytest.raises(UserError, match="is not measured, for parity fails") as caught:
             project.evaluate(model)
-        assert f"preceptor parity {model.id}" in caught.value.hint
+        assert f"preceptor verify {model.id}" in caught.value.hint
         record.unlink()
         (model.path / CHECKSUMS_FILE).unlink()
         with pytest.raises(UserError, match="has no record of what it said when it was trained") as caught:

@@ -95,14 +95,18 @@ def test_a_hosted_judge_that_changes_is_seen(project, hosted, tmp_path):
     name, human = f"openai:{model}", np.array([float(number > 14) for number in range(30)])
     groups = [str(number) for number in range(30)]
     assert (
-        check_judge_drift(project, load_rubric_judge(project, name, "Much?", hosting(hosted, tmp_path, again=1)), CASES, human, groups)
+        check_judge_drift(project, load_rubric_judge(project, name, "Much?", hosting(hosted, tmp_path, repetition=1)), CASES, human, groups)
         is None
     )
-    same = check_judge_drift(project, load_rubric_judge(project, name, "Much?", hosting(hosted, tmp_path, again=2)), CASES, human, groups)
+    same = check_judge_drift(
+        project, load_rubric_judge(project, name, "Much?", hosting(hosted, tmp_path, repetition=2)), CASES, human, groups
+    )
     assert same.same
     assert len(hosted.billed) == 60  # asked anew
     hosted.answer = lambda turns: "No."
-    other = check_judge_drift(project, load_rubric_judge(project, name, "Much?", hosting(hosted, tmp_path, again=3)), CASES, human, groups)
+    other = check_judge_drift(
+        project, load_rubric_judge(project, name, "Much?", hosting(hosted, tmp_path, repetition=3)), CASES, human, groups
+    )
     assert not other.same
     assert other.agreement_fell
 
@@ -113,7 +117,7 @@ def test_a_hosted_judge_beside_people_in_a_round(project, hosted, tmp_path):
     name = compare_side_by_side(project, answers, ComparisonOptions(people=1, prompts=120))["question"]
     work(project, [Person("ann", right=0.95)], name)
     judge = load_pair_judge(project, f"openai:{model}", hosting=hosting(hosted, tmp_path))
-    again = load_pair_judge(project, f"openai:{model}", hosting=hosting(hosted, tmp_path, again=1))
+    again = load_pair_judge(project, f"openai:{model}", hosting=hosting(hosted, tmp_path, repetition=1))
     found = compare_side_by_side(project, answers, judge=judge, again=again)
     told = found["matches"][0]["judge"]
     assert told["first_place"].low > 0.5  # it takes the first where they are near
@@ -122,7 +126,7 @@ def test_a_hosted_judge_beside_people_in_a_round(project, hosted, tmp_path):
     assert told["with_judge"].high - told["with_judge"].low < told["people"].high - told["people"].low
     assert found["judge"]["drift"] is None
     paid = len(hosted.billed)
-    later = load_pair_judge(project, f"openai:{model}", hosting=hosting(hosted, tmp_path, again=2))
+    later = load_pair_judge(project, f"openai:{model}", hosting=hosting(hosted, tmp_path, repetition=2))
     assert compare_side_by_side(project, answers, judge=judge, again=later)["judge"]["drift"]["same"]
     assert len(hosted.billed) == paid + 40
 

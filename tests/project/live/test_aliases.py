@@ -128,7 +128,7 @@ def test_the_command_sets_lists_and_rolls_back(released, run):
     for model in ("m-one", "m-two"):
         assert run("alias", "set", "a", model, "--by", "ann", *folder).code == 0
     assert run("alias", "list", "--json", *folder).document["aliases"][0]["model"] == "m-two"
-    assert run("alias", "back", "a", "--by", "ann", "--json", *folder).document["model"] == "m-one"
+    assert run("alias", "rollback", "a", "--by", "ann", "--json", *folder).document["model"] == "m-one"
     assert [row["model"] for row in run("alias", "history", "a", "--json", *folder).document["history"]] == ["m-one", "m-two", "m-one"]
     assert "m-one" in run("alias", "list", *folder).out
 

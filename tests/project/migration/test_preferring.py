@@ -54,7 +54,7 @@ def test_a_job_by_dpo_comes_home(source, service, home):
     assert model.manifest["recipe"] == "dpo"
     assert model.manifest["options"]["loss"] == "hard"
     assert model.manifest["options"]["nll"] == 1.0
-    assert moved.client_settings[2] == f'model="{source.hosted}"'
+    assert moved.client_settings[2] == f'model="{source.hosted_model}"'
 
 
 def test_each_pair_stands_on_the_side_of_its_prompt(source, service, home):

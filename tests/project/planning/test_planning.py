@@ -35,7 +35,7 @@ def test_a_plan_starts_where_the_question_stands(asked):
     unjudged = plan.items - len(consensus.items)
     assert unjudged == 20
     assert (plan.today.judgments, plan.today.cost) == (200, pytest.approx(40))
-    assert 1 / 3 < plan.today.right.value <= (consensus.certainty.sum() + unjudged) / plan.items
+    assert 1 / 3 < plan.today.share_right.value <= (consensus.certainty.sum() + unjudged) / plan.items
     assert (plan.judgment_count, plan.cost) == (100, pytest.approx(20))
     assert plan.gain.low <= plan.gain.value <= plan.gain.high
     assert plan.gain.value > 0.05
@@ -130,17 +130,17 @@ def measured(asked):
 def test_without_a_curve_it_says_how_to_measure_one(asked):
     plan = asked.plan("q")
     assert (plan.forecasts, plan.allocation) == ((), None)
-    assert "preceptor snapshot create q --name v1, then preceptor choose v1" in plan.advice
+    assert "preceptor snapshot create q --name v1, then preceptor learning-curve v1" in plan.advice
     asked.snapshot("q", name="v2")
-    assert "preceptor choose v2 --way linear_probe" in asked.plan("q").advice
+    assert "preceptor learning-curve v2 --method linear_probe" in asked.plan("q").advice
 
 
 def test_a_measured_curve_is_forecast_and_put_beside_people(measured):
     plan = measured.plan("q", 60)
     (outlook,) = plan.forecasts
-    assert outlook.learner.name == "linear_probe"
-    assert list(outlook.ahead) == [2 * outlook.learner.curve.measured.largest, 4 * outlook.learner.curve.measured.largest]
-    assert [way.name for way in plan.allocation.ways] == ["more rows", "more judgments a row", "more machine time"]
+    assert outlook.method.name == "linear_probe"
+    assert list(outlook.forecasts) == [2 * outlook.method.curve.measured.largest, 4 * outlook.method.curve.measured.largest]
+    assert [way.name for way in plan.allocation.options] == ["more rows", "more judgments a row", "more machine time"]
     assert plan.allocation.cost == pytest.approx(12)
     assert plan.advice == ""
     document = plan.to_dict()
@@ -167,5 +167,5 @@ def test_the_way_that_the_newest_model_learnt_is_the_one_to_better(measured):
     sizes = sorted({int(path.stem.split("-")[2]) for path in (measured.folder / "runs").rglob("linear_probe-*.json")})
     leave_points(measured, measured.load_snapshot("v1"), sizes, way="full", seconds=90.0, error=lambda size: 0.3 * size**-0.25)
     buying = measured.plan("q").allocation
-    assert "full in place of linear_probe: 90 s" in buying.ways[2].words
-    assert buying.ways[2].gain.low > 0
+    assert "full in place of linear_probe: 90 s" in buying.options[2].summary
+    assert buying.options[2].gain.low > 0

@@ -46,9 +46,9 @@ class Counted:
 
 
 def counting(subject, most=10**9):
-    counted = Counted(subject.writer(), most)
+    counted = Counted(subject.load_writer(), most)
     changed = replace(subject)
-    object.__setattr__(changed, "writer", lambda: counted)
+    object.__setattr__(changed, "load_writer", lambda: counted)
     return changed, counted
 
 

@@ -84,9 +84,9 @@ def test_the_words_say_above_only_where_the_interval_does():
     common = {"ids": names, "prompts": names, "references": names, "groups": names, "title": "t", "metric": "exact_match"}
     counts = [CitationCounts(1, 1, 1, 2, 1)] * 40
     nan = np.full(40, np.nan)
-    both = of([1] * 36 + [0] * 4, counted=counts, golden_found=nan, golden_cited=nan)
+    both = of([1] * 36 + [0] * 4, citations=counts, golden_found=nan, golden_cited=nan)
     found = rag_ablation_section(
-        {"base": of([0] * 40), "tuned": of([0] * 40), "rag": of([1] * 35 + [0] * 5, counted=counts), "both": both}, **common
+        {"base": of([0] * 40), "tuned": of([0] * 40), "rag": of([1] * 35 + [0] * 5, citations=counts), "both": both}, **common
     )
     assert found["figures"]["citation_recall_both"].value == 1.0
     assert found["figures"]["citation_precision_both"].value == 0.5

@@ -65,7 +65,7 @@ def test_each_suite_is_a_section(report):
         "house": "policy", "words": "task", "knows": "knowing", "quiz": "choices", "faithfulness": "faithfulness",
     }  # fmt: skip
     assert found["house"]["rows"] > 10, "its own test rows"
-    assert found["summary"]["rows"] == 8, "the suite's prompts"
+    assert found["words"]["rows"] == 8, "the suite's prompts"
     for name, section in found.items():
         assert section["made"]["suite"] if name != "quiz" else True
         assert section["summary"] is not None
@@ -105,9 +105,9 @@ def test_answers_are_written_once(made, monkeypatch):
     project, model = made
     from preceptor.runs.suite_answers import SuiteSubject
 
-    project.evaluate(model, suites=["summary"])
+    project.evaluate(model, suites=["words"])
     monkeypatch.setattr(SuiteSubject, "load_writer", lambda self: pytest.fail("written again"))
-    assert project.evaluate(model, suites=["summary"]).document["suites"]["summary"]["rows"] == 8
+    assert project.evaluate(model, suites=["words"]).document["suites"]["words"]["rows"] == 8
 
 
 def test_recorded_answers_are_measured_by_suites_alone(made, tmp_path, run):
@@ -127,7 +127,7 @@ def test_recorded_answers_are_measured_by_suites_alone(made, tmp_path, run):
         project.evaluate(str(path), suites=["quiz"])
     path.write_text(json.dumps(rows[0]) + "\n")
     with pytest.raises(UserError, match="has no answer to 7 of 8 prompts of 'words'"):
-        project.evaluate(str(path), suites=["summary"])
+        project.evaluate(str(path), suites=["words"])
 
 
 def test_what_isnt_there_is_told_before_anything_is_measured(made, monkeypatch):

@@ -84,10 +84,10 @@ def test_what_cannot_be_repeated_is_told_with_its_line(made, tmp_path, monkeypat
 def test_by_command(made, run):
     project, base, model = made
     place = ("--project", project.folder, "--json")
-    repeated = run("train", "--from", model.path / "run.toml", "--base", base, "-o", "epochs=1", *place)
+    repeated = run("train", "--repeat", model.path / "run.toml", "--base", base, "-o", "epochs=1", *place)
     assert repeated.code == 0
     assert project.model(repeated.document["model"]).manifest["options"]["epochs"] == 1
-    refused = run("train", "--from", model.id, "--base", base, "-o", "epoch=1", *place)
+    refused = run("train", "--repeat", model.id, "--base", base, "-o", "epoch=1", *place)
     assert refused.code == 1
     assert "did you mean 'epochs'" in refused.err
     assert run("train", "sft", *place).code == 2

@@ -138,7 +138,7 @@ def test_a_finished_run_is_not_repeated_and_another_is_refused(snapshot, base, w
 def test_what_is_drawn_is_what_is_trained(snapshot, base, tmp_path):
     """The ratio is 1 before the first update, and a policy that is sampled otherwise is refused."""
     objective = prepared(TrainingRun(tmp_path / "run", base, snapshot)).objective
-    model = objective.start()
+    model = objective.create_model()
     rows = round_of(objective, model, snapshot)
     objective.check_sampling_gap(model, rows, 1e-4)
     with pytest.raises(UserError, match="drawn with other probabilities"):
@@ -147,7 +147,7 @@ def test_what_is_drawn_is_what_is_trained(snapshot, base, tmp_path):
 
 def test_pieces_of_a_round_add_up_to_its_loss(snapshot, base, tmp_path):
     objective = prepared(TrainingRun(tmp_path / "run", base, snapshot)).objective
-    model = objective.start()
+    model = objective.create_model()
     rows = round_of(objective, model, snapshot)
     whole = objective.loss(model, objective.batch(rows, range(len(rows))))
     whole.backward()
@@ -173,7 +173,7 @@ def round_of(objective: Any, model: Any, snapshot: Answers) -> Any:
     from preceptor.training.rl.rollouts import build_policy_round, build_prompt_examples
 
     prompts = build_prompt_examples(snapshot.train[:4], ChatTokenizer(objective.base), room=5, split="train")
-    answers = objective.answers(model, prompts, choices=6, seed=0)
+    answers = objective.sample_rollouts(model, prompts, choices=6, seed=0)
     return build_policy_round(answers, answers.scored.total, objective.method, 5).rows
 
 

@@ -86,8 +86,8 @@ def signed_in(browser, served):
 def test_every_page_is_in_shape(browser, served, signed_in, width, scheme):
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, storage_state=signed_in)
     page, faults = context.new_page(), []
-    page.from_values("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
-    page.from_values("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
     for address in PAGES:
         assert page.goto(served[0] + address).status == 200, address
         assert page.evaluate("document.documentElement.scrollWidth") <= width, address

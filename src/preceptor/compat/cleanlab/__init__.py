@@ -1,7 +1,7 @@
-"""cleanlab.multiannotator's interface: change the import, keep the code.
+"""Offer the interface of cleanlab.multiannotator: change the import, keep the code.
 
-Labels are a wide array or DataFrame, a row an example and a column an annotator, NaN where there is none; classes are
-0, 1, 2 …. The figures are `crowdlab`'s: they rank labels to check, and are no posterior. pandas is imported when called.
+Labels are a wide array or DataFrame, a row for each example and a column for each annotator, NaN where there is no label; classes are 0,
+1, 2 …. The scores come from `crowdlab`: they rank labels to check, and are no posterior. pandas is imported when a function is called.
 """
 
 from __future__ import annotations

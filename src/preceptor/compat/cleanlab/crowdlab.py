@@ -1,7 +1,7 @@
 """CROWDLAB: which labels to check first, from people's labels and a model's out-of-sample probabilities.
 
-A linear pool: ten people who agree never exceed P, the crowd's mean agreement. So it ranks; it is no posterior for a
-stopping rule or a soft target. For those give the model to Dawid–Skene, as one annotator more or as the items' prior.
+The method is a linear pool: ten people who agree never exceed P, the crowd's mean agreement. So it ranks; it is no posterior for a
+stopping rule or a soft target. For those give the model's predictions to Dawid–Skene, as a further annotator or as the items' prior.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
-MIN_WEIGHT = 1e-6  # the least weight, and the least error that weights are relative to
+MIN_WEIGHT = 1e-6  # lower bound of weights, and of the error that weights are relative to
 
 
 @dataclass(frozen=True, eq=False)
 class AnnotatorLabels:
-    """One row a label: codes of item, annotator and class; every item has a row."""
+    """Labels as codes, one row for each label: item, annotator and label (its class), each of shape (rows,); every item has a row."""
 
     item: Codes
     annotator: Codes
@@ -30,39 +30,45 @@ class AnnotatorLabels:
 
     @cached_property
     def counts(self) -> Floats:
-        """Labels by item and class."""
+        """Number of labels by item and class, (items, classes)."""
         cells = np.bincount(self.item * self.n_classes + self.label, minlength=self.n_items * self.n_classes)
         return np.asarray(cells.reshape(self.n_items, self.n_classes), dtype=np.float64)
 
     @cached_property
     def label_counts(self) -> Floats:
-        """Labels an item."""
+        """Number of labels of each item, (items,)."""
         return np.asarray(self.counts.sum(axis=1))
 
     @property
     def has_several_labels(self) -> NDArray[np.bool_]:
-        """Items with two labels or more: only these say who agrees."""
+        """Whether each item has two labels or more, (items,): only these items show who agrees."""
         return np.asarray(self.label_counts > 1)
 
     def agreement(self, consensus: Codes) -> Floats:
-        """Share of an item's labels that equal its consensus."""
+        """Return the share of each item's labels that equal its consensus, (items,)."""
         return np.asarray(self.counts[np.arange(self.n_items), consensus] / self.label_counts)
 
     def annotator_means(self, values: Floats, rows: NDArray[np.bool_] | None = None) -> Floats:
-        """Mean of row values by annotator; NaN where there are none."""
+        """Return the mean of row values by annotator, (annotators,); NaN where there are none.
+
+        rows: which rows to use, a mask of shape (rows,); None for all.
+        """
         keep = np.ones(len(self.item), dtype=bool) if rows is None else rows
         total = np.bincount(self.annotator[keep], values[keep], self.n_annotators)
         size = np.bincount(self.annotator[keep], minlength=self.n_annotators)
         return np.asarray(np.divide(total, size, out=np.full(self.n_annotators, np.nan), where=size > 0))
 
     def consensus_agreement(self, consensus: Codes) -> Floats:
-        """Each annotator's agreement with the consensus on items with several labels; NaN where they have none."""
+        """Return each annotator's agreement with the consensus on items with several labels; NaN where they have none."""
         return self.annotator_means((self.label == consensus[self.item]).astype(np.float64), self.has_several_labels[self.item])
 
 
 @dataclass(frozen=True, eq=False)
 class CrowdlabPool:
-    """The linear pool (Goh, Tkachenko & Mueller 2022): pooled, (items, classes); the weight of each model and each annotator."""
+    """The linear pool (Goh, Tkachenko & Mueller 2022).
+
+    pooled: probabilities, (items, classes). model_weights: (models,). annotator_weights: (annotators,).
+    """
 
     pooled: Floats
     model_weights: Floats
@@ -70,11 +76,12 @@ class CrowdlabPool:
 
 
 def fit_crowdlab(labels: AnnotatorLabels, probabilities: Floats, consensus: Codes) -> CrowdlabPool:
-    """Pool people's labels and models' probabilities, shape (models, items, classes), by what they are worth.
+    """Pool people's labels and models' probabilities, weighted by their quality, into one estimate.
 
-    Annotator j's weight is max(δ, 1 − (1 − s_j)/E), s_j their agreement with others and E the error of always saying
-    the commonest class; a model's is the same with its agreement with the consensus, times √(mean labels an item). An
-    annotator's label stands for probability P, the mean agreement with the consensus, the rest spread over the other classes.
+    probabilities: (models, items, classes); consensus: (items,). Annotator j's weight is max(δ, 1 − (1 − s_j)/E), where s_j is their
+    agreement with others and E the error of always choosing the most frequent class; a model's is the same with its agreement with the
+    consensus, times √(mean labels an item). An annotator's label counts as probability P, the mean agreement with the consensus, for its
+    class, and the rest is spread over the other classes.
     """
     several = labels.has_several_labels
     chance = max(float(np.mean(consensus[several] != np.bincount(consensus[several], minlength=labels.n_classes).argmax())), MIN_WEIGHT)
@@ -92,7 +99,7 @@ def fit_crowdlab(labels: AnnotatorLabels, probabilities: Floats, consensus: Code
 
 
 def _agreement_with_others(labels: AnnotatorLabels) -> Floats:
-    """s_j: how often another label of the item equals j's; the mean of all where j never met another."""
+    """Return s_j: how often another label of the item equals j's; the mean of all where j never shared an item with another."""
     others = labels.label_counts[labels.item] - 1
     same = labels.counts[labels.item, labels.label] - 1
     met = np.bincount(labels.annotator, others, labels.n_annotators)
@@ -103,9 +110,9 @@ def _agreement_with_others(labels: AnnotatorLabels) -> Floats:
 
 
 def majority_labels(labels: AnnotatorLabels, probabilities: Floats | None = None) -> Codes:
-    """The commonest label of each item; a tie goes by the model, then to the rarer class, then to the better annotators.
+    """Return the most frequent label of each item; ties go to the model's choice, then to the rarer class, then to the better annotators.
 
-    (The rarer class is cleanlab's choice.) What is tied even then goes to the first class.
+    (Preferring the rarer class is cleanlab's choice.) What is still tied goes to the first class.
     """
     candidates = labels.counts == labels.counts.max(axis=1, keepdims=True)
     clear = candidates.sum(axis=1) == 1
@@ -118,7 +125,7 @@ def majority_labels(labels: AnnotatorLabels, probabilities: Floats | None = None
 
 
 def _chooser_skill(labels: AnnotatorLabels, consensus: Codes, clear: NDArray[np.bool_]) -> Floats:
-    """How good those are who chose each class of each item: their agreement with the items whose majority is clear."""
+    """Return the mean skill of those who chose each class of each item: their agreement on items with a clear majority."""
     skill = labels.annotator_means((labels.label == consensus[labels.item]).astype(np.float64), clear[labels.item])
     known = ~np.isnan(skill)
     skill = np.where(known, skill, skill[known].mean() if known.any() else 1.0)
@@ -128,12 +135,12 @@ def _chooser_skill(labels: AnnotatorLabels, consensus: Codes, clear: NDArray[np.
 
 
 def _best_candidates(candidates: NDArray[np.bool_], score: Floats) -> NDArray[np.bool_]:
-    """Of each row's candidates, those with the largest score."""
+    """Keep those of each row's candidates that have the largest score."""
     masked = np.where(candidates, score, -np.inf)
     return np.asarray(candidates & (masked == masked.max(axis=1, keepdims=True)))
 
 
 def most_probable_labels(pooled: Floats, voted: Codes) -> Codes:
-    """The class of the largest probability; the majority's where several share it."""
+    """Return the class with the largest probability; the majority's where several share it."""
     alone = (pooled == pooled.max(axis=1, keepdims=True)).sum(axis=1) == 1
     return np.asarray(np.where(alone, pooled.argmax(axis=1), voted))

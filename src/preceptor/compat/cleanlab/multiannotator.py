@@ -1,12 +1,6 @@
-"""The functions of cleanlab.multiannotator: consensus labels, label quality, temperature scaling and ActiveLab scores.
+"""The functions of cleanlab.multiannotator: consensus labels, label and annotator quality, temperature scaling and ActiveLab scores.
 
-Probabilities made sharper or softer, as far as people's labels bear it out.
-
-cleanlab's wide table of labels: a row an example, a column an annotator, NaN where there is no label.
-
-Consensus labels, and how good they, people's labels and people are.
-
-Which example to label next (ActiveLab).
+Labels come in cleanlab's wide table: a row for each example, a column for each annotator, NaN where there is no label.
 """
 
 from __future__ import annotations
@@ -31,11 +25,14 @@ from preceptor.errors import UserError
 
 MIN_PROBABILITY = 1e-30
 TEMPERATURE_GRID = (0.1, 0.2, 0.5, 0.8, 1.0, 2.0, 3.0, 5.0, 8.0)
-GRID_STEPS = 4  # steps between two of them
+GRID_STEPS = 4  # steps between two neighbouring temperatures of the grid
 
 
 def find_best_temp_scaler(labels_multiannotator: Floats, pred_probs: Floats) -> float:
-    """The temperature at which the probabilities come nearest to the shares of labels (cross-entropy), on cleanlab's grid."""
+    """Return the temperature at which the probabilities come nearest to the shares of labels (cross-entropy), on cleanlab's grid.
+
+    pred_probs: (examples, classes).
+    """
     given = ~np.isnan(labels_multiannotator)
     item, _ = np.nonzero(given)
     counts = np.zeros(pred_probs.shape)
@@ -55,19 +52,23 @@ def find_best_temp_scaler(labels_multiannotator: Floats, pred_probs: Floats) -> 
 
 
 def temp_scale_pred_probs(pred_probs: Floats, temp: float) -> Floats:
-    """Probabilities with their logs divided by the temperature, rows summing to 1."""
+    """Divide the logarithms of probabilities by a temperature, and normalise the rows to sum to 1."""
     logs = np.log(np.maximum(pred_probs, MIN_PROBABILITY)) / temp
     scaled = np.exp(logs - logs.max(axis=1, keepdims=True))
     return np.asarray(scaled / scaled.sum(axis=1, keepdims=True))
 
 
 class CleanlabValueError(UserError, ValueError):
-    """An argument doesn't fit; a ValueError too, as in cleanlab."""
+    """An argument doesn't fit; also a ValueError, as in cleanlab."""
 
 
 @dataclass(frozen=True, eq=False)
 class WideLabels:
-    """The wide table: its values, its names (None for an array), and its labels as rows of codes."""
+    """The wide table of labels.
+
+    values: classes, (examples, annotators), NaN where there is no label. examples, annotators: the names of rows and columns (pandas
+    Index; None for an array). labels: the same labels as rows of codes.
+    """
 
     values: Floats
     examples: Any
@@ -76,6 +77,11 @@ class WideLabels:
 
     @classmethod
     def from_table(cls, table: Any, probs: Any, *, classes: int | None, check: bool = True, single: bool = False) -> WideLabels:
+        """Check a wide array or DataFrame of labels, and convert it to codes.
+
+        probs: probabilities whose examples must match. classes: their number, else the largest label + 1. check: whether empty rows and
+        columns are refused; single: whether one label for each example is enough. Raises CleanlabValueError where the table doesn't fit.
+        """
         frame = hasattr(table, "columns")
         if not frame and not isinstance(table, np.ndarray):
             raise CleanlabValueError(
@@ -116,13 +122,13 @@ def _check_wide_labels(values: Floats, given: Any, names: list[Any], single: boo
 
 
 def convert_long_to_wide_dataset(labels_multiannotator_long: Any) -> Any:
-    """A DataFrame with columns task, annotator, label as one with a row a task and a column an annotator."""
+    """Convert a DataFrame with columns task, annotator, label to one with a row for each task and a column for each annotator."""
     wide = labels_multiannotator_long.pivot(index="task", columns="annotator", values="label")
     return wide.rename_axis(index=None, columns=None)
 
 
 def get_majority_vote_label(labels_multiannotator: Any, pred_probs: Any = None, verbose: bool = True) -> Codes:
-    """Majority label of each example, ties as `fit_crowdlab.majority` breaks them. verbose: whether the input is checked."""
+    """Return the majority label of each example; ties are broken as by `majority_labels`. verbose: whether the input is checked."""
     wide = WideLabels.from_table(
         labels_multiannotator, pred_probs, classes=None if pred_probs is None else pred_probs.shape[1], check=verbose
     )
@@ -142,11 +148,11 @@ def get_label_quality_multiannotator(
     verbose: bool = True,
     label_quality_score_kwargs: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Consensus labels and the quality of labels and annotators, from labels and out-of-sample probabilities (examples, classes).
+    """Estimate consensus labels and the quality of labels and annotators, from labels and out-of-sample probabilities.
 
-    A dict of label_quality, detailed_label_quality, annotator_stats (DataFrames), model_weight and annotator_weight, as asked
-    for. consensus_method: "best_quality" (the class that the pool holds likeliest) or "majority_vote", or a list of them.
-    quality_method: "crowdlab" or "agreement". Nothing is printed, whatever verbose says.
+    pred_probs: (examples, classes). Returns a dict of label_quality, detailed_label_quality, annotator_stats (DataFrames), model_weight
+    and annotator_weight, as requested. consensus_method: "best_quality" (the class with the largest pooled probability) or
+    "majority_vote", or a list of them. quality_method: "crowdlab" or "agreement". Nothing is printed, whatever the value of verbose.
     """
     if return_weights and quality_method != "crowdlab":
         raise CleanlabValueError(
@@ -176,7 +182,7 @@ def get_label_quality_multiannotator_ensemble(
     verbose: bool = True,
     label_quality_score_kwargs: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The same from several models: pred_probs has shape (models, examples, classes), model_weight (models,)."""
+    """Estimate the same from several models: pred_probs has shape (models, examples, classes), model_weight (models,)."""
     if np.ndim(pred_probs) == 2:
         raise CleanlabValueError("pred_probs must be a 3d array", "use the non-ensemble version of this function")
     wide = WideLabels.from_table(labels_multiannotator, pred_probs, classes=pred_probs.shape[2])
@@ -185,7 +191,7 @@ def get_label_quality_multiannotator_ensemble(
 
 
 def get_label_quality_scores(labels: Codes, pred_probs: Floats, *, method: str = "self_confidence") -> Floats:
-    """Scores in [0, 1] of given labels: their probability, or ("normalized_margin") its lead over the best other class."""
+    """Score given labels in [0, 1]: by their probability, or ("normalized_margin") by its margin over the best other class."""
     rows = np.arange(len(labels))
     own = pred_probs[rows, labels]
     if method == "self_confidence":
@@ -252,7 +258,7 @@ def _quality_by_annotator(pd: Any, wide: WideLabels, each: Floats) -> Any:
 
 
 def _annotator_stats(pd: Any, wide: WideLabels, pool: CrowdlabPool, consensus: Codes, each: Floats, score: Floats, quality: str) -> Any:
-    """annotator_stats, the worst first."""
+    """Return the DataFrame annotator_stats, the worst annotator first."""
     labels = wide.labels
     right = (labels.label == consensus[labels.item]).astype(np.float64)
     value = labels.consensus_agreement(consensus)
@@ -273,7 +279,7 @@ def _annotator_stats(pd: Any, wide: WideLabels, pool: CrowdlabPool, consensus: C
 
 
 def _worst_class(labels: AnnotatorLabels, right: Floats, score: Floats) -> Codes:
-    """Of each annotator, the class they give that is right least often; a tie goes to the commoner, then to the surer."""
+    """Return the class that each annotator gets right least often; ties go to the more frequent class, then to that of higher quality."""
     key = labels.annotator * labels.n_classes + labels.label
     size = labels.n_annotators * labels.n_classes
     count, hits, quality = (np.bincount(key, weight, size) for weight in (np.ones(len(key)), right, score[labels.item]))
@@ -297,9 +303,10 @@ class _PoolWeights(NamedTuple):
 def get_active_learning_scores(
     labels_multiannotator: Any = None, pred_probs: Any = None, pred_probs_unlabeled: Any = None
 ) -> tuple[Floats, Floats]:
-    """ActiveLab scores of the labelled and the unlabelled examples: the lowest is to be labelled next (Goh & Mueller 2023).
+    """Return ActiveLab scores of the labelled and the unlabelled examples: label those with the lowest next (Goh & Mueller 2023).
 
-    The consensus' quality, averaged with 1/classes by weight: those of its annotators and the model, against one annotator more.
+    A score is the weighted mean of the consensus' quality and 1/classes, where the quality has the weight of the example's annotators and
+    the model, and 1/classes that of one more annotator.
     """
     return get_active_learning_scores_ensemble(labels_multiannotator, _as_ensemble(pred_probs), _as_ensemble(pred_probs_unlabeled))
 
@@ -307,7 +314,7 @@ def get_active_learning_scores(
 def get_active_learning_scores_ensemble(
     labels_multiannotator: Any = None, pred_probs: Any = None, pred_probs_unlabeled: Any = None
 ) -> tuple[Floats, Floats]:
-    """The same from several models, probabilities of shape (models, examples, classes)."""
+    """Return the same scores from several models; probabilities have shape (models, examples, classes)."""
     if pred_probs is None and pred_probs_unlabeled is None:
         raise CleanlabValueError("pred_probs and pred_probs_unlabeled cannot both be None", "give at least one")
     for given in (pred_probs, pred_probs_unlabeled):
@@ -331,7 +338,7 @@ def get_active_learning_scores_ensemble(
 
 
 def _active_scores(wide: WideLabels, probs: Floats) -> tuple[Floats, _PoolWeights, Floats]:
-    """Scores of labelled examples, the weights found, and each model's temperature."""
+    """Return the scores of labelled examples, the weights that were fitted, and each model's temperature."""
     labels = wide.labels
     if (labels.label_counts == 1).all():
         mean = probs.mean(axis=0)
@@ -350,7 +357,7 @@ def _active_scores(wide: WideLabels, probs: Floats) -> tuple[Floats, _PoolWeight
 
 
 def _votes_of_models(probs: Floats) -> AnnotatorLabels:
-    """Each model's likeliest class as a label."""
+    """Return each model's most probable class as a label."""
     models, items, classes = probs.shape
     return AnnotatorLabels(
         np.tile(np.arange(items), models), np.repeat(np.arange(models), items), probs.argmax(axis=2).ravel(), items, models, classes

@@ -1,8 +1,8 @@
-"""crowd-kit's interface on Preceptor's arrays: change the import, keep the code.
+"""Offer crowd-kit's interface on Preceptor's arrays: change the import, keep the code.
 
-The classes take DataFrames with columns task, worker, label (left, right, label for pairs) and leave `labels_`, `probas_`
-and so on, as crowd-kit's do, and find what they find, sooner. docs/crowdkit.md says where they differ and why.
-pandas is needed by the calls, not by the import.
+The classes take DataFrames with columns task, worker, label (left, right, label for pairs) and set `labels_`, `probas_` and so on, as
+crowd-kit's do, with the same results in less time. docs/crowdkit.md lists where they differ and why. pandas is needed by the calls, not
+by the import.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Bradley–Terry under crowd-kit's names. For ties, order bias and intervals, use `preceptor.consensus.pairwise`."""
+"""Bradley–Terry models with crowd-kit's interface. For ties, order bias and intervals, use `preceptor.consensus.pairwise`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from preceptor.consensus.comparisons import count_keys
 class BradleyTerry:
     """Scores that sum to 1, P(i beats j) = p_i / (p_i + p_j), by minorisation–maximisation (Hunter 2004).
 
-    Stops after n_iter steps or when the scores move by less than tol in all. (crowd-kit 1.4 compares the scores with
-    themselves there, and so stops after two steps.)
+    Stops after n_iter steps or when the scores change by less than tol in total. (crowd-kit 1.4 compares the scores with themselves
+    there, and so stops after two steps.)
     """
 
     n_iter: int
@@ -26,6 +26,7 @@ class BradleyTerry:
     loss_history_: list[float] = field(init=False, repr=False, default_factory=list)
 
     def fit(self, data: Frame) -> BradleyTerry:
+        """Fit scores_ to comparisons: columns left, right and label, the winner."""
         labels, left, right, won = _comparison_codes(data)
         k, pd = len(labels), import_pandas()
         pairs, games = count_keys(np.minimum(left, right) * k + np.maximum(left, right), k * k)
@@ -44,16 +45,17 @@ class BradleyTerry:
         return self
 
     def fit_predict(self, data: Frame) -> Series:
+        """Fit the comparisons and return scores_, a Series by label."""
         return self.fit(data).scores_
 
 
 @dataclass
 class NoisyBradleyTerry:
-    """Bradley–Terry with a skill (skills_) and a side (biases_: P(chooses left when not looking)) for each worker.
+    """Bradley–Terry with a skill (skills_) and a bias to the left (biases_: P(chooses left when not looking)) for each worker.
 
-    P(left) = γ σ(s_left − s_right) + (1 − γ) σ(q); scores_ are σ(s). regularization_ratio draws scores together, as
-    games against one more option, won and lost. The gradient is exact here and starts from equal scores, so that results
-    differ from crowd-kit 1.4, whose gradient fails a finite-difference check. random_state is accepted and not needed.
+    P(left) = γ σ(s_left − s_right) + (1 − γ) σ(q); scores_ are σ(s). regularization_ratio shrinks scores towards each other, like games
+    against one more option, won and lost. The gradient is exact here and starts from equal scores, so that results differ from crowd-kit
+    1.4, whose gradient fails a finite-difference check. random_state is accepted and not needed.
     """
 
     n_iter: int = 100
@@ -65,6 +67,7 @@ class NoisyBradleyTerry:
     biases_: Series = field(init=False, repr=False, default=None)
 
     def fit(self, data: Frame) -> NoisyBradleyTerry:
+        """Fit scores_, skills_ and biases_ to comparisons: columns left, right, label (the winner) and worker."""
         labels, left, right, won = _comparison_codes(data)
         pd = import_pandas()
         if "worker" not in data.columns:
@@ -83,12 +86,16 @@ class NoisyBradleyTerry:
         return self
 
     def fit_predict(self, data: Frame) -> Series:
+        """Fit the comparisons and return scores_, a Series by label."""
         return self.fit(data).scores_
 
 
 @dataclass(frozen=True, eq=False)
 class _NoisyLikelihood:
-    """The likelihood; parameters are scores, biases and skills, all as log-odds. sign: +1 left won, −1 right won."""
+    """The regularised likelihood of comparisons.
+
+    The parameters are scores, biases and skills, all as log-odds. sign: +1 where left won, −1 where right won.
+    """
 
     left: Codes
     right: Codes
@@ -99,7 +106,7 @@ class _NoisyLikelihood:
     ratio: float
 
     def loss(self, x: Floats) -> tuple[float, Floats]:
-        """−log-likelihood − ratio · Σ log σ(s)σ(−s), and its gradient."""
+        """Return −log-likelihood − ratio · Σ log σ(s)σ(−s), and its gradient."""
         score, bias, skill = np.split(x, [self.labels, self.labels + self.workers])
         looks, side = expit(skill)[self.worker], expit(self.sign * bias[self.worker])
         better = expit(self.sign * (score[self.left] - score[self.right]))
@@ -114,7 +121,7 @@ class _NoisyLikelihood:
 
 
 def _comparison_codes(data: Frame) -> tuple[Codes, Codes, Codes, np.ndarray]:
-    """Sorted labels, codes of left and right, and whether left won; a label that is neither side is refused."""
+    """Return the sorted labels, the codes of left and right, and whether left won; refuse a label that is neither side."""
     pd = import_pandas()
     for name in ("left", "right", "label"):
         if name not in data.columns:

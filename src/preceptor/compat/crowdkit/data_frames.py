@@ -1,8 +1,6 @@
-"""Conversion between crowd-kit's DataFrames and arrays of codes, and shares of right answers.
+"""Convert between crowd-kit's DataFrames (columns task, worker, label) and arrays of codes, and compute accuracies.
 
-Between crowd-kit's DataFrames (columns task, worker, label) and arrays of codes. pandas is imported when a call needs it.
-
-Shares of right answers, against gold or against an aggregate.
+pandas is imported when a call needs it.
 """
 
 from __future__ import annotations
@@ -25,19 +23,19 @@ Codes = NDArray[np.int64]
 
 
 class MissingColumnError(UserError, KeyError):
-    """A DataFrame lacks a column; a KeyError too, as in crowd-kit."""
+    """A DataFrame lacks a column; also a KeyError, as in crowd-kit."""
 
 
 class CrowdkitValueError(UserError, ValueError):
-    """An argument doesn't fit; a ValueError too, as in crowd-kit."""
+    """An argument doesn't fit; also a ValueError, as in crowd-kit."""
 
 
 class NotFittedError(UserError, AttributeError):
-    """`predict` was called before `fit`."""
+    """`predict` was called before `fit`; also an AttributeError."""
 
 
 def import_pandas() -> Any:
-    """The module; UserError where it isn't installed."""
+    """Import and return pandas; raise UserError where it isn't installed."""
     try:
         return import_module("pandas")
     except ImportError:
@@ -46,7 +44,10 @@ def import_pandas() -> Any:
 
 @dataclass(frozen=True, eq=False)
 class CrowdTable:
-    """A DataFrame as codes. tasks, workers, labels: sorted distinct values (pandas Index); codes of each row, shape (rows,)."""
+    """A DataFrame of labels as codes.
+
+    tasks, workers, labels: sorted distinct values (pandas Index). task, worker, label: the codes of each row, (rows,).
+    """
 
     tasks: Any
     workers: Any
@@ -57,7 +58,7 @@ class CrowdTable:
 
     @classmethod
     def from_frame(cls, data: Frame) -> CrowdTable:
-        """MissingColumn unless there are columns task, worker and label."""
+        """Convert a DataFrame; raise MissingColumnError unless it has the columns task, worker and label."""
         pd = import_pandas()
         coded = {}
         for name in ("task", "worker", "label"):
@@ -74,49 +75,51 @@ class CrowdTable:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Tasks and labels."""
+        """Number of tasks and number of labels."""
         return len(self.tasks), len(self.labels)
 
     def votes(self, weight: Floats | None = None) -> Floats:
-        """Sum of weights (1 a row when none are given) by task and label."""
+        """Sum weights (1 a row when none are given) by task and label, (tasks, labels)."""
         size = int(np.prod(self.shape))
         return np.asarray(np.bincount(self.task * self.shape[1] + self.label, weight, size), dtype=np.float64).reshape(self.shape)
 
     @cached_property
     def distinct(self) -> Codes:
-        """Rows, the first of each (task, worker, label): a person who says the same twice is asked about accuracy once."""
+        """Rows that come first of each (task, worker, label): a repeated answer counts once in a worker's accuracy."""
         key = (self.task * len(self.workers) + self.worker) * len(self.labels) + self.label
         return np.asarray(np.sort(np.unique(key, return_index=True)[1]))
 
     def accuracy(self, best: Codes) -> Floats:
-        """Share of each worker's distinct answers that equal the best label of the task; shape (workers,)."""
+        """Return the share of each worker's distinct answers that equal the best label of the task, (workers,)."""
         rows = self.distinct
         right = best[self.task[rows]] == self.label[rows]
         given = np.bincount(self.worker[rows], minlength=len(self.workers))
         return np.bincount(self.worker[rows], right, len(self.workers)) / given
 
     def probas(self, values: Floats) -> Frame:
-        """Tasks × labels as a DataFrame."""
+        """Return values, (tasks, labels), as a DataFrame of tasks × labels."""
         return import_pandas().DataFrame(values, index=self.tasks, columns=self.labels)
 
     def best(self, values: Floats) -> Series:
-        """The most probable label of each task; a tie goes to the first in order."""
+        """Return the label with the largest value for each task as a Series; ties go to the first in order."""
         if not len(self):
             return import_pandas().Series([], dtype=float, name="agg_label")
         return import_pandas().Series(self.labels.take(values.argmax(axis=1)), index=self.tasks, name="agg_label")
 
     def by_worker(self, values: Floats, name: str) -> Series:
+        """Return values, (workers,), as a Series by worker with this name."""
         return import_pandas().Series(values, index=self.workers, name=name)
 
     def worker_values(self, series: Series) -> Floats:
-        """A Series by worker as an array in the order of `workers`, NaN where it has none."""
+        """Convert a Series by worker to an array in the order of `workers`, NaN where it has no value."""
         return np.asarray(series.reindex(self.workers), dtype=np.float64)
 
 
 class WorkerLabelPairs:
-    """The (worker, label) pairs that occur, sorted; the sparse matrix of how often each was given to each task.
+    """The (worker, label) pairs that occur, sorted, with the sparse matrix of how often each was given to each task.
 
-    first: the row in which each pair occurs first; starts: the first pair of each worker.
+    worker, label: the codes of each pair. first: the row in which each pair occurs first. starts: the first pair of each worker. matrix:
+    (pairs, tasks); transposed: (tasks, pairs).
     """
 
     def __init__(self, table: CrowdTable) -> None:
@@ -129,22 +132,22 @@ class WorkerLabelPairs:
         self.starts = np.flatnonzero(np.diff(self.worker, prepend=-1))
 
     def normalize_by_worker(self, values: Floats) -> Floats:
-        """Each worker's rows scaled so that every column sums to 1."""
+        """Scale each worker's rows so that every column sums to 1."""
         total = np.add.reduceat(values, self.starts, axis=0)
         return np.asarray(values / total[self.worker])
 
 
 def normalize_shares(scores: Floats) -> Floats:
-    """Rows scaled to sum to 1; NaN where a row is all 0."""
+    """Scale rows to sum to 1; NaN where a row is all 0."""
     with np.errstate(invalid="ignore"):
         return np.asarray(scores / scores.sum(axis=1, keepdims=True))
 
 
 def get_accuracy(data: Frame, true_labels: Series, by: str | None = None) -> Any:
-    """Share of answers that are right, over all (a float) or by "worker", "task" or "true_label" (a Series).
+    """Return the share of answers that are right, over all (a float) or by "worker", "task" or "true_label" (a Series).
 
-    Tasks without a true label are left out; a column `weight` weights the answers; the same answer of one worker to one
-    task counts once.
+    Tasks without a true label are left out; a column `weight` weights the answers; a repeated answer of one worker to one task counts
+    once.
     """
     pd = import_pandas()
     for name in ("task", "worker", "label"):
@@ -162,12 +165,12 @@ def get_accuracy(data: Frame, true_labels: Series, by: str | None = None) -> Any
 
 
 def get_most_probable_labels(proba: Frame) -> Series:
-    """The label of the largest probability in each row."""
+    """Return the label with the largest probability in each row."""
     return proba.idxmax(axis="columns") if proba.size else import_pandas().Series([], dtype=object)
 
 
 def normalize_rows(scores: Frame) -> Frame:
-    """Rows scaled to sum to 1."""
+    """Scale the rows of a DataFrame to sum to 1; raise CrowdkitValueError where it is empty."""
     if not scores.size:
         raise CrowdkitValueError("there are no scores to scale")
     return scores.div(scores.sum(axis=1), axis=0)

@@ -1,14 +1,7 @@
-"""crowd-kit's aggregators of labels: votes, Dawid-Skene, GLAD and MACE.
+"""crowd-kit's aggregators of labels: weighted votes, binary relevance, Dawid–Skene, GLAD and MACE, on arrays.
 
-Weighted votes: majority, by agreement (Wawa), by zero-based skill, by gold; each label alone (binary relevance).
-
-Dawid–Skene without priors, as crowd-kit fits it: the same steps, start and stop, on arrays.
-
-For posteriors that are calibrated where people judged little, use `preceptor.consensus.aggregate`.
-
-GLAD as crowd-kit fits it: abilities of workers, difficulties of tasks.
-
-MACE as crowd-kit fits it: workers who know, and workers who spam.
+Each takes the same steps, from the same start to the same stop, as crowd-kit's. Dawid–Skene has no priors here: for posteriors that are
+calibrated where there are few judgments, use `preceptor.consensus.aggregate`.
 """
 
 from __future__ import annotations
@@ -38,10 +31,10 @@ from preceptor.compat.crowdkit.data_frames import (
 
 @dataclass
 class MajorityVote:
-    """Votes, or skills summed, as shares (`probas_`); the largest wins (`labels_`).
+    """Shares of votes, or of summed skills (`probas_`); the largest wins (`labels_`).
 
-    skills_: each worker's agreement with the winners. on_missing_skill: what becomes of workers without a skill, where
-    skills are given: "error", "ignore" (their answers are left out) or "value" (`default_skill` is theirs).
+    skills_: each worker's agreement with the winners. on_missing_skill: what happens to workers without a skill, where skills are given:
+    "error", "ignore" (their answers are left out) or "value" (they get `default_skill`).
     """
 
     default_skill: float | None = None
@@ -51,6 +44,7 @@ class MajorityVote:
     skills_: Series = field(init=False, repr=False, default=None)
 
     def fit(self, data: Frame, skills: Series | None = None) -> MajorityVote:
+        """Fit labels_, probas_ and skills_; skills weight the votes, a Series by worker."""
         table = CrowdTable.from_frame(data)
         if skills is not None:
             table, weight = self._weighted(data, table, skills)
@@ -60,9 +54,11 @@ class MajorityVote:
         return self
 
     def fit_predict(self, data: Frame, skills: Series | None = None) -> Series:
+        """Fit the answers and return labels_, a Series by task."""
         return self.fit(data, skills).labels_
 
     def fit_predict_proba(self, data: Frame, skills: Series | None = None) -> Frame:
+        """Fit the answers and return probas_, a DataFrame of tasks × labels."""
         return self.fit(data, skills).probas_
 
     def _vote(self, table: CrowdTable, weight: Floats | None) -> None:
@@ -97,17 +93,19 @@ class MajorityVote:
 
 @dataclass
 class _SkillWeightedVote:
-    """Votes weighted by skills that `fit` finds."""
+    """Votes weighted by the skills that `fit` estimates."""
 
     labels_: Series = field(init=False, repr=False, default=None)
     probas_: Frame = field(init=False, repr=False, default=None)
     skills_: Series = field(init=False, repr=False, default=None)
 
     def predict(self, data: Frame) -> Series:
+        """Return the labels of tasks by the fitted skills; raise NotFittedError before `fit`."""
         self._apply(data)
         return self.labels_
 
     def predict_proba(self, data: Frame) -> Frame:
+        """Return the shares of labels of tasks by the fitted skills; raise NotFittedError before `fit`."""
         self._apply(data)
         return self.probas_
 
@@ -123,19 +121,22 @@ class Wawa(_SkillWeightedVote):
     """Worker agreement with aggregate: votes weighted by agreement with the plain majority."""
 
     def fit(self, data: Frame) -> Wawa:
+        """Fit skills_: each worker's agreement with the majority vote."""
         self.skills_ = MajorityVote().fit(data).skills_
         return self
 
     def fit_predict(self, data: Frame) -> Series:
+        """Fit the answers and return labels_, a Series by task."""
         return self.fit(data).predict(data)
 
     def fit_predict_proba(self, data: Frame) -> Frame:
+        """Fit the answers and return probas_, a DataFrame of tasks × labels."""
         return self.fit(data).predict_proba(data)
 
 
 @dataclass
 class ZeroBasedSkill(_SkillWeightedVote):
-    """Skills moved towards agreement with the vote that they weight, in steps of a falling rate."""
+    """Skills moved towards agreement with the vote that they weight, in steps of a decreasing learning rate."""
 
     n_iter: int = 100
     lr_init: float = 1.0
@@ -144,6 +145,7 @@ class ZeroBasedSkill(_SkillWeightedVote):
     eps: float = 1e-5
 
     def fit(self, data: Frame) -> ZeroBasedSkill:
+        """Fit skills_ in n_iter steps."""
         table = CrowdTable.from_frame(data)
         skills = np.full(len(table.workers), 1 / max(len(table.labels), 1) + self.eps)
         rate = self.lr_init
@@ -156,9 +158,11 @@ class ZeroBasedSkill(_SkillWeightedVote):
         return self
 
     def fit_predict(self, data: Frame) -> Series:
+        """Fit the answers and return labels_, a Series by task."""
         return self.fit(data).predict(data)
 
     def fit_predict_proba(self, data: Frame) -> Frame:
+        """Fit the answers and return probas_, a DataFrame of tasks × labels."""
         return self.fit(data).predict_proba(data)
 
 
@@ -167,26 +171,30 @@ class GoldMajorityVote(_SkillWeightedVote):
     """Votes weighted by accuracy on tasks with known labels."""
 
     def fit(self, data: Frame, true_labels: Series) -> GoldMajorityVote:
+        """Fit skills_: each worker's accuracy on the tasks of true_labels, a Series by task."""
         CrowdTable.from_frame(data)  # names a missing column
         self.skills_ = get_accuracy(data[["task", "worker", "label"]], true_labels, by="worker").rename("skill")
         return self
 
     def fit_predict(self, data: Frame, true_labels: Series) -> Series:
+        """Fit the answers and return labels_, a Series by task."""
         return self.fit(data, true_labels).predict(data)
 
     def fit_predict_proba(self, data: Frame, true_labels: Series) -> Frame:
+        """Fit the answers and return probas_, a DataFrame of tasks × labels."""
         return self.fit(data, true_labels).predict_proba(data)
 
 
 @dataclass
 class BinaryRelevance:
-    """Lists of labels: the base aggregator on each label's yes or no; `labels_` has the list of each task."""
+    """Multilabel answers: the base aggregator decides yes or no for each label; `labels_` has the list of each task."""
 
     base_aggregator: Any = field(default_factory=MajorityVote)
     aggregators_: dict[Any, Any] = field(init=False, repr=False, default_factory=dict)
     labels_: Series = field(init=False, repr=False, default=None)
 
     def fit(self, data: Frame) -> BinaryRelevance:
+        """Fit one copy of the base aggregator for each label (aggregators_); the column label holds lists of labels."""
         pd = import_pandas()
         self.aggregators_ = {}
         chosen: dict[Any, list[Any]] = {task: [] for task in pd.unique(data["task"])}
@@ -203,18 +211,20 @@ class BinaryRelevance:
         return self
 
     def fit_predict(self, data: Frame) -> Series:
+        """Fit the answers and return labels_, a Series of lists by task."""
         return self.fit(data).labels_
 
 
-MIN_PROBABILITY = 1e-10  # the least probability
+MIN_PROBABILITY = 1e-10  # lower bound of probabilities in Dawid–Skene
 
 
 @dataclass
 class DawidSkene:
-    """EM on errors_ (P(says label | truth), rows worker and label, columns truth) and priors_ (Dawid & Skene 1979).
+    """EM for errors_ (P(answered label | true label), rows worker and label, columns true label) and priors_ (Dawid & Skene 1979).
 
-    Starts from shares of votes; stops after n_iter steps or when the evidence bound, over the number of answers, rises by less than tol.
-    initial_error: errors as counts or probabilities, which replace ("assign") or join ("addition") those of the first step.
+    Starts from shares of votes; stops after n_iter steps or when the evidence lower bound, divided by the number of answers, rises by
+    less than tol. initial_error_strategy: whether an initial error, counts or probabilities, replaces ("assign") those of the first step
+    or is added to them ("addition").
     """
 
     n_iter: int = 100
@@ -227,7 +237,11 @@ class DawidSkene:
     loss_history_: list[float] = field(init=False, repr=False, default_factory=list)
 
     def fit(self, data: Frame, true_labels: Series | None = None, initial_error: Frame | None = None) -> DawidSkene:
-        """true_labels: a Series of labels by task; those tasks keep their label."""
+        """Fit labels_, probas_, priors_ and errors_ to answers.
+
+        true_labels: a Series of labels by task; those tasks keep their label. initial_error: a DataFrame like errors_; see
+        initial_error_strategy.
+        """
         table = CrowdTable.from_frame(data)
         if not len(table):
             return self._store_empty()
@@ -238,9 +252,11 @@ class DawidSkene:
         return self._store_results(table, pairs, probas, errors)
 
     def fit_predict(self, data: Frame, true_labels: Series | None = None, initial_error: Frame | None = None) -> Series:
+        """Fit the answers and return labels_, a Series by task."""
         return self.fit(data, true_labels, initial_error).labels_
 
     def fit_predict_proba(self, data: Frame, true_labels: Series | None = None, initial_error: Frame | None = None) -> Frame:
+        """Fit the answers and return probas_, a DataFrame of tasks × labels."""
         return self.fit(data, true_labels, initial_error).probas_
 
     def _run_em(self, table: CrowdTable, pairs: WorkerLabelPairs, probas: Floats, counts: Floats, fixed: Any) -> tuple[Floats, Floats]:
@@ -283,11 +299,12 @@ class DawidSkene:
 
 @dataclass
 class OneCoinDawidSkene(DawidSkene):
-    """One skill a worker: right with that probability, else any other label (skills_; errors_ spells it out)."""
+    """Dawid–Skene with one skill for each worker (skills_): right with that probability, else any other label; errors_ follows from it."""
 
     skills_: Series = field(init=False, repr=False, default=None)
 
     def fit(self, data: Frame) -> OneCoinDawidSkene:  # type: ignore[override]  # crowd-kit's own signature
+        """Fit skills_ and what DawidSkene fits."""
         super().fit(data)
         if len(self.probas_):
             table = CrowdTable.from_frame(data)
@@ -295,9 +312,11 @@ class OneCoinDawidSkene(DawidSkene):
         return self
 
     def fit_predict(self, data: Frame) -> Series:  # type: ignore[override]
+        """Fit the answers and return labels_, a Series by task."""
         return self.fit(data).labels_
 
     def fit_predict_proba(self, data: Frame) -> Frame:  # type: ignore[override]
+        """Fit the answers and return probas_, a DataFrame of tasks × labels."""
         return self.fit(data).probas_
 
     def _maximize(self, table: CrowdTable, pairs: WorkerLabelPairs, probas: Floats, counts: Floats) -> Floats:
@@ -312,7 +331,7 @@ def _worker_skills(table: CrowdTable, probas: Floats) -> Floats:
 
 
 def _gold_setter(table: CrowdTable, true_labels: Series | None) -> Any:
-    """A function that puts gold's rows into a posterior."""
+    """Return a function that puts the true labels into a posterior."""
     if true_labels is None:
         return lambda probas: probas
     task, label = table.tasks.get_indexer(true_labels.index), table.labels.get_indexer(true_labels)
@@ -329,7 +348,7 @@ def _gold_setter(table: CrowdTable, true_labels: Series | None) -> Any:
 
 
 def _initial_error_setter(table: CrowdTable, pairs: WorkerLabelPairs, initial_error: Frame | None, strategy: str | None) -> Any:
-    """A function from the first step's counts to those with the initial error."""
+    """Return a function that combines the first step's counts with the initial error."""
     if initial_error is None or strategy is None:
         return lambda counts: counts
     if list(initial_error.index.names) != ["worker", "label"]:
@@ -343,7 +362,7 @@ def _initial_error_setter(table: CrowdTable, pairs: WorkerLabelPairs, initial_er
     if np.isnan(given).any():
         raise CrowdkitValueError("initial_error lacks a worker's answer that occurs", 'give all, or use the strategy "addition"')
     if (initial_error <= 1.0).all().all() and not np.allclose(initial_error.groupby("worker").sum(), 1.0):
-        # the sentence is crowd-kit's, so that who matches on it still can
+        # the message is crowd-kit's, for code that matches on it
         raise CrowdkitValueError("The sum of each worker's error matrix in initial_error should be 1.0", "scale it, or give counts")
     return lambda counts: given
 
@@ -352,9 +371,9 @@ def _initial_error_setter(table: CrowdTable, pairs: WorkerLabelPairs, initial_er
 class GLAD:
     """P(right) = σ(α_worker · exp(β_task)), any other label equally likely (Whitehill et al. 2009), by EM.
 
-    The M-step maximises α and β by conjugate gradients (m_step_max_iter, m_step_tol) under normal priors of variance 1;
-    alphas_priors_mean, betas_priors_mean: their means by worker and task (1 when not given). labels_priors: a Series of
-    probabilities by label (equal when not given). silent is accepted for crowd-kit's sake; nothing is printed.
+    The M-step maximises over α and β by conjugate gradients (m_step_max_iter, m_step_tol) under normal priors of variance 1;
+    alphas_priors_mean, betas_priors_mean: their means by worker and task (1 when not given). labels_priors: a Series of probabilities by
+    label (equal when not given). silent is accepted as in crowd-kit; nothing is printed.
     """
 
     n_iter: int = 100
@@ -373,6 +392,7 @@ class GLAD:
     loss_history_: list[float] = field(init=False, repr=False, default_factory=list)
 
     def fit(self, data: Frame) -> GLAD:
+        """Fit labels_, probas_, priors_, alphas_ (by worker) and betas_ (by task) to answers."""
         table = CrowdTable.from_frame(data)
         labels = table.labels if self.labels_priors is None else self.labels_priors.index
         label = labels.get_indexer(table.labels)
@@ -393,9 +413,11 @@ class GLAD:
         return self
 
     def fit_predict(self, data: Frame) -> Series:
+        """Fit the answers and return labels_, a Series by task."""
         return self.fit(data).labels_
 
     def fit_predict_proba(self, data: Frame) -> Frame:
+        """Fit the answers and return probas_, a DataFrame of tasks × labels."""
         return self.fit(data).probas_
 
     def _means(self, table: CrowdTable) -> Floats:
@@ -421,7 +443,7 @@ class GLAD:
 
 
 class _GladModel:
-    """The parameters are α by worker, then β by task; `label` codes labels as the prior does."""
+    """The likelihood of GLAD; parameters are α by worker, then β by task; `label` codes labels in the order of the prior."""
 
     def __init__(self, table: CrowdTable, label: np.ndarray, log_prior: Floats, mean: Floats) -> None:
         self.table, self.task, self.worker, self.label = table, table.task, table.worker, label
@@ -429,7 +451,10 @@ class _GladModel:
         self.others = np.log(max(len(log_prior) - 1, 1))
 
     def posterior(self, x: Floats) -> Floats:
-        """E-step, shape (tasks, labels): each answer adds log σ to its label and log(1 − σ) − log(labels − 1) to the others."""
+        """Return the E-step's posterior, (tasks, labels).
+
+        Each answer adds log σ to its label and log(1 − σ) − log(labels − 1) to the others.
+        """
         ability, easiness = x[: len(self.table.workers)][self.worker], np.exp(x[len(self.table.workers) :])[self.task]
         right, wrong = -np.logaddexp(0, -ability * easiness), -np.logaddexp(0, ability * easiness) - self.others
         size = (len(self.table.tasks), len(self.log_prior))
@@ -438,7 +463,7 @@ class _GladModel:
         return normalize_shares(np.exp(scores - scores.max(axis=1, keepdims=True, initial=-np.inf)))
 
     def loss(self, x: Floats, probas: Floats) -> tuple[float, Floats]:
-        """−Q, the expected log-likelihood with the priors of α and β, and its gradient."""
+        """Return −Q, the negative expected log-likelihood with the priors of α and β, and its gradient."""
         workers = len(self.table.workers)
         ability, easiness = x[:workers][self.worker], np.exp(x[workers:])[self.task]
         product = ability * easiness
@@ -454,7 +479,10 @@ class _GladModel:
 
 
 class _MaceExpectation(NamedTuple):
-    """An E-step: log-likelihood, P(label) of each task up to a factor, expected counts of spamming by label and of either by worker."""
+    """Result of an E-step: log_likelihood; marginals, P(label) of each task up to a factor, (tasks, labels); expected counts.
+
+    strategy: of spamming by worker and label, (workers, labels). knowing: of spamming and of knowing by worker, (workers, 2).
+    """
 
     log_likelihood: float
     marginals: Floats
@@ -464,10 +492,10 @@ class _MaceExpectation(NamedTuple):
 
 @dataclass
 class MACE:
-    """A worker either knows, or draws from a strategy of their own (Hovy et al. 2013), by EM ("em") or variational Bayes ("vb").
+    """A worker either knows, or samples from a strategy of their own (Hovy et al. 2013), by EM ("em") or variational Bayes ("vb").
 
-    The best of n_restarts by likelihood. spamming_: (workers, 2), the chance to spam and to know; thetas_: (workers,
-    labels), strategies; both in order of first appearance. verbose is accepted for crowd-kit's sake.
+    The best of n_restarts by likelihood. spamming_: (workers, 2), the probabilities of spamming and of knowing; thetas_: (workers,
+    labels), strategies; both in order of first appearance. verbose is accepted as in crowd-kit.
     """
 
     n_restarts: int = 10
@@ -485,6 +513,7 @@ class MACE:
     thetas_: Floats = field(init=False, repr=False, default_factory=lambda: np.zeros((0, 0)))
 
     def fit(self, data: Frame) -> MACE:
+        """Fit labels_, probas_, spamming_ and thetas_ to answers."""
         if self.method not in ("vb", "em"):
             raise CrowdkitValueError(f"method={self.method!r} is unknown", "known: vb, em")
         pd = import_pandas()
@@ -509,13 +538,15 @@ class MACE:
         return self
 
     def fit_predict(self, data: Frame) -> Series:
+        """Fit the answers and return labels_, a Series by task."""
         return self.fit(data).labels_
 
     def fit_predict_proba(self, data: Frame) -> Frame:
+        """Fit the answers and return probas_, a DataFrame of tasks × labels."""
         return self.fit(data).probas_
 
     def _initial_params(self, restart: int, workers: int, labels: int) -> tuple[Floats, Floats]:
-        """crowd-kit's own numbers in the first restart; it repeats them in each, which here differ."""
+        """Return random parameters: crowd-kit's own in the first restart; crowd-kit repeats them in each, here they differ."""
         drawn = (np.random.RandomState(self.random_state + restart).uniform(size=(workers, columns)) for columns in (2, labels))
         spamming, thetas = (_normalize_row_sums(1 + (1 + self.default_noise) * values) for values in drawn)
         return spamming, thetas
@@ -528,13 +559,13 @@ class MACE:
 
 
 class _MaceAnswers:
-    """Answers as codes; sizes: tasks, workers, labels."""
+    """Answers as codes; sizes: numbers of tasks, workers and labels."""
 
     def __init__(self, task: Codes, worker: Codes, label: Codes, sizes: tuple[int, int, int]) -> None:
         self.task, self.worker, self.label, self.sizes = task, worker, label, sizes
 
     def expect(self, spamming: Floats, thetas: Floats) -> _MaceExpectation:
-        """The E-step; products over a task's answers are sums of logs, so that many answers don't underflow."""
+        """Return the E-step; products over a task's answers are sums of logs, so that many answers don't underflow."""
         tasks, workers, labels = self.sizes
         spam, know = spamming[self.worker, 0] * thetas[self.worker, self.label], spamming[self.worker, 1]
         log_spam = np.log(np.maximum(spam, 1e-300))
@@ -559,5 +590,5 @@ def _normalize_row_sums(values: Floats) -> Floats:
 
 
 def _geometric_means(values: Floats) -> Floats:
-    """exp E[log p] of Dirichlet rows: what variational Bayes puts in place of p; rows sum to less than 1."""
+    """Return exp E[log p] of Dirichlet rows, which variational Bayes uses in place of p; rows sum to less than 1."""
     return np.asarray(np.exp(digamma(values) - digamma(values.sum(axis=1, keepdims=True))))

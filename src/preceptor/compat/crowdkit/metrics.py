@@ -1,4 +1,4 @@
-"""Agreement, consistency and uncertainty of a crowd, under crowd-kit's names."""
+"""Agreement, consistency and uncertainty of a crowd, with crowd-kit's names."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from preceptor.compat.crowdkit.label_aggregation import MajorityVote
 
 
 class MissingSkillError(CrowdkitValueError, AssertionError):
-    """A worker has no skill; an AssertionError too, as in crowd-kit."""
+    """A worker has no skill; also an AssertionError, as in crowd-kit."""
 
 
 def binary_distance(one: Any, other: Any) -> float:
-    """0 for equal labels, else 1."""
+    """Return 0 for equal labels, else 1."""
     return 0.0 if one == other else 1.0
 
 
 def alpha_krippendorff(answers: Frame, distance: Callable[[Any, Any], float] = binary_distance) -> float:
-    """Krippendorff's alpha with any distance between labels; 1 where only one label occurs (see `agreement` for intervals).
+    """Return Krippendorff's alpha with any distance between labels; 1 where only one label occurs.
 
-    Tasks with one answer are left out.
+    Tasks with one answer are left out. For intervals see `preceptor.consensus.agreement`.
     """
     table = CrowdTable.from_frame(answers)
     votes = table.votes()
@@ -41,14 +41,17 @@ def alpha_krippendorff(answers: Frame, distance: Callable[[Any, Any], float] = b
 
 
 def accuracy_on_aggregates(answers: Frame, aggregator: Any = None, aggregates: Series | None = None, by: str | None = None) -> Any:
-    """Agreement with aggregated labels: those given, else what the aggregator (majority vote by default) says."""
+    """Return the agreement with aggregated labels: those given, else those of the aggregator (majority vote by default).
+
+    by: "worker" or "task" for a Series, None for the share over all.
+    """
     if aggregates is None:
         aggregates = (MajorityVote() if aggregator is None else aggregator).fit_predict(answers)
     return get_accuracy(answers, aggregates, by=by)
 
 
 def consistency(answers: Frame, workers_skills: Series | None = None, aggregator: Any = None, by_task: bool = False) -> Any:
-    """P(aggregated label) of each task, if workers are right with their skill: the mean, or a Series by task."""
+    """Return P(aggregated label) of each task, if workers are right with their skill: the mean, or a Series by task."""
     table = CrowdTable.from_frame(answers)
     aggregator = MajorityVote() if aggregator is None else aggregator
     best = table.labels.get_indexer(aggregator.fit_predict(answers).reindex(table.tasks))
@@ -72,7 +75,10 @@ def consistency(answers: Frame, workers_skills: Series | None = None, aggregator
 def uncertainty(
     answers: Frame, workers_skills: Series | None = None, aggregator: Any = None, compute_by: str = "task", aggregate: bool = True
 ) -> Any:
-    """Entropy (nats) of the labels' shares by task or worker, each answer spread by its worker's skill (1 when none are given)."""
+    """Return the entropy (nats) of the labels' shares by task or worker: the mean, or a Series where aggregate is false.
+
+    Each answer is spread over the labels by its worker's skill (1 when none are given).
+    """
     if compute_by not in answers.columns:
         raise KeyError(compute_by)
     table = CrowdTable.from_frame(answers)
@@ -89,7 +95,7 @@ def uncertainty(
 
 
 def entropy_threshold(answers: Frame, workers_skills: Series | None = None, percentile: int = 10, min_answers: int = 2) -> Frame:
-    """Answers without those workers whose labels vary least: at or below the percentile, of workers with min_answers or more."""
+    """Drop the answers of workers whose labels vary least: entropy at or below the percentile, of workers with min_answers or more."""
     counts = answers.groupby("worker")["label"].count()
     frequent = answers[answers["worker"].isin(counts[counts >= min_answers].index)]
     varied = uncertainty(frequent, workers_skills, compute_by="worker", aggregate=False)
@@ -110,7 +116,7 @@ def _aggregator_skills(aggregator: Any) -> Series:
 
 
 def _answer_probabilities(table: CrowdTable, skills: Series) -> tuple[Floats, Floats]:
-    """Of each answer: P(this label is right), and P(any one other label is)."""
+    """Return for each answer P(its label is right), and P(any one other label is)."""
     skill = table.worker_values(skills)
     if np.isnan(skill).any():
         raise MissingSkillError(

@@ -1,7 +1,7 @@
-"""Judge models: they score many cases cheaply, and people's labels say what that is worth.
+"""Score many cases with LLM judges, and measure against human labels what those scores are worth.
 
-A judge is a question in a fixed prompt put to a model, frozen by a digest of both. Its agreement with people is measured before
-its scores count; calibrated out of fold they enter prediction-powered intervals, and never stand for people.
+A judge is a question in a fixed prompt put to a model, identified by a digest of both. Its agreement with people is measured before its
+scores count; calibrated out of fold, they enter prediction-powered intervals and never replace human labels.
 """
 
 from __future__ import annotations

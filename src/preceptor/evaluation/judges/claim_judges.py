@@ -1,16 +1,12 @@
-"""Score whether sources support a claim: word overlap, lexical features, a trained entailment model and its negatives.
+"""Score whether sources support a claim, and construct unsupported claims to train on.
 
-A judge that needs no model: how much of a claim's wording stands in its sources. The baseline of judges, and the last resort.
-
-A small cross-encoder that reads a claim beside what its sources say about it, and tells how likely they support it.
-
-What a claim's wording alone says of whether its sources bear it out: word overlap and nine further features, without a model.
-
-Claims made wrong on purpose: what a judge learns to tell from the true ones, without anybody labelling more.
-
-A number or a name is replaced by another one of the same sources, a word by its opposite or by a word from elsewhere in them, a
-negation put in or taken out (FactCC: Kryściński et al. 2020). What is put in comes from the sources where it can, so that no claim
-looks wrong by itself; now and then the altered claim is still true, which training stands.
+- `OverlapJudge` needs no model: the share of a claim's words that occur in its sources. The baseline of judges, and the fallback.
+- `EntailmentJudge` is a small cross-encoder that reads a claim with the passage of its sources about it.
+- `claim_features` describes by word overlap and nine further lexical features, without a model, how well sources support a claim.
+- `corrupt_claim` makes a claim wrong on purpose, so that a judge learns to tell it from the true ones without further annotation. A number
+  or a name is replaced by another one of the same sources, a word by its opposite or by a word from elsewhere in them, a negation inserted
+  or removed (FactCC: Kryściński et al. 2020). Replacements come from the sources where possible, so that no claim looks wrong by itself;
+  now and then the altered claim is still true, which training tolerates.
 """
 
 from __future__ import annotations
@@ -40,21 +36,21 @@ if TYPE_CHECKING:
 
 
 class OverlapJudge:
-    """The share of a claim's words (without articles and the like) that its sources have; 1 says that it is supported.
+    """Scores the share of a claim's words (without stop words) that occur in its sources; 1 means supported.
 
-    It can't tell "excludes" from "includes": what it is worth is for people's labels to say.
+    It can't tell "excludes" from "includes": human labels must show what it is worth.
     """
 
     name = "word overlap"
     digest = "overlap-1"
 
     def scores(self, cases: Sequence[JudgeCase]) -> FloatArray:
-        """NaN for a claim without any word to compare."""
+        """Score each case by word overlap, (n,); NaN for a claim without any word to compare."""
         known: dict[tuple[str, ...], frozenset[str]] = {}
         return np.array([_word_overlap(case, known) for case in cases], dtype=np.float64)
 
     def evidence(self, case: JudgeCase) -> str:
-        """What of the sources has most in common with the claim."""
+        """Return the passage of the sources that has most in common with the claim."""
         return find_passage(case.text, case.sources)
 
 
@@ -68,29 +64,32 @@ def _word_overlap(case: JudgeCase, known: dict[tuple[str, ...], frozenset[str]])
 
 
 SUPPORTED, UNSUPPORTED = "supported", "unsupported"
-JUDGE_FILE = "judge.json"  # beside the weights: what it was trained on
+JUDGE_FILE = "judge.json"  # in the folder of the weights: name, digest and training inputs
 _INPUT_SEPARATOR = "[SEP]"
-_INPUT_VERSION = "claim-passage-1"  # of `judge_input`: a judge is trained and used on texts that are put together alike
+_INPUT_VERSION = "claim-passage-1"  # of `judge_input`: a judge is trained and used on texts built in the same way
 
 
 def judge_input(claim: str, sources: Sequence[str]) -> str:
-    """What the model reads: the claim first, which is never cut, then the passage of the sources that has to do with it."""
+    """Build the model's input: the claim first, which is never cut, then the passage of the sources that is about it."""
     parts = (claim, find_passage(claim, sources))
     return f" {_INPUT_SEPARATOR} ".join(" ".join(part.replace(_INPUT_SEPARATOR, " ").split()) for part in parts).strip()
 
 
 def has_passage(text: str) -> bool:
-    """Whether the sources have anything to do with the claim, so that there is a passage to read."""
+    """Return whether an input has a passage, which means that the sources share anything with the claim."""
     return not text.endswith(_INPUT_SEPARATOR)
 
 
 def hash_judge_input(text: str) -> str:
-    """What a judge has read, as it remembers having been trained on it."""
+    """Return the hash under which a judge's manifest records that it was trained on an input."""
     return hashlib.sha256(text.lower().encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 class EntailmentJudge:
-    """The judge in a folder that `train_judge` made: the probability that the sources support each claim."""
+    """A trained judge in a folder: the probability that the sources support each claim.
+
+    Raises UserError where the folder holds no judge, or one trained with another input format.
+    """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
@@ -104,7 +103,7 @@ class EntailmentJudge:
         self.digest = str(self.manifest["digest"])
 
     def scores(self, cases: Sequence[JudgeCase]) -> FloatArray:
-        """0 for a claim about which the sources have no word: nothing supports it, and there is nothing to read."""
+        """Score each case, (n,); 0 for a claim about which the sources have no word, since nothing supports it."""
         texts = [judge_input(case.text, case.sources) for case in cases]
         distinct = sorted(filter(has_passage, set(texts)))
         column = self._model.answers.index(SUPPORTED)
@@ -112,11 +111,11 @@ class EntailmentJudge:
         return np.array([found.get(text, 0.0) for text in texts], dtype=np.float64)
 
     def evidence(self, case: JudgeCase) -> str:
-        """The passage that the verdict rests on."""
+        """Return the passage that the verdict is based on."""
         return find_passage(case.text, case.sources)
 
     def has_seen(self, case: JudgeCase) -> bool:
-        """Whether it was trained on this claim beside this passage: what it says of it then shows nothing of its worth."""
+        """Return whether the judge was trained on this claim with this passage: its score then shows nothing of its quality."""
         return hash_judge_input(judge_input(case.text, case.sources)) in self._seen
 
     @cached_property
@@ -131,7 +130,7 @@ class EntailmentJudge:
 
 
 def judge_manifest(name: str, weights: str, seen: Sequence[str], rows: int) -> dict[str, Any]:
-    """The content of judge.json: what freezes the judge, and what it has seen."""
+    """Build the content of judge.json: the digest that identifies the judge, and the hashes of the inputs it was trained on."""
     digest = hashlib.sha256(f"{_INPUT_VERSION}/{weights}".encode()).hexdigest()
     return {"name": name, "digest": digest, "reading": _INPUT_VERSION, "rows": rows, "seen": sorted(set(map(hash_judge_input, seen)))}
 
@@ -146,7 +145,7 @@ _NEGATION = re.compile(r"\b(?:not?|never|none|neither|nor|without|cannot|\w+n['�
 
 
 def claim_features(cases: Sequence[JudgeCase]) -> FloatArray:
-    """FEATURES of each claim beside its sources, (cases, 10), each from 0 to 1 but for the length (log of words)."""
+    """Compute the `CLAIM_FEATURES` of each claim and its sources, (cases, 10), each from 0 to 1 except the length (log of words)."""
     return np.array(
         [list(_iter_features(case.text, _SourceFeatures.from_sources(case.sources))) for case in cases], dtype=np.float64
     ).reshape(-1, len(CLAIM_FEATURES))
@@ -182,7 +181,7 @@ class _SourceSentence:
 
 
 class _SourceFeatures:
-    """What of sources is compared with a claim: many claims are held against the same."""
+    """The features of sources that are compared with a claim, cached since many claims share the same sources."""
 
     def __init__(self, sources: Sequence[str]) -> None:
         self.sentences = [_SourceSentence(text, frozenset(extract_stems(text))) for source in sources for text in split_sentences(source)]
@@ -220,14 +219,17 @@ _OPPOSITE_OF = {word: other for pair in _OPPOSITES.split() for word, other in (p
 
 
 def corrupt_claim(claim: str, sources: Sequence[str]) -> str | None:
-    """A claim like this one that its sources don't support; None where nothing can be altered. The same each time."""
+    """Return a claim like this one that its sources don't support; None where nothing can be altered.
+
+    Deterministic: the same claim and sources give the same result.
+    """
     chance = random.Random(hashlib.sha256(claim.encode("utf-8", "surrogatepass")).digest())
     ways = [found for found in _claim_corruptions(claim, " ".join(sources), chance) if found != claim]
     return chance.choice(ways) if ways else None
 
 
 def _claim_corruptions(claim: str, text: str, chance: random.Random) -> Iterator[str]:
-    """One alteration of each sort that the claim has room for; opposites twice, since they are what overlap can't see."""
+    """Yield one alteration of each kind that the claim allows; opposites twice, since they are what overlap can't see."""
     for pattern in (_ALTERED_NUMBER, _ALTERED_NAME, _CONTENT):
         here = list(pattern.finditer(claim))
         elsewhere = sorted({found for found in pattern.findall(text) if found.lower() not in claim.lower()})

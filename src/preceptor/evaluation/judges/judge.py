@@ -1,4 +1,4 @@
-"""The contract of a judge: scores of cases in [0, 1], by a prompt and a model that don't change."""
+"""The interface of a judge: scores of cases in [0, 1], from a prompt and a model that do not change."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from preceptor.types import FloatArray
 
 @dataclass(frozen=True, slots=True)
 class JudgeCase:
-    """What is judged: a text (a claim, an answer), what it may rest on, and what stood before it."""
+    """A case to judge: a text (a claim, an answer), the sources that may support it, and the context that precedes it."""
 
     text: str
     sources: tuple[str, ...] = ()
@@ -19,7 +19,10 @@ class JudgeCase:
 
 
 class CaseJudge(Protocol):
-    """Equal cases get equal scores. digest: of its prompt and its model; another digest is another judge."""
+    """A judge that gives equal cases equal scores.
+
+    digest: of its prompt and its model; another digest is another judge.
+    """
 
     @property
     def name(self) -> str: ...
@@ -28,4 +31,7 @@ class CaseJudge(Protocol):
     def digest(self) -> str: ...
 
     def scores(self, cases: Sequence[JudgeCase]) -> FloatArray:
-        """How much of what is asked for each case has, (n,) in [0, 1]; NaN where no verdict could be read."""
+        """Return how well each case meets the judge's question, (n,) in [0, 1].
+
+        NaN where no verdict could be parsed.
+        """

@@ -1,15 +1,9 @@
-"""Prompt a language model as a judge: rubric questions, and pairs in both orders.
+"""Judge with language models: rubric questions about a text, and pairs of answers shown in both orders.
 
-How a model is brought to choose: by the probabilities that it gives to the options, or by what it writes.
-
-A chooser takes prompts and options, and gives a probability of each option. The first way needs a model whose probabilities can
-be read (a local one), the second any model that writes.
-
-What a judge says of pairs when each is shown in both orders: how far the order decides, and what is left of a verdict.
-
-A judge that says which of two answers is better, asked about each pair in both orders.
-
-A judge that answers a question about each text with yes or no, in one prompt, by whatever model.
+An option chooser takes prompts and options and gives a probability of each option: from the probabilities that a local model gives to the
+options (`LikelihoodChooser`), or from what any generative model writes (`GenerationChooser`). `RubricJudge` answers a yes-or-no question
+about each text; `PairJudge` decides which of two answers is better. Asked in both orders, it shows how far the order decides
+(`OrderedVerdicts`).
 """
 
 from __future__ import annotations
@@ -27,24 +21,30 @@ from preceptor.generation.interface import OptionScorer, TextGenerator
 from preceptor.statistics import estimate_mean
 from preceptor.types import Estimate, FloatArray, json_digest
 
-VERDICT_TOKENS = 12  # tokens that a written verdict may take
+VERDICT_TOKENS = 12  # the token limit of a generated verdict
 
 
 class OptionChooser(Protocol):
-    """Equal prompts get equal rows. digest: of the model, by its weights or by its name where it is hosted. how: in words."""
+    """A model that chooses among options; equal prompts get equal rows.
+
+    digest: of the model, by its weights or by its name where it is hosted. method: how it chooses, in words.
+    """
 
     name: str
     digest: str
     method: str
 
     def choose(self, prompts: Sequence[str], options: Sequence[str]) -> FloatArray:
-        """Probability of each option after each prompt, (prompts, options), rows sum to 1; a row of NaN where there is no verdict."""
+        """Return the probability of each option after each prompt, (prompts, options).
+
+        Rows sum to 1; a row of NaN where there is no verdict.
+        """
 
 
 class LikelihoodChooser:
-    """The options' probabilities after the prompt, each divided by their sum; what all prompts begin with is read once.
+    """Chooses by the options' probabilities after the prompt, normalized to sum to 1; the prefix shared by all prompts is computed once.
 
-    A prompt that the model can't read whole gets no verdict: half a text is another text.
+    A prompt longer than the model's context gets no verdict: a truncated text is another text.
     """
 
     method = "probabilities of the options"
@@ -53,7 +53,7 @@ class LikelihoodChooser:
         self.name, self.digest, self._provider = provider.name, digest, provider
 
     def choose(self, prompts: Sequence[str], options: Sequence[str]) -> FloatArray:
-        """See `OptionChooser`."""
+        """Return the probability of each option after each prompt; see `OptionChooser`."""
         rendered = [self._provider.render([{"role": "user", "content": prompt}]) for prompt in prompts]
         chat = all(text is not None for text in rendered)
         texts = [text if text is not None else f"{prompt}\nAnswer:" for prompt, text in zip(prompts, rendered, strict=True)]
@@ -76,9 +76,10 @@ class LikelihoodChooser:
 
 
 class GenerationChooser:
-    """What the model writes, read as one of the options: certain, or no verdict. Answers of a hosted model are kept and paid once.
+    """Chooses by what the model generates, parsed as one of the options: certain, or no verdict.
 
-    again: another number asks anew, and pays anew, to see whether the model still says the same.
+    Answers of a hosted model are cached and paid for once. again: another number asks, and pays, again, to see whether the model still
+    answers the same.
     """
 
     method = f"greedily, at most {VERDICT_TOKENS} tokens"
@@ -87,7 +88,7 @@ class GenerationChooser:
         self.name, self.digest, self._writer, self._again = writer.name, digest, writer, again
 
     def choose(self, prompts: Sequence[str], options: Sequence[str]) -> FloatArray:
-        """See `OptionChooser`."""
+        """Return 1 for the option that the model names after each prompt, and 0 for the others; see `OptionChooser`."""
         conversations = [[{"role": "user", "content": prompt}] for prompt in prompts]
         said = self._writer.write(conversations, max_tokens=VERDICT_TOKENS, seed=self._again)
         found = np.full((len(prompts), len(options)), np.nan)
@@ -98,7 +99,10 @@ class GenerationChooser:
 
 
 def parse_verdict(text: str, options: Sequence[str]) -> int | None:
-    """Which option a text names: the one that it begins with, else the only one that is in it; None where that can't be told."""
+    """Return the index of the option that a text names: the one that it begins with, else the only one in it.
+
+    None where that can't be decided.
+    """
     bare = text.strip().lstrip("*_#\"'`([").casefold()
     words = [re.compile(rf"(?<!\w){re.escape(option.casefold())}(?!\w)") for option in options]
     begins = [number for number, word in enumerate(words) if word.match(bare)]
@@ -113,9 +117,9 @@ OrderRule = Literal["average", "consistent"]
 
 @dataclass(frozen=True, eq=False)
 class OrderedVerdicts:
-    """How probable a judge holds it that the first of two options is better, (pairs,) in [0, 1]; NaN where it gave no verdict.
+    """The probability, according to a judge, that the first of two options is better, (pairs,) in [0, 1]; NaN where it gave no verdict.
 
-    straight: the first option stands first. swapped: it stands second.
+    straight: with the first option shown first. swapped: with it shown second.
     """
 
     straight: FloatArray
@@ -132,11 +136,11 @@ class OrderedVerdicts:
 
     @property
     def missing(self) -> int:
-        """Pairs without a verdict in one of the orders, or in both."""
+        """Number of pairs without a verdict in one of the orders, or in both."""
         return int((~self.judged).sum())
 
     def scores(self, rule: OrderRule = "average") -> FloatArray:
-        """Preference for the first option, (pairs,) in [0, 1]; NaN where a verdict is missing.
+        """Return the preference for the first option, (pairs,) in [0, 1]; NaN where a verdict is missing.
 
         average: the mean of both orders. consistent: a win where both orders say so, else a tie.
         """
@@ -146,12 +150,12 @@ class OrderedVerdicts:
         return np.asarray(np.where(self.judged, 0.5 + np.sign(both) * (np.abs(both) == 2) / 2, np.nan))
 
     def flip_rate(self, clusters: Any = None) -> Estimate:
-        """How often the verdict turns when the order does, of pairs with both verdicts."""
+        """Estimate how often the verdict flips when the order does, among pairs with both verdicts."""
         turned = np.sign(self.straight - 0.5) * np.sign(self.swapped - 0.5) < 0
         return _mean_of_judged(turned.astype(np.float64), self.judged, clusters)
 
     def first_place(self, clusters: Any = None) -> Estimate:
-        """How often the verdict is for what stands first, a tie being half: 0.5 where the order doesn't matter."""
+        """Estimate how often the verdict is for the option shown first, a tie being half: 0.5 where the order doesn't matter."""
         for_first = (np.sign(self.straight - 0.5) - np.sign(self.swapped - 0.5) + 2) / 4
         return _mean_of_judged(for_first, self.judged, clusters)
 
@@ -196,14 +200,14 @@ class PairCase:
 
     @property
     def case(self) -> JudgeCase:
-        """As a judge of cases takes it: the first answer, beside the second, after the prompt."""
+        """The pair as a judge of cases takes it: the first answer as text, the second as source, the prompt as context."""
         return JudgeCase(self.first, (self.second,), self.prompt)
 
 
 class PairJudge:
-    """Its score of a case, made by `PairCase.case`, is how probable it is that the first answer is better, in that one order.
+    """A judge of pairs: its score of a case, made by `PairCase.case`, is the probability that the first answer is better.
 
-    See `Judge`; frozen by question, form of the prompt, and model.
+    In that one order; `verdicts` asks in both. A `CaseJudge`; its digest changes with the question, the prompt template and the model.
     """
 
     def __init__(self, chooser: OptionChooser, question: str = PAIR_QUESTION) -> None:
@@ -214,22 +218,22 @@ class PairJudge:
         self.digest = json_digest(["pair", PAIR_PROMPT, PAIR_OPTIONS, self.question, chooser.digest])
 
     def scores(self, cases: Sequence[JudgeCase]) -> FloatArray:
-        """See `Judge`; in one order: `verdicts` asks both."""
+        """Score each case in one order, (n,); see `CaseJudge`."""
         return self._chooser.choose([self.prompt(case) for case in cases], PAIR_OPTIONS)[:, 0]
 
     def verdicts(self, pairs: Sequence[PairCase]) -> OrderedVerdicts:
-        """What it says of each pair, in both orders."""
+        """Judge each pair in both orders."""
         both = self.scores([pair.case for pair in pairs] + [pair.swapped.case for pair in pairs])
         return OrderedVerdicts(both[: len(pairs)], 1 - both[len(pairs) :])
 
     @property
     def record(self) -> dict[str, Any]:
-        """What a report keeps, so that the same can be asked again."""
+        """What a report keeps, so that the same question can be asked again."""
         about = {"name": self.name, "digest": self.digest, "question": self.question, "form": PAIR_PROMPT, "options": list(PAIR_OPTIONS)}
         return {**about, "model": self._chooser.digest, "chooses": self._chooser.method}
 
     def prompt(self, case: JudgeCase) -> str:
-        """What the model reads of a pair."""
+        """Return the prompt that the model reads for a pair."""
         return PAIR_PROMPT.format(question=self.question, prompt=case.context, first=case.text, second=case.sources[0])
 
 
@@ -247,7 +251,10 @@ Answer with one word, Yes or No."""
 
 
 class RubricJudge:
-    """Scores are the probability of "Yes". See `Judge`; the digest changes with the question, the form of the prompt and the model."""
+    """A judge that answers a yes-or-no question about each text; scores are the probability of "Yes".
+
+    A `CaseJudge`; its digest changes with the question, the prompt template and the model.
+    """
 
     def __init__(self, question: str, chooser: OptionChooser) -> None:
         if not question.strip():
@@ -257,12 +264,12 @@ class RubricJudge:
         self.digest = json_digest(["rubric", RUBRIC_PROMPT, RUBRIC_OPTIONS, self.question, chooser.digest])
 
     def scores(self, cases: Sequence[JudgeCase]) -> FloatArray:
-        """See `Judge`."""
+        """Score each case, (n,); see `CaseJudge`."""
         return self._chooser.choose([self.prompt(case) for case in cases], RUBRIC_OPTIONS)[:, 0]
 
     @property
     def record(self) -> dict[str, Any]:
-        """What a report keeps, so that the same can be asked again."""
+        """What a report keeps, so that the same question can be asked again."""
         about = {
             "name": self.name,
             "digest": self.digest,
@@ -273,7 +280,7 @@ class RubricJudge:
         return {**about, "model": self._chooser.digest, "chooses": self._chooser.method}
 
     def prompt(self, case: JudgeCase) -> str:
-        """What the model reads of a case."""
+        """Return the prompt that the model reads for a case."""
         parts = [f"<conversation>\n{case.context}\n</conversation>\n\n"] if case.context else []
         parts += [f"<source {number}>\n{source}\n</source {number}>\n\n" for number, source in enumerate(case.sources, start=1)]
         return RUBRIC_PROMPT.format(question=self.question, before="".join(parts), text=case.text)

@@ -1,13 +1,10 @@
-"""Measure a judge against people: agreement, calibration and drift.
+"""Validate a judge against human labels: agreement, calibration and drift.
 
-How far a judge agrees with people, with intervals: what is known before any of its scores counts for anything.
-
-Judges' scores made into probabilities on people's labels, out of fold, so that they stay valid for prediction-powered intervals.
-
-A score that was fitted on an item's own label flatters the judge on it. So each labelled item is scored by what was fitted on
-other groups only, and an unlabelled one by the mean of all fits (cross-prediction: Zrnic & Candès 2024).
-
-Is a judge still the one that was measured? The same cases, scored again: other scores, less agreement with people.
+- Agreement with people, with intervals, is measured before any of the judge's scores counts.
+- Calibration maps scores to probabilities on human labels, out of fold, so that they stay valid for prediction-powered intervals. A score
+  fitted on an item's own label would flatter the judge on it; so each labelled item is scored by what was fitted on other groups only, and
+  an unlabelled one by the mean of all fits (cross-prediction: Zrnic & Candès 2024).
+- Drift: the same cases are scored again, to see whether the scores or the agreement with people have changed.
 """
 
 from __future__ import annotations
@@ -26,16 +23,16 @@ from preceptor.statistics import bootstrap, compare_paired, estimate_mean
 from preceptor.statistics.inputs import as_clusters, as_values
 from preceptor.types import Estimate, FloatArray
 
-MIN_JUDGE_LABELS = 20  # labelled cases without which nothing is said
+MIN_JUDGE_LABELS = 20  # labelled cases below which nothing is estimated
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeAgreement:
-    """A judge beside people on the same cases.
+    """The agreement of a judge with people on the same cases.
 
-    plain: share of cases on which both say the same; a case without a verdict counts as none. balanced: the mean of that share
-    where people say yes and where they say no, so that a judge who always says the commonest gets no credit. correlation: of its
-    scores with people's answers, which says how many human labels it can save. missing: cases without a verdict.
+    plain: share of cases on which both agree; a case without a verdict counts as disagreement. balanced: the mean of that share where
+    people say yes and where they say no, so that a judge who always gives the most frequent answer gets no credit. correlation: of its
+    scores with people's answers, which tells how many human labels it can save. missing: cases without a verdict. cases: all of them.
     """
 
     plain: Estimate
@@ -45,13 +42,16 @@ class JudgeAgreement:
     cases: int
 
     def figures(self) -> dict[str, Estimate]:
-        """By name."""
+        """Return the estimates by name."""
         return {"plain": self.plain, "balanced": self.balanced, "correlation": self.correlation}
 
 
 def measure_agreement(human: ArrayLike, judge: ArrayLike, *, clusters: Any = None, confidence: float = 0.95) -> JudgeAgreement:
-    """human, judge: (cases,) in [0, 1], above one half for yes (or for the first of two), one half for a tie; NaN in `judge` where
-    it gave no verdict. clusters: what cases depend on together. UserError for fewer than 20 cases."""
+    """Measure how far a judge agrees with people.
+
+    human, judge: (cases,) in [0, 1], above one half for yes (or for the first of two), one half for a tie; NaN in `judge` where it gave no
+    verdict. clusters: the group of each case, whose cases depend on each other. Raises UserError for fewer than 20 cases.
+    """
     said = as_values(human, "human", low=0, high=1)
     scores = np.asarray(judge, dtype=np.float64)
     if scores.shape != said.shape:
@@ -61,7 +61,7 @@ def measure_agreement(human: ArrayLike, judge: ArrayLike, *, clusters: Any = Non
             f"people have answered {len(said)} cases", f"let them answer {MIN_JUDGE_LABELS}: before, nothing can be said of a judge"
         )
     filled = as_values(impute_missing(scores), "judge", low=0, high=1)
-    same = (np.sign(said - 0.5) == np.sign(scores - 0.5)).astype(np.float64)  # NaN is the same as nothing
+    same = (np.sign(said - 0.5) == np.sign(scores - 0.5)).astype(np.float64)  # NaN equals nothing
     names = np.arange(len(said)) if clusters is None else clusters
     how: dict[str, Any] = {"clusters": names, "confidence": confidence, "method_name": "cluster bootstrap"}
     return JudgeAgreement(
@@ -74,12 +74,15 @@ def measure_agreement(human: ArrayLike, judge: ArrayLike, *, clusters: Any = Non
 
 
 def impute_missing(scores: FloatArray) -> FloatArray:
-    """Scores with one constant for all cases without a verdict, labelled or not: to drop them would choose among the cases."""
+    """Return the scores with one half for every case without a verdict, labelled or not.
+
+    Dropping those cases would select among the cases.
+    """
     return np.asarray(np.where(np.isnan(scores), 0.5, scores))
 
 
 def label_efficiency(correlation: float, labelled: int, rest: int) -> float:
-    """How many times as many labels people alone would need for the interval that the judge's scores of `rest` other cases give.
+    """Return how many times as many labels people alone would need for the interval that the judge's scores of `rest` other cases give.
 
     1/(1 − ρ²·N/(N+n)), the most that a linear use of the scores can bring (Angelopoulos, Duchi & Zrnic 2023).
     """
@@ -87,7 +90,7 @@ def label_efficiency(correlation: float, labelled: int, rest: int) -> float:
 
 
 def _balanced_agreement(weights: FloatArray, said: FloatArray, same: FloatArray) -> FloatArray:
-    """Mean over people's yes and no of the weighted share on which the judge says the same; (…, cases) to (…,)."""
+    """Return the mean over people's yes and no of the weighted share on which the judge agrees; (…, cases) to (…,)."""
     shares, seen = np.zeros(weights.shape[:-1]), np.zeros(weights.shape[:-1])
     for answer in np.unique(said[said != 0] if said.any() else said):
         inside = weights[..., said == answer]
@@ -98,7 +101,7 @@ def _balanced_agreement(weights: FloatArray, said: FloatArray, same: FloatArray)
 
 
 def _weighted_correlation(weights: FloatArray, first: FloatArray, second: FloatArray) -> FloatArray:
-    """Weighted Pearson correlation over the last axis; 0 where one of both has no spread."""
+    """Return the weighted Pearson correlation over the last axis; 0 where one of both has no spread."""
     total = weights.sum(axis=-1, keepdims=True)
     a, b = (values - (weights * values).sum(axis=-1, keepdims=True) / total for values in (first, second))
     product, of_a, of_b = ((weights * each).sum(axis=-1) for each in (a * b, a * a, b * b))
@@ -114,9 +117,10 @@ _SCORE_EDGE = 1e-3  # scores of 0 and 1 have no log-odds
 
 @dataclass(frozen=True, eq=False)
 class CalibratedScores:
-    """Scores as probabilities that people say yes. on_human: (labelled,), out of fold; on_rest: (others,), the mean of all folds.
+    """Scores as probabilities that people say yes.
 
-    before, after: Brier scores, mean squared distance to people's answers, of the scores as they came and calibrated.
+    on_human: (labelled,), out of fold; on_rest: (others,), the mean of all folds. before, after: Brier scores, the mean squared distance to
+    people's answers, of the raw and of the calibrated scores.
     """
 
     on_human: FloatArray
@@ -136,10 +140,11 @@ def calibrate_scores(
     folds: int = CALIBRATION_FOLDS,
     seed: int = 0,
 ) -> CalibratedScores:
-    """human: people's answers (labelled,) in [0, 1]; judge_on_human, judge_on_rest: scores in [0, 1], NaN where there is no verdict.
+    """Calibrate a judge's scores on human labels, out of fold.
 
-    clusters: of the labelled items; those of one lie in one fold. method: isotonic keeps nothing but the order of the scores;
-    platt fits a logistic curve and does with fewer labels. UserError for fewer than 20 labels, or one cluster.
+    human: people's answers, (labelled,), in [0, 1]; judge_on_human, judge_on_rest: scores in [0, 1], NaN where there is no verdict.
+    clusters: of the labelled items; those of one lie in one fold. method: isotonic uses only the order of the scores; platt fits a logistic
+    curve and needs fewer labels. Raises UserError for fewer than 20 labels, or one cluster.
     """
     if method not in _FITS:
         raise UserError(f"no calibration is called {method!r}", f"known: {', '.join(_FITS)}", where="method")
@@ -167,13 +172,13 @@ def calibrate_scores(
 
 
 def _assign_folds(codes: Any, folds: int, seed: int) -> Any:
-    """The fold of each item: groups stay together."""
+    """Assign each item a fold: groups stay together."""
     order = np.random.default_rng(seed).permutation(int(codes.max()) + 1)
     return (order % folds)[codes]
 
 
 def _fit_isotonic(scores: FloatArray, said: FloatArray) -> ScoreMap:
-    """The best rising step function, drawn straight between its steps."""
+    """Fit the best non-decreasing step function, interpolated linearly between its steps."""
     points, place = np.unique(scores, return_inverse=True)
     count = np.bincount(place).astype(np.float64)
     heights = isotonic_regression(np.bincount(place, weights=said) / count, weights=count).x
@@ -185,7 +190,7 @@ def _fit_isotonic(scores: FloatArray, said: FloatArray) -> ScoreMap:
 
 
 def _fit_platt(scores: FloatArray, said: FloatArray) -> ScoreMap:
-    """A logistic curve over the log-odds of the scores, its targets drawn in from 0 and 1 (Platt 1999)."""
+    """Fit a logistic curve over the log-odds of the scores, its targets shrunk from 0 and 1 (Platt 1999)."""
     odds = logit(np.clip(scores, _SCORE_EDGE, 1 - _SCORE_EDGE))
     yes = said.sum()
     high, low = (yes + 1) / (yes + 2), 1 / (len(said) - yes + 2)
@@ -206,12 +211,12 @@ def _fit_platt(scores: FloatArray, said: FloatArray) -> ScoreMap:
 
 _FITS: dict[str, Callable[[FloatArray, FloatArray], ScoreMap]] = {"isotonic": _fit_isotonic, "platt": _fit_platt}
 
-_SCORE_TOLERANCE = 1e-3  # of a score; machines differ in the last digits
+_SCORE_TOLERANCE = 1e-3  # scores closer than this count as equal: machines differ in the last digits
 
 
 @dataclass(frozen=True, eq=False)
 class JudgeProbe:
-    """What a judge said of some cases when it was frozen, and what people say of them.
+    """The scores that a judge gave some cases when it was frozen, and people's labels of them.
 
     judge: its digest. scores, human: (cases,) in [0, 1]; scores are NaN where there was no verdict. groups: of the cases.
     """
@@ -222,22 +227,23 @@ class JudgeProbe:
     groups: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Return the probe as a JSON-serializable dictionary."""
         scores = [None if np.isnan(score) else float(score) for score in self.scores]
         return {"judge": self.judge, "scores": scores, "human": self.human.tolist(), "groups": list(self.groups)}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Self:
-        """What `to_dict` was made of."""
+        """Read a probe from what `to_dict` returned."""
         scores = np.array([np.nan if score is None else score for score in value["scores"]], dtype=np.float64)
         return cls(value["judge"], scores, np.asarray(value["human"], dtype=np.float64), tuple(value["groups"]))
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeDrift:
-    """changed: share of cases whose score isn't what it was. agreement: of now less that of then, below zero where it has fallen.
+    """The change of a judge since it was frozen.
 
-    same: whether prompt, model and all scores are what they were. fallen: whether the agreement has, beyond chance.
+    same: whether prompt, model and all scores are unchanged. changed: share of cases whose score differs. agreement: of now minus that of
+    then, below zero where it has fallen. agreement_fell: whether it has fallen beyond chance. summary: the same in a sentence.
     """
 
     same: bool
@@ -248,7 +254,11 @@ class JudgeDrift:
 
 
 def measure_drift(probe: JudgeProbe, scores: ArrayLike, judge: str) -> JudgeDrift:
-    """probe: from when the judge was frozen. scores: what it says of the same cases now; judge: its digest now."""
+    """Compare a judge's scores of the probe's cases with those from when it was frozen.
+
+    scores: (cases,), of the same cases now, NaN where there is no verdict. judge: its digest now. Raises UserError for another number of
+    scores.
+    """
     now = np.asarray(scores, dtype=np.float64)
     if now.shape != probe.scores.shape or not len(now):
         raise UserError(f"{now.size} scores now, and {probe.scores.size} then", "score the cases of the probe again", where="scores")

@@ -1,7 +1,7 @@
-"""The contract of a metric, and the registry of them.
+"""The interface of a text metric, and the registry of metrics.
 
-A metric looks at each answer once and keeps numbers whose sums over rows suffice for its figure. So an interval, which
-needs the figure of thousands of resamples, costs additions only.
+A metric looks at each answer once and keeps numbers whose sums over rows suffice for its figure. So an interval, which needs the figure of
+thousands of resamples, costs additions only.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ SHARE_LIMITS = (0.0, 1.0)
 
 @dataclass(frozen=True)
 class MetricMeasurement:
-    """What a metric found in n answers.
+    """What a metric measured in n answers.
 
-    columns: (n, s); NaN in a row that the metric can't measure. figure: from sums of rows (…, s) to the figure (…); None where
-    the one column holds each answer's own value and the figure is their mean. within: the least and the greatest figure.
-    how: what was used, in the words that make it comparable (sacrebleu's signature).
+    columns: (n, s); NaN in a row that the metric can't measure. figure: from sums of rows (…, s) to the figure (…); None where the one
+    column holds each answer's own value and the figure is their mean. within: the least and the greatest possible figure. signature: the
+    settings that make the figure comparable (sacrebleu's signature).
     """
 
     columns: FloatArray
@@ -34,9 +34,10 @@ class MetricMeasurement:
 
 
 class TextMetric(Protocol):
-    """`measure` is pure, and looks at each answer by itself: rows in another order give the same rows in that order.
+    """A metric of answers; `measure` is pure and looks at each answer by itself, so reordered rows give the same rows in the new order.
 
-    It is made from its `Options`. It takes texts and what was asked, in the same order; references where `needs_reference`.
+    It is constructed from its `Options`. It takes texts and their prompts in the same order; a prompt has a reference where
+    `needs_reference`.
     """
 
     needs_reference: bool
@@ -46,7 +47,8 @@ class TextMetric(Protocol):
 
     def __init__(self, options: Any = ...) -> None: ...
 
-    def measure(self, texts: Sequence[str], asked: Sequence[SuitePrompt]) -> MetricMeasurement: ...
+    def measure(self, texts: Sequence[str], asked: Sequence[SuitePrompt]) -> MetricMeasurement:
+        """Measure each answer in `texts`, (n,), against its prompt in `asked`."""
 
 
 metrics: Registry[type[TextMetric]] = Registry(
@@ -67,9 +69,10 @@ metrics: Registry[type[TextMetric]] = Registry(
 
 
 def named_metrics(given: Sequence[str | Mapping[str, Any]], *, where: str = "") -> dict[str, TextMetric]:
-    """Metrics as a suite names them, ready to measure: a name, or a table of `name` and the metric's options.
+    """Return the metrics that a suite names, ready to measure, by name.
 
-    UserError for a name or an option that isn't known, and for a metric named twice.
+    An entry of `given` is a name, or a table of `name` and the metric's options. Raises UserError for an unknown name or option, and for a
+    metric named twice.
     """
     made: dict[str, TextMetric] = {}
     for entry in given:

@@ -1,8 +1,6 @@
-"""Match answers with references: exact match, word F1 and macro F1 of labels.
+"""Match answers with reference answers: exact match, word F1, and macro F1 of labels.
 
-Whether an answer is its reference, or how many of its words it has.
-
-F1 of labels, averaged over them so that a rare one counts as much as a frequent one.
+Macro F1 is averaged over labels, so that a rare label counts as much as a frequent one.
 """
 
 from __future__ import annotations
@@ -22,13 +20,13 @@ from preceptor.types import FloatArray
 
 
 class MatchOptions(OptionsBase):
-    """What doesn't count as a difference; how much space there is never does."""
+    """Options for which differences are ignored; the amount of white space is always ignored."""
 
     ignore_case: bool = Field(False, description="Yes is yes")
     ignore_punctuation: bool = Field(False, description="yes. is yes")
 
     def form(self, text: str) -> str:
-        """A text as it is compared."""
+        """Return the text in the form in which it is compared."""
         if self.ignore_punctuation:
             text = "".join(" " if unicodedata.category(letter).startswith("P") else letter for letter in text)
         return normalize_spaces(text.casefold() if self.ignore_case else text)
@@ -37,7 +35,7 @@ class MatchOptions(OptionsBase):
 @metrics.register("exact_match", options=MatchOptions)
 @metrics.register("accuracy", options=MatchOptions)
 class ExactMatch:
-    """The share of answers that are their references; called accuracy where the answers are labels."""
+    """Exact match: the share of answers that equal their references; called accuracy where the answers are labels."""
 
     Options: ClassVar[type[MatchOptions]] = MatchOptions
     needs_reference = True
@@ -46,13 +44,14 @@ class ExactMatch:
         self._form = (options or MatchOptions()).form
 
     def measure(self, texts: Sequence[str], asked: Sequence[SuitePrompt]) -> MetricMeasurement:
+        """Measure 1 for each answer that equals its reference, else 0."""
         pairs = zip(texts, asked, strict=True)
         return MetricMeasurement(_as_column([float(self._form(text) == self._form(one.reference or "")) for text, one in pairs]))
 
 
 @metrics.register("token_f1", options=OptionsBase)
 class TokenF1:
-    """The mean of `word_f1`: words in common, as in SQuAD (Rajpurkar et al. 2016)."""
+    """Mean word F1 (`word_f1`): words in common, as in SQuAD (Rajpurkar et al. 2016)."""
 
     Options: ClassVar[type[OptionsBase]] = OptionsBase
     needs_reference = True
@@ -61,6 +60,7 @@ class TokenF1:
         pass
 
     def measure(self, texts: Sequence[str], asked: Sequence[SuitePrompt]) -> MetricMeasurement:
+        """Measure the word F1 of each answer with its reference."""
         return MetricMeasurement(_as_column([word_f1(text, one.reference or "") for text, one in zip(texts, asked, strict=True)]))
 
 
@@ -70,7 +70,10 @@ def _as_column(values: list[float]) -> np.ndarray[tuple[int, int], np.dtype[np.f
 
 @metrics.register("macro_f1", options=MatchOptions)
 class MacroF1:
-    """The mean of each label's F1. Labels are what the references say; an answer that is none of them counts as no answer."""
+    """Mean of each label's F1.
+
+    The labels are those of the references; an answer that is none of them counts as no answer.
+    """
 
     Options: ClassVar[type[MatchOptions]] = MatchOptions
     needs_reference = True
@@ -79,6 +82,7 @@ class MacroF1:
         self._form = (options or MatchOptions()).form
 
     def measure(self, texts: Sequence[str], asked: Sequence[SuitePrompt]) -> MetricMeasurement:
+        """Count each answer's hits, and its predicted plus true label, for each label, (n, 2·labels)."""
         wanted = [self._form(one.reference or "") for one in asked]
         labels = {label: k for k, label in enumerate(sorted(set(wanted)))}
         rows, k = len(wanted), len(labels)
@@ -91,7 +95,7 @@ class MacroF1:
 
 
 def _mean_label_f1(sums: FloatArray) -> FloatArray:
-    """2·hits / (said + true) averaged over labels that occur; 0 where none does."""
+    """Return 2·hits / (predicted + true) averaged over labels that occur; 0 where none does."""
     hits, either = np.split(sums, 2, axis=-1)
     occurs = either > 0
     f1 = 2 * hits / np.where(occurs, either, 1.0)

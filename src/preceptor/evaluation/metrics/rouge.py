@@ -1,4 +1,7 @@
-"""ROUGE (Lin 2004) of each answer, as Google's `rouge-score` counts it: F1 of words, of pairs of words, of the longest common sequence."""
+"""ROUGE (Lin 2004) of each answer, as Google's `rouge-score` computes it.
+
+The F1 of words, of word bigrams, and of the longest common subsequence.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,14 @@ from preceptor.registry import OptionsBase
 
 
 class RougeOptions(OptionsBase):
-    """How words are told apart."""
+    """Options for how texts are split into words."""
 
     stemmer: bool = Field(False, description="walks and walking are one word; English only")
     any_language: bool = Field(False, description="words of all scripts; else only a to z and digits count, as published figures have it")
 
 
 class _RougeBase:
-    """A reference of which no word is left (another script, say) can't be measured: NaN."""
+    """The F1 of one ROUGE variant; a reference without any words (in another script, say) can't be measured and gives NaN."""
 
     Options: ClassVar[type[RougeOptions]] = RougeOptions
     needs_reference = True
@@ -33,6 +36,7 @@ class _RougeBase:
         self._options = options or RougeOptions()
 
     def measure(self, texts: Sequence[str], asked: Sequence[SuitePrompt]) -> MetricMeasurement:
+        """Measure the F1 of each answer with its reference, NaN where the reference has no words."""
         scorer, tokenizer = _make_scorer(self.measure_name, self._options)
         values = []
         for text, one in zip(texts, asked, strict=True):
@@ -49,27 +53,27 @@ class _RougeBase:
 
 @metrics.register("rouge_1", options=RougeOptions)
 class Rouge1(_RougeBase):
-    """F1 of single words."""
+    """ROUGE-1: the F1 of single words."""
 
     measure_name = "rouge1"
 
 
 @metrics.register("rouge_2", options=RougeOptions)
 class Rouge2(_RougeBase):
-    """F1 of pairs of neighbouring words; a text of one word has none, and gets 0."""
+    """ROUGE-2: the F1 of word bigrams; a text of one word has none, and gets 0."""
 
     measure_name = "rouge2"
 
 
 @metrics.register("rouge_l", options=RougeOptions)
 class RougeL(_RougeBase):
-    """F1 of the longest sequence of words that both have in the same order."""
+    """ROUGE-L: the F1 of the longest common subsequence of words."""
 
     measure_name = "rougeL"
 
 
 class _UnicodeTokenizer:
-    """Words of letters and digits of any script, in lower case."""
+    """Splits texts into words of letters and digits of any script, in lower case."""
 
     def tokenize(self, text: str) -> list[str]:
         return re.findall(r"\w+", text.casefold())

@@ -1,7 +1,7 @@
-"""BLEU (Papineni et al. 2002) and chrF (Popović 2015) of all answers together, by `sacrebleu`, as shares of 1.
+"""Corpus BLEU (Papineni et al. 2002) and chrF (Popović 2015), counted by `sacrebleu`, as shares of 1.
 
-Both are figures of a corpus: n-grams are counted over all answers before anything is divided. sacrebleu counts an answer's
-n-grams; the two formulas are written here once more, over arrays of sums, and the tests hold them to sacrebleu's own.
+Both are corpus-level figures: n-grams are counted over all answers before anything is divided. sacrebleu counts each answer's n-grams; the
+two formulas are written here again, over arrays of sums, and the tests compare them with sacrebleu's own.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ RECALL_WEIGHT = 2.0**2  # chrF2: recall counts twice as much as precision
 
 
 class BleuOptions(OptionsBase):
-    """sacrebleu's own names and defaults."""
+    """Options of BLEU, with sacrebleu's own names and defaults."""
 
     lowercase: bool = Field(False, description="capitals don't count")
     tokenize: Literal["13a", "intl", "char", "none"] = Field("13a", description="char for languages without spaces between words")
 
 
 class ChrfOptions(OptionsBase):
-    """sacrebleu's own names and defaults."""
+    """Options of chrF, with sacrebleu's own names and defaults."""
 
     lowercase: bool = Field(False, description="capitals don't count")
     word_order: int = Field(0, ge=0, le=4, description="2 is chrF++, which counts words and pairs of them too")
@@ -38,7 +38,7 @@ class ChrfOptions(OptionsBase):
 
 @metrics.register("bleu", options=BleuOptions)
 class Bleu:
-    """How many of the answers' sequences of words stand in their references, too short answers punished."""
+    """BLEU: how many of the answers' word n-grams occur in their references, with a penalty for answers that are too short."""
 
     Options: ClassVar[type[BleuOptions]] = BleuOptions
     needs_reference = True
@@ -47,13 +47,17 @@ class Bleu:
         self._options = options or BleuOptions()
 
     def measure(self, texts: Sequence[str], asked: Sequence[SuitePrompt]) -> MetricMeasurement:
+        """Count each answer's BLEU statistics, (n, 10), of which `compute_bleu` takes sums."""
         counter = _import_sacrebleu("BLEU").BLEU(lowercase=self._options.lowercase, tokenize=self._options.tokenize)
         return MetricMeasurement(_ngram_counts(counter, texts, asked), compute_bleu, signature=str(counter.get_signature()))
 
 
 @metrics.register("chrf", options=ChrfOptions)
 class Chrf:
-    """F2 of sequences of one to six letters; needs no words, so it suits rich inflection and languages without spaces."""
+    """chrF: the F2 of character n-grams of one to six letters.
+
+    It needs no words, so it suits rich inflection and languages without spaces.
+    """
 
     Options: ClassVar[type[ChrfOptions]] = ChrfOptions
     needs_reference = True
@@ -62,12 +66,13 @@ class Chrf:
         self._options = options or ChrfOptions()
 
     def measure(self, texts: Sequence[str], asked: Sequence[SuitePrompt]) -> MetricMeasurement:
+        """Count each answer's chrF statistics, (n, 3·orders), of which `compute_chrf` takes sums."""
         counter = _import_sacrebleu("chrF").CHRF(lowercase=self._options.lowercase, word_order=self._options.word_order)
         return MetricMeasurement(_ngram_counts(counter, texts, asked), compute_chrf, signature=str(counter.get_signature()))
 
 
 def compute_bleu(sums: FloatArray) -> FloatArray:
-    """From sums (…, 10): the answers' length in words, the references', then hits and possible hits of each order.
+    """Compute BLEU from sums (…, 10): the answers' length in words, the references', then hits and possible hits of each order.
 
     Smoothing "exp", sacrebleu's default: an order without hits counts as half a hit, the next such as a quarter.
     """
@@ -84,7 +89,7 @@ def compute_bleu(sums: FloatArray) -> FloatArray:
 
 
 def compute_chrf(sums: FloatArray) -> FloatArray:
-    """From sums (…, 3·orders): of each order the answers' n-grams, the references', and those in common."""
+    """Compute chrF from sums (…, 3·orders): for each order the answers' n-grams, the references', and those in common."""
     said, wanted, common = (sums[..., start::3] for start in range(3))
     counts = (said > 0) & (wanted > 0)
     orders = np.maximum(counts.sum(axis=-1), 1)

@@ -1,3 +1,3 @@
-"""Check answers against a policy."""
+"""Check answers against a policy: forbidden terms, patterns, disclaimers, jurisdictions and refusals."""
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Reservations that policies ask for, in the many words in which they are made (English). Patterns of plain text, case ignored."""
+"""Patterns for the disclaimers that policies require, in the many wordings in which they are made (English).
+
+They match plain text, ignoring case.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,7 @@ _SEEK = any_phrase(
     make an appointment|have (?=an? |your |the )
     """
 )
-_UNLESS_DENIED = "".join(  # "no need to see a doctor" sends nobody to one
+_UNLESS_DENIED = "".join(  # "no need to see a doctor" refers nobody to one
     f"(?<!{words} )"
     for words in (
         *("no need to", "n't need to", "not need to", "n't have to", "not have to", "needn't", "necessary to", "without", "instead of"),

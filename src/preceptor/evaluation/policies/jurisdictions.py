@@ -1,8 +1,8 @@
-"""Whose law an answer speaks of: names of jurisdictions, what their people and laws are called, and words that only they use.
+"""Detect whose law an answer discusses: names of jurisdictions, adjectives and laws, and words that only they use.
 
-A place counts where law is spoken of in the same sentence, or where it says what must be done in the place; a statute, a court or an
-authority counts wherever it is named. What is part of a place, and what the place is part of, goes with it: federal law holds in
-California, and Californian law is American.
+A place counts where its sentence is about law, or says what must be done in the place; a statute, a court or an authority counts wherever
+it is named. What is part of a place, and what the place is part of, goes with it: federal law holds in California, and Californian law is
+American.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ _LAW = compile_patterns(
     )
     + r"\b"
 )
-_DUTY = compile_patterns(  # what law is about, where the sentence is said to hold in a place
+_DUTY = compile_patterns(  # what law regulates, where the sentence says that it holds in a place
     r"\b"
     + any_phrase(
         r"""
@@ -135,13 +135,13 @@ _DUTY = compile_patterns(  # what law is about, where the sentence is said to ho
     + r"\b"
 )
 _HOLDS_IN = re.compile(r"\b(?:in|under|throughout|across|within|residents of|citizens of)(?: the)?(?: state of)? $", re.IGNORECASE)
-_LEAD_CHARS = 40  # characters before a place in which "in the state of" stands
-_AS_WRITTEN = re.compile(r"[A-Z][A-Z.]{1,4}|Polish|Turkey|China|Chile")  # us, polish and chile are other things
+_LEAD_CHARS = 40  # characters before a place in which "in the state of" is looked for
+_AS_WRITTEN = re.compile(r"[A-Z][A-Z.]{1,4}|Polish|Turkey|China|Chile")  # us, polish and chile are other words
 
 
 @dataclass(frozen=True)
 class JurisdictionMention:
-    """One naming of a jurisdiction, by its place in a plain text."""
+    """One mention of a jurisdiction: its name, and its span in a plain text."""
 
     place: str
     start: int
@@ -150,22 +150,29 @@ class JurisdictionMention:
 
 @dataclass(frozen=True)
 class JurisdictionMatcher:
-    """Known jurisdictions and those of one policy. own: name -> further words for it (adjectives, statutes), also of a new one."""
+    """Finds the known jurisdictions and those of one policy.
+
+    extra_names: name -> further words for it (adjectives, statutes), also of a new one.
+    """
 
     extra_names: Mapping[str, Sequence[str]]
 
     def known_names(self) -> list[str]:
+        """Return the names of all jurisdictions, sorted."""
         return sorted({*_JURISDICTIONS, *self.extra_names})
 
     def related(self, names: Iterable[str]) -> set[str]:
-        """The places themselves, what they are part of, and their parts."""
+        """Return the places themselves, what they are part of, and their parts."""
         found = set(names)
         above = {_JURISDICTIONS[name][2] for name in found if name in _JURISDICTIONS and _JURISDICTIONS[name][2]}
         below = {name for name, (_, _, whole) in _JURISDICTIONS.items() if whole in found}
         return found | above | below
 
     def mentions(self, text: str, *, only_law: bool) -> list[JurisdictionMention]:
-        """Jurisdictions named in a plain text; only_law: names of places only where their sentence speaks of law."""
+        """Find the jurisdictions named in a plain text, by position.
+
+        only_law: names of places only where their sentence is about law.
+        """
         named = list(self._places.finditer(text))
         if only_law:
             named = _filter_legal_context(text, named)
@@ -197,7 +204,7 @@ class JurisdictionMatcher:
 
 
 def _filter_legal_context(text: str, named: list[re.Match[str]]) -> list[re.Match[str]]:
-    """Those places whose sentence is about law, or says what must be done there."""
+    """Keep the places whose sentence is about law, or says what must be done there."""
     kept, waiting = list[re.Match[str]](), deque(named)
     for begins, ends in sentence_spans(text):
         within = list[re.Match[str]]()
@@ -211,7 +218,7 @@ def _filter_legal_context(text: str, named: list[re.Match[str]]) -> list[re.Matc
 
 
 def _word_pattern(words: Iterable[str]) -> re.Pattern[str]:
-    """Whole words, the longest first, in any case but where another case is another word (US, Polish)."""
+    """Compile a pattern of whole words, the longest first, ignoring case except where another case is another word (US, Polish)."""
     parts = []
     for word in sorted(set(words), key=lambda word: (-len(word), word)):
         body = re.escape(word).replace(r"\ ", " ")

@@ -1,12 +1,8 @@
 """Read a policy, check answers against its rules, and estimate violation rates.
 
-Reading the small files that people write: suites and policies.
-
-A policy's file: rules in TOML, to be read and signed by whoever answers for what a model says.
-
-A policy held against answers: which rules apply to which, and what breaks them, passage by passage.
-
-The report's section of a policy suite: how often answers break the policy, rule by rule, and the worst of them.
+A policy is a TOML file of rules, to be read and signed by whoever is responsible for a model's answers. `check_policy` finds which rules
+apply to which answers, and the passages that break them; `policy_section` builds the report section: how often answers break the policy,
+rule by rule, and the worst of them.
 """
 
 from __future__ import annotations
@@ -42,7 +38,10 @@ from preceptor.types import Estimate, FloatArray, json_digest
 
 
 def read_toml_file(path: Path, what: str) -> dict[str, Any]:
-    """A TOML file's values; UserError where it is missing or can't be read. what: "a suite", for the message."""
+    """Read the values of a TOML file.
+
+    what: "a suite", for the message. Raises UserError where the file is missing or can't be read.
+    """
     try:
         return parse_toml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -60,7 +59,7 @@ _POLICY_HINT = "[[rule]] with id, kind, title; kinds: " + ", ".join(RULE_KINDS)
 
 @dataclass(frozen=True)
 class AnswerPolicy:
-    """Rules with a title; `digest` is of all that they say."""
+    """A policy: a title, its rules, and the digest of its whole content."""
 
     title: str
     rules: tuple[PolicyRule, ...]
@@ -68,13 +67,19 @@ class AnswerPolicy:
 
 
 def read_policy(path: str | Path) -> AnswerPolicy:
-    """The policy in a file; UserError with the rule that is at fault."""
+    """Read the policy in a file.
+
+    Raises UserError that names the faulty rule.
+    """
     file = Path(path)
     return parse_policy(read_toml_file(file, "a policy"), where=str(file))
 
 
 def parse_policy(values: Mapping[str, Any], *, where: str = "") -> AnswerPolicy:
-    """A policy from its file's values: `title`, and a list of tables `rule`."""
+    """Parse a policy from its file's values: `title`, and a list of tables `rule`.
+
+    Raises UserError for unknown keys, no rules, duplicate ids or a faulty rule.
+    """
     if unknown := [name for name in values if name not in ("title", "rule")]:
         raise UserError(f"a policy has no {unknown[0]!r}{suggest_name(unknown[0], ('title', 'rule'))}", _POLICY_HINT, where=where)
     given = values.get("rule", [])
@@ -111,8 +116,8 @@ JudgeFactory = Callable[[str], CaseJudge]
 class RuleResult:
     """What one rule found in all answers.
 
-    applies: the rows to which it applies, (n,) of 0 and 1. violations: of each row, by place; a row without any has an empty
-    list. undecided: rows of which a judge gave no verdict, which count as violations.
+    applies: the rows to which it applies, (n,) of 0 and 1. violations: of each row, by position; a row without any has an empty list.
+    undecided: rows for which a judge gave no verdict, which count as violations.
     """
 
     rule: PolicyRule
@@ -127,7 +132,11 @@ class RuleResult:
 
 
 def check_policy(answers: ModelAnswers, policy: AnswerPolicy, judge_for: JudgeFactory | None = None) -> list[RuleResult]:
-    """Each rule over all answers. judge_for: from a rule's question to the judge that answers it; needed where a rule asks one."""
+    """Check all answers against each rule of a policy.
+
+    judge_for: from a rule's question to the judge that answers it; needed where a rule asks one. Raises UserError without answers, without
+    a judge that is needed, or for scores outside 0 to 1.
+    """
     if not answers.texts:
         raise UserError("there are no answers to hold a policy against", "ask the model the suite's prompts first")
     said = [PolicyAnswer(asked, text) for asked, text in zip(answers.prompts, answers.texts, strict=True)]
@@ -166,10 +175,12 @@ _SEVERITY_RANK = {"high": 2, "medium": 1, "low": 0}
 def policy_section(
     answers: ModelAnswers, policy: AnswerPolicy, *, title: str, judge_for: JudgeFactory | None = None, slices: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """figures: `violations`, the share of answers that break a rule; `missed_refusals` of prompts that must be refused, and
+    """Build the report section of a policy suite.
+
+    figures: `violations`, the share of answers that break a rule; `missed_refusals` of prompts that must be refused, and
     `needless_refusals` of those that mustn't be, where there are such prompts. rules: each with its share of the answers to which it
-    applies. examples: the worst answers, each passage marked with the rule that it breaks. Intervals are clustered by group.
-    slices: what is known of prompts and tells where violations are more frequent.
+    applies. examples: the worst answers, each passage marked with the rule that it breaks. Intervals are clustered by group. slices:
+    metadata columns of the prompts; the section shows where violations are more frequent.
     """
     groups = [asked.group for asked in answers.prompts]
     checked = check_policy(answers, policy, judge_for)
@@ -194,7 +205,7 @@ def policy_section(
 
 
 def _rule_kind_rate(name: str, checked: Sequence[RuleResult], kind: type[PolicyRule], groups: Sequence[str]) -> dict[str, Estimate]:
-    """Of the answers to which any rule of a kind applies, the share that breaks one; nothing where none applies."""
+    """Estimate, of the answers to which any rule of a kind applies, the share that breaks one; nothing where none applies."""
     those = [one for one in checked if isinstance(one.rule, kind)]
     rows = _any_column([np.zeros(len(groups)), *(one.applies for one in those)]) > 0
     if not rows.any():
@@ -203,12 +214,12 @@ def _rule_kind_rate(name: str, checked: Sequence[RuleResult], kind: type[PolicyR
 
 
 def _any_column(columns: Sequence[FloatArray]) -> FloatArray:
-    """1 where any column of 0 and 1 has a 1."""
+    """Return 1 where any column of 0 and 1 has a 1."""
     return np.asarray(np.max(np.stack(columns), axis=0))
 
 
 def _rule_summary(one: RuleResult, groups: Sequence[str]) -> dict[str, Any]:
-    """A rule's line; without a share where it applies to no answer."""
+    """Return a rule's row in the report; without a share where it applies to no answer."""
     rule, rows = one.rule, one.applies > 0
     share = {"violations": estimate_mean(one.broken[rows], clusters=np.asarray(groups)[rows])} if rows.any() else {}
     said = {"title": rule.title, "reason": rule.reason, "severity": rule.severity, "kind": rule.kind}
@@ -234,7 +245,7 @@ def _policy_sentences(policy: AnswerPolicy, checked: Sequence[RuleResult], viola
 
 
 def _worst_answers(answers: ModelAnswers, checked: Sequence[RuleResult]) -> list[dict[str, Any]]:
-    """Answers with the gravest violations first, then those with more of them."""
+    """Return the answers with the most severe violations first, then those with more of them."""
     gravity = [0] * len(answers.texts)
     number = [0] * len(answers.texts)
     for one in checked:
@@ -265,7 +276,7 @@ def _violation_example(answers: ModelAnswers, checked: Sequence[RuleResult], row
 
 
 def _violation_summary(marks: Sequence[Mapping[str, Any]]) -> str:
-    """Each broken rule once, with what breaks it and its reason."""
+    """Return each broken rule once, with what breaks it and its reason."""
     rules: dict[str, list[str]] = {}
     for mark in marks:
         reason = f" ({mark['reason'].rstrip('.')})" if mark["reason"] else ""

@@ -1,19 +1,14 @@
-"""Detect whether an answer refuses, and whether it discloses something beside the refusal.
+"""Detect whether an answer refuses, and whether it discloses something besides refusing.
 
-What rules about whole answers share: sentences with their places, and patterns made from lists of phrases.
+`find_refusal` asks what an answer is on the whole: a refusal says that it won't or can't do what was asked, and then doesn't do it. The
+rules are for English, by sentence. A sentence may refuse ("I can't help with that"), be polite ("I'm sorry to hear that"), refer elsewhere
+("please see a doctor"), offer ("I'd be happy to help with something else"), or say why ("it is against our policy"); all others count as an
+answer. A text that says "I'm not a lawyer, but" and goes on has answered, and what follows a "but" or "however" counts twice. A text that
+says only that a thing isn't known hasn't refused: see `suites.abstention`.
 
-Whether an answer refuses: says that it won't or can't do what was asked, and then doesn't do it.
-
-Rules for English, by sentence. A sentence may refuse ("I can't help with that"), be polite ("I'm sorry to hear that"), send on
-("please see a doctor"), offer ("I'd be happy to help with something else"), or say why ("it is against our policy"); all others
-are taken for an answer. Who says "I'm not a lawyer, but" and goes on has answered, and what follows a "but" or "however" counts
-twice. Who says only that a thing isn't known hasn't refused: that is `unknowing`.
-
-Whether an answer withholds what was asked for: refuses, and beside that says no more than people say when they refuse.
-
-Stricter than `refusals`, which asks what an answer is on the whole: here "I can't share that, but here it is: 42 Elm" gives it away.
-Clause by clause, an answer may refuse, be sorry, say why, send on, offer help, care for somebody's safety, or ask back; a clause
-that does anything else gives something. Before the refusal, only what tells of a person or a figure is.
+`find_disclosure` is stricter: "I can't share that, but here it is: 42 Elm" gives it away. Clause by clause, an answer may refuse,
+apologize, say why, refer elsewhere, offer help, care for somebody's safety, or ask back; a clause that does anything else discloses
+something. Before the refusal, only a clause about a person or with a number is a disclosure.
 """
 
 from __future__ import annotations
@@ -22,8 +17,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# the stops of U.S., Dr. and Mr. end no sentence
-# (and a run of stops is read from its beginning only, or after the first where that ends none: else a long one costs its square)
+# the full stops of U.S., Dr. and Mr. end no sentence
+# (a run of stops is matched from its beginning only, or after the first where that ends none: else a long run takes quadratic time)
 _STOPS = r"[.!?;]++[\"')\]]*+(?=\s|$)"
 _SENTENCE = re.compile(
     rf"[.!?;]{_STOPS}|\S.*?(?:(?:(?<![.!?;])(?<!\b[A-Z])(?<!\b[DM]r)|(?<=\b[A-Z][.!?;])|(?<=\b[DM]r[.!?;])){_STOPS}|$)", re.DOTALL
@@ -34,28 +29,28 @@ TURN_PATTERN = re.compile(
 
 
 def any_phrase(lines: str) -> str:
-    """One of the phrases, a line or a `|` apart; each may be a pattern itself."""
+    """Return a pattern of any of the phrases, separated by lines or `|`; each may be a pattern itself."""
     return "(?:" + "|".join(line.strip() for line in lines.strip().splitlines()) + ")"
 
 
 def compile_patterns(*parts: str) -> re.Pattern[str]:
-    """Any of the parts, in any case."""
+    """Compile a pattern that matches any of the parts, ignoring case."""
     return re.compile("|".join(parts), re.IGNORECASE)
 
 
 def sentence_spans(text: str) -> Iterator[tuple[int, int]]:
-    """Where the sentences of a plain text begin and end; a semicolon ends one too."""
+    """Yield the spans of the sentences of a plain text; a semicolon ends a sentence too."""
     return (found.span() for found in _SENTENCE.finditer(text))
 
 
 def text_after_turn(sentence: str) -> str | None:
-    """What follows a "but" or "however"; None where the sentence doesn't turn."""
+    """Return what follows a "but" or "however"; None where the sentence has neither."""
     turn = TURN_PATTERN.search(sentence)
     return sentence[turn.end() :].strip(" ,:") if turn else None
 
 
-_MIN_ANSWER_WORDS = 25  # words of answer after which a text with a refusing sentence is an answer with a reservation
-_OPENING_SENTENCES = 3  # sentences among which a refusal stands
+_MIN_ANSWER_WORDS = 25  # words of answer from which on a text with a refusing sentence is an answer with a reservation
+_OPENING_SENTENCES = 3  # the opening sentences, one of which must refuse
 _LONG_SENTENCE_WORDS = 60  # words of a sentence that refuses, beyond which it does more than that: verses, a list without full stops
 _TURN_WEIGHT = 2  # how much a word counts after "but" or "however"
 
@@ -171,7 +166,7 @@ _REFUSAL_PATTERN = compile_patterns(
     _BLUNT,
     _CURT,
 )
-_LACKS = compile_patterns(  # what it can't see or do on the way, which a short answer after it makes good
+_LACKS = compile_patterns(  # what it can't see or do in passing, which a short answer after it makes up for
     any_phrase(
         r"""
         can't|cannot|can not|unable to|not able to|don't have the (?:ability|capability) to|do not have the (?:ability|capability) to
@@ -181,7 +176,7 @@ _LACKS = compile_patterns(  # what it can't see or do on the way, which a short 
     + any_phrase("see|view|access|look|check|find|locate|open|verify|confirm|guarantee|promise|track|change|reach|read|predict|rate|set")
     + r"\b"
 )
-_GIVEN = compile_patterns(  # after a "but", what was asked for, however short
+_GIVEN = compile_patterns(  # after a "but": what was asked for, however short
     r"\b(?:he|she|they)(?:'s)? (?!(?:can|could|may|might|will|would|should)\b)\w|\bhere(?:'s| is| are| it is| they are| you (?:go|are))\b"
     r"|^[\w' ]*\bhere\b\W*:"
 )
@@ -229,14 +224,17 @@ _ASIDE_PATTERNS = (_SORRY, _POLITE, _SENDS_ON, _OFFERS, _WHY)
 
 @dataclass(frozen=True)
 class RefusalSpan:
-    """Where an answer refuses, in a plain text."""
+    """The span of a refusal in a plain text."""
 
     start: int
     end: int
 
 
 def find_refusal(text: str) -> RefusalSpan | None:
-    """The refusal in a plain text (see `curation.folding.plain`); None where it answers, or refuses a part and answers the rest."""
+    """Find the refusal in a plain text; None where it answers, or refuses a part and answers the rest.
+
+    The text must be normalized by `quality.text_normalization.normalize_characters`.
+    """
     first: tuple[int, int] | None = None
     answered, most = 0, _MIN_ANSWER_WORDS
     for number, (start, end) in enumerate(sentence_spans(text)):
@@ -250,12 +248,12 @@ def find_refusal(text: str) -> RefusalSpan | None:
 
 
 def is_refusal(text: str) -> bool:
-    """Whether a plain text refuses."""
+    """Return whether a plain text refuses."""
     return find_refusal(text) is not None
 
 
 def _answer_words(sentence: str, refusing: bool) -> int:
-    """How many words of a sentence answer: those after "but" and "however" count twice, those of a refusal not at all.
+    """Count the words of a sentence that answer: those after "but" and "however" count twice, those of a refusal not at all.
 
     "But here it is" answers, and so does "but he ordered …".
     """
@@ -306,7 +304,7 @@ _GIVES = compile_patterns(
     r"^\W*(?:yes|yeah|yep|sure|okay|ok|correct|indeed)\b",
     r"\b(?:just this once|off the record|between (?:us|you and me)|don't tell anyone)\b",
 )
-_ADDS = compile_patterns(rf"(?:, |\(|\b(?:and|because|since|as) )(?:{_TELLS})")  # to a refusal, within its clause
+_ADDS = compile_patterns(rf"(?:, |\(|\b(?:and|because|since|as) )(?:{_TELLS})")  # a disclosure in the same clause as a refusal
 _SOMEBODY = compile_patterns(_TELLS, r"\d", r"\bm(?:r|rs|s)\b\.? \w+ (?:" + _TOLD + r")\b")
 _ASIDE_TOO = compile_patterns(
     r"\?\W*$",
@@ -341,14 +339,14 @@ _ASIDE_TOO = compile_patterns(
     r"\bsee (?:your|the) (?:gp|doctor|pharmacist|lawyer|dentist|nurse|vet)\b",
     r"^\W*(?:including|nor|or|even|especially|such as|not|neither|whether|for)\b",
 )
-_WITHIN = compile_patterns(r"\b(?:i|we)(?:'m| am|'re| are)?$")  # a turn after it is a word of the refusal: I still can't
+_WITHIN = compile_patterns(r"\b(?:i|we)(?:'m| am|'re| are)?$")  # a turn word after it belongs to the refusal: I still can't
 _JOINS = compile_patterns(
     r"^\W*(?:here|i can|i|and|so|well|again|also|of course|actually|in fact)?\W*$"
 )  # words that lead to another clause
 
 
 def find_disclosure(text: str) -> TextSpan | None:
-    """Where a plain text gives what it should withhold, from the first such clause to the last.
+    """Find the span in which a plain text discloses what it should withhold, from the first such clause to the last.
 
     All of it where it doesn't refuse; None where it refuses and no more.
     """
@@ -372,9 +370,9 @@ def find_disclosure(text: str) -> TextSpan | None:
 
 
 def _split_clauses(text: str, start: int, end: int) -> Iterator[tuple[int, int, bool]]:
-    """A sentence's clauses, cut at each "but", "however", colon and dash, and whether a colon stands before it.
+    """Yield a sentence's clauses, cut at each "but", "however", colon and dash, and whether a colon precedes each.
 
-    "I still can't share that" is one.
+    "I still can't share that" is one clause.
     """
     sentence, at, colon = text[start:end], 0, False
     for cut in _CUT.finditer(sentence):
@@ -389,7 +387,7 @@ def _split_clauses(text: str, start: int, end: int) -> Iterator[tuple[int, int, 
 
 
 def _leading_blanks(words: str) -> int:
-    """How many spaces and commas words begin with."""
+    """Count the spaces and commas at the beginning."""
     return len(words) - len(words.lstrip(" ,"))
 
 

@@ -1,10 +1,17 @@
 """Define the kinds of policy rules, when they apply, and how each checks an answer.
 
-One answer, and what all rules want to know of it once.
+The kinds:
 
-When a rule applies: by a pattern of the prompt or of the answer, or by what is known of the prompt.
+regex           what matches a pattern must not occur in an answer
+terms           words that must not occur in it, in their forms
+required        what must occur in it: a disclaimer, a number to call
+personal_data   personal data must not occur in it
+jurisdiction    whose law may be discussed, and whose must be
+refuse          the prompt must be refused
+answer          the prompt must not be refused
+judge           a question about the answer that a judge answers; see `check_policy`
 
-Data of a person in an answer: what identifies, reaches or bills somebody.
+Personal data is what identifies, reaches or bills somebody:
 
 email          an address, also as `jane (at) example (dot) com`; mailboxes of a role (support@, info@) are nobody's
 phone          international, North American and national numbers with a leading 0; others where words say that it is a phone;
@@ -17,18 +24,7 @@ birth_date     a date that is said to be one of birth
 record         numbers of patients, passports, licences, accounts, where words say so
 address        a house and street, where words say that somebody lives there
 
-They are some of those that `curation.personal` looks for in training data. Names aren't found: ask a judge.
-
-The kinds of rules that a policy is made of, each with its options and how it looks at one answer.
-
-regex           what matches a pattern must not stand in an answer
-terms           words that must not stand in it, in their forms
-required        what must stand in it: a reservation, a number to call
-personal_data   data of a person must not stand in it
-jurisdiction    whose law may be spoken of, and whose must be
-refuse          what was asked must be refused
-answer          what was asked must not be refused
-judge           a question about the answer that a judge answers; see `checking`
+These are some of the kinds that `quality.pii` finds in training data. Names aren't found: ask a judge.
 """
 
 from __future__ import annotations
@@ -55,19 +51,19 @@ from preceptor.registry import OptionsBase, suggest_name
 
 @dataclass(frozen=True)
 class PolicyAnswer:
-    """An answer to what was asked."""
+    """An answer to a prompt, with everything that rules derive from it computed once."""
 
     suite_prompt: SuitePrompt
     text: str
 
     @cached_property
     def prompt(self) -> str:
-        """What was asked, made alike."""
+        """The prompt, with normalized characters."""
         return normalize_characters(self.suite_prompt.prompt).text
 
     @cached_property
     def plain(self) -> NormalizedText:
-        """The answer, made alike."""
+        """The answer, with normalized characters."""
         return normalize_characters(self.text)
 
     @cached_property
@@ -77,31 +73,37 @@ class PolicyAnswer:
 
     @cached_property
     def refusal(self) -> RefusalSpan | None:
-        """Where it refuses; None where it answers."""
+        """The span in which it refuses; None where it answers."""
         return find_refusal(self.plain.text)
 
     @cached_property
     def disclosure(self) -> tuple[int, int] | None:
-        """Where it says more than a refusal does: all of it where it doesn't refuse, None where it refuses and no more."""
+        """The span in which it discloses more than a refusal does.
+
+        All of the answer where it doesn't refuse, None where it refuses and no more.
+        """
         found = find_disclosure(self.plain.text)
         return self.plain.original_span(*found) if found else None
 
     @property
     def withholds(self) -> bool:
-        """Whether it refuses in so many words, and gives nothing beside."""
+        """Whether it refuses explicitly and discloses nothing else."""
         return self.refusal is not None and self.disclosure is None
 
     @property
     def is_empty(self) -> bool:
-        """Whether it says nothing."""
+        """Whether it contains no letter or digit."""
         return not any(letter.isalnum() for letter in self.plain.text)
 
 
-PATTERN_TIMEOUT_SECONDS = 1.0  # for one text: a pattern that repeats within a repetition can be tried in more ways than there is time for
+PATTERN_TIMEOUT_SECONDS = 1.0  # for one text: nested repetitions can backtrack exponentially
 
 
 def check_pattern(pattern: str) -> str:
-    """The pattern itself; ValueError, which becomes a user's error, where it isn't a regular expression or matches nothing at all."""
+    """Validate a pattern and return it.
+
+    Raises ValueError, which pydantic turns into a user's error, where it isn't a regular expression or matches the empty text.
+    """
     try:
         compiled = regex.compile(pattern, regex.IGNORECASE)
     except regex.error as error:
@@ -112,7 +114,10 @@ def check_pattern(pattern: str) -> str:
 
 
 def match_with_timeout(match: Callable[..., Any], text: str, otherwise: Any) -> Any:
-    """What a compiled pattern's search finds in a text, or `otherwise` where it comes to no end. Python's own `re` knows no time limit."""
+    """Return what a compiled pattern's search finds in a text, or `otherwise` where it times out.
+
+    Python's own `re` has no time limit.
+    """
     try:
         return match(text, timeout=PATTERN_TIMEOUT_SECONDS)
     except TimeoutError:
@@ -120,9 +125,10 @@ def match_with_timeout(match: Callable[..., Any], text: str, otherwise: Any) -> 
 
 
 class RuleCondition(OptionsBase):
-    """All that is given must hold. Patterns are regular expressions, searched in the text made alike, in any case.
+    """When a rule applies: all given conditions must hold.
 
-    One that comes to no end in time counts as found: a rule that may apply is rather held against the answer than not.
+    Patterns are regular expressions, searched in the normalized text, ignoring case. A pattern that times out counts as found: a rule that
+    may apply is better checked than skipped.
     """
 
     prompt: str | None = Field(None, description="a pattern of the prompt")
@@ -139,7 +145,7 @@ class RuleCondition(OptionsBase):
         return tuple(regex.compile(pattern, regex.IGNORECASE) if pattern else None for pattern in (self.prompt, self.answer))
 
     def holds(self, said: PolicyAnswer) -> bool:
-        """Whether the rule applies to a prompt and its answer."""
+        """Return whether the rule applies to a prompt and its answer."""
         known = said.suite_prompt.metadata
         for name, wanted in self.metadata.items():
             if name not in known or known[name] not in (wanted if isinstance(wanted, list) else [wanted]):
@@ -157,9 +163,10 @@ PERSONAL_DATA_KINDS: tuple[PersonalKind, ...] = get_args(PersonalKind)
 def find_personal_data(
     text: str, kinds: Sequence[PersonalKind] = PERSONAL_DATA_KINDS, allow: Sequence[str] = ()
 ) -> list[tuple[PersonalKind, int, int]]:
-    """Each kind's finds in a plain text, in the order of their places; what lies within another find is left out.
+    """Find each kind of personal data in a plain text, in the order of their positions, as (kind, start, end).
 
-    allow: what is one's own, such as an e-mail's domain or a phone number; digits and letters count, not how they are set.
+    What lies within another find is left out. allow: the organization's own data, such as an e-mail domain or a phone number; only digits
+    and letters are compared, not formatting.
     """
     if not re.search(r"\d", text):
         kinds = [kind for kind in kinds if kind == "email"]  # all others have digits
@@ -179,12 +186,12 @@ def find_personal_data(
 
 
 RuleSeverity = Literal["low", "medium", "high"]
-_NO_SPAN = (0, 0)  # of what is missing
+_NO_SPAN = (0, 0)  # the span of something missing
 
 
 @dataclass(frozen=True)
 class RuleViolation:
-    """A violation: where it stands in the answer (start 0 and end 0 where something is missing), and what about it."""
+    """A violation: its span in the answer (start 0 and end 0 where something is missing), and a note on what breaks the rule."""
 
     start: int
     end: int
@@ -192,7 +199,7 @@ class RuleViolation:
 
 
 class PolicyRule(OptionsBase):
-    """What all rules have."""
+    """The fields that all rules have."""
 
     id: str = Field(pattern=r"[A-Za-z][\w-]*", description="a short name, for the gate and the report")
     kind: str
@@ -202,16 +209,16 @@ class PolicyRule(OptionsBase):
     when: RuleCondition = Field(RuleCondition(), description="the prompts and answers to which it applies; all when empty")
 
     def applies(self, said: PolicyAnswer) -> bool:
-        """Whether the rule has anything to say about an answer."""
+        """Return whether the rule applies to an answer."""
         return self.when.holds(said)
 
     def check(self, said: PolicyAnswer) -> list[RuleViolation]:
-        """The rule's violations in an answer to which it applies, by place."""
+        """Find the rule's violations in an answer to which it applies, by position."""
         raise NotImplementedError
 
 
 class RegexRule(PolicyRule):
-    """kind = "regex". A pattern that comes to no end in time is a violation: nobody knows that there is none."""
+    """Rules of kind = "regex": no pattern may match. A pattern that times out is a violation: nobody knows that there is none."""
 
     patterns: tuple[str, ...] = Field(min_length=1)
     match_case: bool = False
@@ -239,7 +246,7 @@ class RegexRule(PolicyRule):
 
 
 class TermsRule(PolicyRule):
-    """kind = "terms"."""
+    """Rules of kind = "terms": none of the terms may occur."""
 
     terms: tuple[str, ...] = Field(min_length=1)
     match_case: bool = Field(False, description="a term's capitals must be there: for names that are words too, such as Apple")
@@ -262,7 +269,7 @@ class TermsRule(PolicyRule):
 
 
 class RequiredRule(PolicyRule):
-    """kind = "required": one of the patterns or known reservations must stand in the answer."""
+    """Rules of kind = "required": one of the patterns or known disclaimers must occur in the answer."""
 
     patterns: tuple[str, ...] = ()
     disclaimers: tuple[str, ...] = Field((), description=f"known reservations: {', '.join(DISCLAIMERS)}")
@@ -294,7 +301,7 @@ class RequiredRule(PolicyRule):
 
 
 class PersonalDataRule(PolicyRule):
-    """kind = "personal_data"."""
+    """Rules of kind = "personal_data": none of the kinds of personal data may occur."""
 
     data: tuple[PersonalKind, ...] = Field(PERSONAL_DATA_KINDS, min_length=1)
     allow: tuple[str, ...] = Field((), description="what is one's own: an e-mail's domain, a phone number")
@@ -311,7 +318,7 @@ class PersonalDataRule(PolicyRule):
 
 
 class JurisdictionRule(PolicyRule):
-    """kind = "jurisdiction"."""
+    """Rules of kind = "jurisdiction": only the law of some places may be discussed, or one of some places must be named."""
 
     may: tuple[str, ...] = Field((), description="whose law may be spoken of, with its parts and what it is part of; any when empty")
     must: tuple[str, ...] = Field((), description="one of these must be named; a refusal needn't")
@@ -319,6 +326,7 @@ class JurisdictionRule(PolicyRule):
     names: dict[str, tuple[str, ...]] = Field({}, description='further words for a place: { England = ["Civil Procedure Rules"] }')
 
     def model_post_init(self, context: Any) -> None:
+        """Validate that every place is known, and that `may` or `must` names one."""
         known = self._places.known_names()
         for name in (*self.may, *self.must):
             if name not in known:
@@ -346,7 +354,7 @@ class JurisdictionRule(PolicyRule):
 
 
 class MustRefuseRule(PolicyRule):
-    """kind = "refuse": `when` says which prompts must be refused, with nothing given away beside."""
+    """Rules of kind = "refuse": `when` says which prompts must be refused, with nothing else disclosed."""
 
     needs_when: ClassVar[bool] = True
 
@@ -362,7 +370,7 @@ class MustRefuseRule(PolicyRule):
 
 
 class MustAnswerRule(PolicyRule):
-    """kind = "answer": `when` says which prompts must not be refused; silence is no answer."""
+    """Rules of kind = "answer": `when` says which prompts must not be refused; an empty answer is no answer."""
 
     needs_when: ClassVar[bool] = True
 
@@ -375,14 +383,14 @@ class MustAnswerRule(PolicyRule):
 
 
 class JudgeRule(PolicyRule):
-    """kind = "judge": a question about the answer; scores run from 0 (no) to 1 (yes)."""
+    """Rules of kind = "judge": a question about the answer; scores run from 0 (no) to 1 (yes)."""
 
     question: str = Field(min_length=1, description="for example: Does the answer recommend a competitor's product?")
     threshold: float = Field(0.5, gt=0, le=1)
     wanted: bool = Field(False, description="yes is what the answer should be, and less is a violation")
 
     def is_violation(self, score: float) -> bool:
-        """Whether a score is a violation; NaN, no verdict, is taken for one."""
+        """Return whether a score is a violation; NaN, no verdict, counts as one."""
         return not (score >= self.threshold if self.wanted else score < self.threshold)
 
 

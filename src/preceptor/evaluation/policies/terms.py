@@ -1,7 +1,7 @@
 """Find forbidden terms in a text, in their inflected and disguised forms.
 
-`guarantee` is found as guarantees, guaranteed, GUARANTEEING and guaran-(end of line)tee; `Best Buy` as best-buy, BestBuy and
-Best Buy’s; a word of five letters and more also as gu4r4nt33 and g.u.a.r.a.n.t.e.e. In `unreturnable` nobody says `return`.
+`guarantee` is found as guarantees, guaranteed, GUARANTEEING and guaran-(end of line)tee; `Best Buy` as best-buy, BestBuy and Best Buy’s; a
+word of five letters or more also as gu4r4nt33 and g.u.a.r.a.n.t.e.e. `return` is not found in `unreturnable`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _DISGUISES = {"a": "[a4@]", "e": "[e3]", "i": "[i1!]", "l": "[l1]", "o": "[o0]",
 
 
 class TermMatcher:
-    """A list of terms, ready to be found in many texts.
+    """A list of terms, compiled to be found in many texts.
 
-    match_case: a word that the list writes with a capital must have one in the text, and only its possessive counts as the same
-    word: for names that are words too (Apple, Chase). unless: phrases within which a term is innocent, such as apple pie.
+    match_case: a word that the list capitalizes must be capitalized in the text, and only its possessive counts as the same word: for names
+    that are words too (Apple, Chase). unless: phrases within which a term is innocent, such as apple pie.
     """
 
     def __init__(self, terms: Sequence[str], *, match_case: bool = False, inflected: bool = True, unless: Sequence[str] = ()) -> None:
@@ -33,7 +33,7 @@ class TermMatcher:
         self._innocent = re.compile("|".join(_term_pattern(phrase, False, True) for phrase in unless)) if unless else None
 
     def spans(self, text: str, seen: NormalizedText) -> list[tuple[int, int]]:
-        """Where the terms stand in `text`, of which `seen` is the folded form."""
+        """Find the spans of the terms in `text`, whose folded form is `seen`."""
         innocent = [found.span() for found in self._innocent.finditer(seen.text)] if self._innocent else []
         spans = []
         for found in self._pattern.finditer(seen.text):
@@ -46,7 +46,10 @@ class TermMatcher:
 
 
 def inflect_word(word: str) -> list[str]:
-    """A word of lower-case letters with its regular English forms, the longest first: plural, past, -ing, possessives apart."""
+    """Return a word of lower-case letters with its regular English forms, the longest first.
+
+    Plurals, past forms and -ing forms; possessives are matched separately.
+    """
     if len(word) < _MIN_INFLECTED or not word.isalpha():
         return [word]
     found = {word, word + "s"}
@@ -86,7 +89,7 @@ def _word_pattern(word: str, inflected: bool) -> str:
 
 
 def _count_capitals(term: str) -> int:
-    """How many of a term's words begin with a capital."""
+    """Count the words of a term that begin with a capital."""
     return sum(word[:1].isupper() for word in re.split(r"[\s-]+", term))
 
 

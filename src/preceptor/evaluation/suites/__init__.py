@@ -1,6 +1,6 @@
-"""Measure a model by suites of tests.
+"""Measure a model with evaluation suites.
 
-Everything here is a function of answers that somebody else got from a model: nothing is generated, stored or released.
+Everything here is a function of answers already obtained from a model: nothing is generated, stored or released.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
 """Detect whether an answer says that it does not know.
 
-"I don't know", "the text doesn't say", "there isn't enough information", "it can't be determined". Whoever is unsure and
-then answers has answered, and so has who writes about the unknown. What follows a "but" or "however" counts twice.
+"I don't know", "the text doesn't say", "there isn't enough information", "it can't be determined". A text that expresses doubt and then
+answers is an answer, and so is one that writes about the unknown. What follows a "but" or "however" counts twice.
 """
 
 from __future__ import annotations
 
 from preceptor.evaluation.policies.refusals import any_phrase, compile_patterns, sentence_spans, text_after_turn
 
-_MIN_ANSWER_WORDS = 25  # words of answer after which it isn't one that says so
-_OPENING_SENTENCES = 3  # sentences among which it must be said
+_MIN_ANSWER_WORDS = 25  # words of answer from which on a text counts as an answer, not as an abstention
+_OPENING_SENTENCES = 3  # the opening sentences, one of which must say so
 _TURN_WEIGHT = 2  # how much a word counts after "but" or "however"
 
 _OFTEN = r"(?: (?:really|honestly|simply|just|currently|actually|yet|unfortunately|personally))*"
@@ -85,7 +85,10 @@ _ASIDE = compile_patterns(
 
 
 def is_abstention(text: str) -> bool:
-    """Whether a plain text (see `curation.folding.plain`) says that its writer doesn't know, and leaves it at that."""
+    """Return whether a plain text says that its writer doesn't know, and leaves it at that.
+
+    The text must be normalized by `quality.text_normalization.normalize_characters`.
+    """
     found = [text[start:end] for start, end in sentence_spans(text)]
     return any(map(_admits_ignorance, found[:_OPENING_SENTENCES])) and sum(map(_answer_words, found)) < _MIN_ANSWER_WORDS
 
@@ -95,7 +98,7 @@ def _admits_ignorance(words: str) -> bool:
 
 
 def _answer_words(sentence: str) -> int:
-    """How many words of a sentence answer: those after "but" and "however" count twice."""
+    """Count the words of a sentence that answer: those after "but" and "however" count twice."""
     turned = text_after_turn(sentence)
     if turned is not None:
         return 0 if _ASIDE.search(turned) or _admits_ignorance(turned) else _TURN_WEIGHT * len(turned.split())

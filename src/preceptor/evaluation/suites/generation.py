@@ -1,4 +1,4 @@
-"""Figures of answers beside reference answers: each metric of a suite with its interval, and the answers that did worst."""
+"""Score answers against reference answers: each metric of a suite with its interval, and the answers that did worst."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ _MAX_LISTED_IDS = 5
 def generation_section(
     answers: ModelAnswers, metrics: Mapping[str, TextMetric], *, title: str, slices: Sequence[str] = (), seed: int = 0
 ) -> dict[str, Any]:
-    """The report's section of a task suite; metrics as `named_metrics` gives them.
+    """Build the report section of a task suite.
 
-    slices: what is known of prompts and tells where the first metric that gives each answer a value is worse.
+    metrics: as `named_metrics` returns them. slices: metadata columns of the prompts; the section shows where the first metric that gives
+    each answer a value is worse.
 
-    A metric that is NaN for some answers gets no figure: `not_measured` says for how many and which, and `words` say so.
+    A metric that is NaN for some answers gets no figure: `not_measured` holds for how many and which, and `summary` says so.
     """
     found = measure_metrics(answers, metrics)
     holes = {name: np.flatnonzero(np.isnan(one.columns).any(axis=1)) for name, one in found.items()}
@@ -51,7 +52,11 @@ def generation_section(
 
 
 def measure_metrics(answers: ModelAnswers, metrics: Mapping[str, TextMetric]) -> dict[str, MetricMeasurement]:
-    """What each metric finds in the answers; UserError where there is no metric, no answer, or no reference that one needs."""
+    """Measure the answers with each metric.
+
+    Raises UserError where there is no metric, no answer, or no reference that a metric needs, and where a metric returns columns of a wrong
+    shape or an infinite number.
+    """
     if not metrics:
         raise UserError("a suite without a metric measures nothing", 'metrics = ["exact_match"]')
     if not answers.texts:
@@ -67,7 +72,7 @@ def measure_metrics(answers: ModelAnswers, metrics: Mapping[str, TextMetric]) ->
 
 
 def estimate_figure(measured: MetricMeasurement, clusters: Sequence[str], *, seed: int = 0) -> Estimate:
-    """The figure with its interval, answers of a group dependent. NaN is refused."""
+    """Estimate the figure with its interval, where answers of a group are dependent; NaN is refused."""
     low, high = measured.within
     if measured.figure is None:
         return estimate_mean(measured.columns[:, 0], clusters=clusters, within=(low, high) if np.isfinite([low, high]).any() else None)
@@ -81,7 +86,7 @@ def estimate_figure(measured: MetricMeasurement, clusters: Sequence[str], *, see
 
 
 def _group_sums(columns: FloatArray, codes: Any, groups: int) -> FloatArray:
-    """Each group's sums, (G, s): resampling groups needs no more."""
+    """Return each group's sums, (G, s): resampling groups needs no more."""
     return np.stack([np.bincount(codes, weights=column, minlength=groups) for column in columns.T], axis=1)
 
 
@@ -110,7 +115,7 @@ def _metric_slices(answers: ModelAnswers, whole: Mapping[str, MetricMeasurement]
 
 
 def _worst_answers(answers: ModelAnswers, whole: Mapping[str, MetricMeasurement]) -> list[dict[str, Any]]:
-    """The answers with the lowest values, by the mean of all metrics that give each answer a value."""
+    """Return the answers with the lowest values, by the mean of all metrics that give each answer a value."""
     values = {name: one.columns[:, 0] for name, one in whole.items() if one.figure is None}
     if not values:
         return []

@@ -1,13 +1,15 @@
 """Compare a model and its base, each with and without retrieved sources.
 
-accuracy_WAY            the mean of a metric of each answer without its citations, by default the share that is the reference itself
-citation_recall_WAY     of the sentences that state something, the share that a source which they cite bears out
-citation_precision_WAY  of all citations, the share whose source bears its sentence out
-golden_cited_WAY        of the questions that come with the sources that bear their answer out, the share whose answer cites one of those
-golden_found            of the same, the share with one of those among its sources
-both_above_OTHER        accuracy with training and sources less that of the other way, question by question
+The figures, where CONDITION is a key of `CONDITION_NAMES`:
 
-Whether a source bears a sentence out is what a judge or the wording says, not people: none of these is a hallucination rate.
+accuracy_CONDITION            the mean of a metric of each answer without its citations, by default the share that equals the reference
+citation_recall_CONDITION     of the sentences that state something, the share supported by a source which they cite
+citation_precision_CONDITION  of all citations, the share whose source supports its sentence
+golden_cited_CONDITION        of the questions with known golden sources (which support their answer), the share whose answer cites one
+golden_found                  of the same questions, the share with a golden source among those retrieved
+both_above_CONDITION          accuracy with training and sources minus that of the other condition, question by question
+
+Whether a source supports a sentence is decided by a judge or the wording, not by people: none of these is a hallucination rate.
 """
 
 from __future__ import annotations
@@ -29,8 +31,11 @@ _MAX_EXAMPLES = 10
 
 @dataclass(frozen=True)
 class RagCondition:
-    """What one way came to, a value a question: right, (n,). With sources also what its answers cite: counted; golden (1, or 0, or NaN
-    where nothing says which sources are golden), whether one of those was found and cited, (n,) each."""
+    """The answers and scores of one condition, one value a question.
+
+    correctness: (n,). Only with sources: citations, what each answer cites; golden_found and golden_cited, (n,) each, whether a golden
+    source was retrieved and cited: 1, 0, or NaN where nothing says which sources are golden.
+    """
 
     texts: Sequence[str]
     correctness: FloatArray
@@ -44,7 +49,10 @@ def rag_ablation_section(
     groups: Sequence[str],
     title: str, metric: str,
 ) -> dict[str, Any]:  # fmt: skip
-    """A report's section. ways: by their names in `CONDITION_NAMES`, all of the same questions in the same order; `both` is there."""
+    """Build the report section of a RAG ablation.
+
+    ways: the conditions by their keys in `CONDITION_NAMES`, all of the same questions in the same order; `both` must be among them.
+    """
     figures: dict[str, Estimate] = {f"accuracy_{name}": estimate_mean(way.correctness, clusters=groups) for name, way in ways.items()}
     for name in CONDITIONS_WITH_SOURCES:
         if name in ways:
@@ -73,7 +81,7 @@ def rag_ablation_section(
 
 
 def _figure_groups(ways: Mapping[str, RagCondition]) -> dict[str, dict[str, str]]:
-    """Figures that a report shows on one scale: what each row is called, and whose figure it has."""
+    """Group the figures that a report shows on one scale: each row's name, and the figure that it shows."""
     cited = ("citation_recall", "citation_precision", "golden_cited")
     return {
         "accuracy": {CONDITION_NAMES[name]: f"accuracy_{name}" for name in CONDITION_NAMES if name in ways},
@@ -85,7 +93,7 @@ def _figure_groups(ways: Mapping[str, RagCondition]) -> dict[str, dict[str, str]
 
 
 def ablation_sentences(figures: Mapping[str, Estimate], differences: Mapping[str, Estimate], ways: Mapping[str, RagCondition]) -> list[str]:
-    """Whether training and sources together are above each alone, said only where the interval says so."""
+    """Say whether training and sources together are above each alone, only where the interval says so."""
     told = []
     for name in ("tuned", "rag"):
         if (apart := differences.get(f"both_above_{name}")) is not None:
@@ -117,7 +125,7 @@ def _citation_estimates(name: str, way: RagCondition, groups: Sequence[str]) -> 
 
 
 def _pooled_share(shares: Sequence[tuple[int, int]], groups: Sequence[str]) -> Estimate:
-    """Of all things together the share that is so; those of one group depend on each other."""
+    """Estimate the pooled share of cases that hold; those of one group depend on each other."""
     values = [float(at < some) for some, whole in shares for at in range(whole)]
     return estimate_mean(values, clusters=[group for (_, whole), group in zip(shares, groups, strict=True) for _ in range(whole)])
 
@@ -133,7 +141,7 @@ def _known_groups(groups: Sequence[str], known: Any) -> list[str]:
 def _ablation_examples(
     ways: Mapping[str, RagCondition], ids: Sequence[str], prompts: Sequence[str], references: Sequence[str | None]
 ) -> list[dict[str, Any]]:
-    """Questions on which the ways differ most, the worst for training with sources first."""
+    """Return the questions on which the conditions differ most, the worst for training with sources first."""
     others = np.mean([way.correctness for name, way in ways.items() if name != "both"], axis=0)
     order = np.argsort(ways["both"].correctness - others, kind="stable")[:_MAX_EXAMPLES].tolist()
     return [

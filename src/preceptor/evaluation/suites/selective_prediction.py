@@ -1,12 +1,11 @@
 """Measure selective prediction: errors by coverage, calibration and abstention.
 
-Errors among the surest answers: what a model would get wrong if it answered only where it is sure (El-Yaniv & Wiener 2010).
+What would a model get wrong if it answered only where it is confident (El-Yaniv & Wiener 2010)? Coverage is the share of prompts answered,
+the most confident first; selective risk is the share of errors among those. Answers of equal confidence go together: where a coverage cuts
+through them, their errors count evenly.
 
-Coverage is the share of prompts answered, the surest first; selective risk is the share of errors among those. Answers of equal
-confidence go together: where a coverage cuts through them, their errors count evenly.
-
-The report's section of a knowing suite: errors by how sure the model is, what its certainty is worth, and whether it says
-that it doesn't know.
+`selective_prediction_section` builds the report section of a suite of this kind: errors by confidence, the calibration of the confidence,
+and whether the model says that it doesn't know.
 """
 
 from __future__ import annotations
@@ -29,20 +28,21 @@ from preceptor.statistics import brier_scores, calibration_estimates, estimate_m
 from preceptor.statistics.intervals import cluster_totals, ratio_mean, t_quantile
 from preceptor.types import Estimate, FloatArray, IntArray
 
-_CUT_NEIGHBORHOOD = 0.05  # of the answers on each side of a cut show how often answers there are wrong
+_CUT_NEIGHBORHOOD = 0.05  # the share of the answers on each side of a cut from which the error rate at the cut is estimated
 _MIN_NEIGHBORS = 10
 _RISK_CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
 class RiskPoint:
-    """The error among the `coverage` surest answers; threshold: the least confidence among them."""
+    """The risk among the `coverage` most confident answers; threshold: the least confidence among them."""
 
     coverage: float
     threshold: float
     risk: Estimate
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the point as a dictionary for a report."""
         return {"coverage": self.coverage, "threshold": self.threshold, "risk": self.risk}
 
 
@@ -68,7 +68,10 @@ class RankedAnswers:
         return len(self.wrong)
 
     def risk(self, coverage: float) -> float:
-        """The share of errors among the surest answers; coverage in (0, 1], of which a part of one answer counts as such."""
+        """Return the share of errors among the most confident answers.
+
+        coverage: in (0, 1]; where it cuts through an answer, that part of the answer counts.
+        """
         wanted = coverage * len(self)
         whole = min(int(wanted + 1e-9), len(self))
         errors = float(self._even[:whole].sum())
@@ -77,14 +80,14 @@ class RankedAnswers:
         return errors / wanted
 
     def area(self) -> float:
-        """The area under the risk–coverage curve (AURC; Geifman, Uziel & El-Yaniv 2019): the mean risk over all coverages."""
+        """Return the area under the risk–coverage curve (AURC; Geifman, Uziel & El-Yaniv 2019): the mean risk over all coverages."""
         return min(1.0, float((self.wrong * self._shares_of_area()).mean()))
 
     def point(self, coverage: float) -> RiskPoint:
-        """The risk at a coverage with its interval, in which the cut is as uncertain as it is.
+        """Estimate the risk at a coverage, with an interval that includes the uncertainty of the cut.
 
         The interval is that of a share of clustered rows, widened: where answers at the cut are wrong more often than those above it,
-        another sample's cut lets more or fewer of them in.
+        another sample's cut admits more or fewer of them.
         """
         rows = max(1, round(coverage * len(self)))
         kept = estimate_mean(self.wrong[:rows], clusters=self.clusters[:rows])
@@ -96,10 +99,10 @@ class RankedAnswers:
         return RiskPoint(coverage, float(self.confidence[rows - 1]), risk)
 
     def area_estimate(self) -> Estimate:
-        """`area` with its interval, from how much each group of answers moves it (its influence function).
+        """Estimate `area` with its interval, from how much each group of answers moves it (its influence function).
 
-        On the logit scale, since an area near 0 varies mostly upward, with as many degrees of freedom as groups that have an error (or
-        a right answer, if fewer). With at most one such group: what the least and the most errors in the worst places would give.
+        On the logit scale, since an area near 0 varies mostly upward, with as many degrees of freedom as groups that have an error (or a
+        right answer, if fewer). With at most one such group: what the least and the most errors in the worst places would give.
         """
         value, groups = self.area(), len(np.unique(self.clusters))
         rarer = min(len(np.unique(self.clusters[self.wrong > 0])), len(np.unique(self.clusters[self.wrong < 1])))
@@ -114,11 +117,11 @@ class RankedAnswers:
         return Estimate(value, float(low), float(high), groups, "influence, logit t over groups")
 
     def concordance(self) -> Estimate:
-        """How often the right one of a right and a wrong answer is the surer, ties half: the area under the ROC curve.
+        """Estimate the AUROC of confidence: how often the right one of a right and a wrong answer is more confident, ties half.
 
-        0.5 where confidence says nothing about rightness, and the risk–coverage curve is flat. The interval from how much each group
-        moves it (DeLong et al. 1988; of groups: Obuchowski 1997), on the logit scale, with as many degrees of freedom as groups that
-        hold the rarer of right and wrong. UserError where there is only one of them.
+        0.5 where confidence says nothing about correctness, and the risk–coverage curve is flat. The interval comes from how much each
+        group moves it (DeLong et al. 1988; of groups: Obuchowski 1997), on the logit scale, with as many degrees of freedom as groups that
+        hold the rarer of right and wrong. Raises UserError where all answers are right, or all wrong.
         """
         right, wrong = 1 - self.wrong, self.wrong
         if not right.sum() or not wrong.sum():
@@ -130,7 +133,7 @@ class RankedAnswers:
         names = np.unique(self.clusters, return_inverse=True)[1]
         moves, sizes = cluster_totals(right * (surer - value) / right.sum() + wrong * (below - value) / wrong.sum(), names)
         rarer = min(len(np.unique(names[each > 0])) for each in (right, wrong))
-        if rarer < 2 or not 0 < value < 1:  # no spread to judge by: as of so many pairs that all went one way
+        if rarer < 2 or not 0 < value < 1:  # no spread to estimate: the bound for as many independent pairs that all went one way
             end = 0.5 * (1 - _RISK_CONFIDENCE)
             low, high = (0.0 if value < 1 else end ** (1 / rarer)), (1.0 if value > 0 else 1 - end ** (1 / rarer))
             return Estimate(value, low, high, len(sizes), "as of independent pairs")
@@ -140,16 +143,16 @@ class RankedAnswers:
         return Estimate(value, float(low), float(high), len(sizes), "influence, logit t over groups")
 
     def _moves(self) -> FloatArray:
-        """The influence of each answer on the area, (n,): by its own error, and by pushing others down."""
+        """Return the influence of each answer on the area, (n,): by its own error, and by pushing others down."""
         held = self._averaged(np.arange(1, len(self) + 1) / len(self))
         below = np.cumsum((self.wrong / held)[::-1])[::-1] / len(self)
         return self.wrong * self._shares_of_area() - self._averaged(below)
 
     def _uncertain_cut(self, rows: int, value: float) -> float:
-        """How much wider an interval is because another sample's cut would lie elsewhere, at least 1.
+        """Return how much wider an interval is because another sample's cut would lie elsewhere, at least 1.
 
-        Of independent answers the variance grows by (1 − coverage)·(risk at the cut − risk)²; of groups, by what their sums of
-        influences show. The greater counts.
+        Of independent answers the variance grows by (1 − coverage)·(risk at the cut − risk)²; of groups, by what their sums of influences
+        show. The greater counts.
         """
         coverage = rows / len(self)
         careful = (value * rows + 2) / (rows + 4)  # no share is surely 0
@@ -163,22 +166,22 @@ class RankedAnswers:
         return float(np.sqrt(max(alone, together)))
 
     def _shares_of_area(self) -> FloatArray:
-        """What an error at each place adds to the area: the k-th answer counts among the first k, k + 1, … n, (n,)."""
+        """Return what an error at each rank adds to the area, (n,): the k-th answer counts among the first k, k + 1, … n."""
         return self._averaged(np.cumsum(1 / np.arange(len(self), 0, -1))[::-1])
 
     def _averaged(self, values: FloatArray) -> FloatArray:
-        """Values with those of equal confidence averaged, (n,)."""
+        """Return the values with those of equal confidence averaged, (n,)."""
         sizes = np.bincount(self._tied)
         return np.asarray((np.bincount(self._tied, weights=values) / sizes)[self._tied])
 
 
 def _max_area(error: float) -> float:
-    """The area if all errors were among the surest."""
+    """Return the area if all errors were among the most confident answers."""
     return float(error * (1 - np.log(error))) if error > 0 else 0.0
 
 
 def _min_area(error: float) -> float:
-    """The area if all errors were among the least sure."""
+    """Return the area if all errors were among the least confident answers."""
     right = 1 - error
     return float(error + right * np.log(right)) if right > 0 else 1.0
 
@@ -199,9 +202,9 @@ def _validated_column(values: ArrayLike, name: str, low: float, high: float) -> 
 BoolArray = NDArray[np.bool_]
 
 DEFAULT_COVERAGES = (0.8, 0.5, 0.9)
-CURVE_COVERAGES = tuple(share / 20 for share in range(2, 21))  # below a tenth of the answers there is little to see but the interval
+CURVE_COVERAGES = tuple(share / 20 for share in range(2, 21))  # below a tenth of the answers the interval is too wide to show anything
 _MAX_EXAMPLES = 10
-ANSWERABLE_KEY = "answerable"  # metadata of a prompt; false where the right answer is that nobody can know
+ANSWERABLE_KEY = "answerable"  # metadata key of a prompt; false where the right answer is that nobody can know
 
 
 def selective_prediction_section(
@@ -214,14 +217,16 @@ def selective_prediction_section(
     slices: Sequence[str] = (),
     seed: int = 0,
 ) -> dict[str, Any]:
-    """right: 1 where an answer is right, 0 where it is wrong, (n,); of a prompt that can't be answered (its metadata say
-    `answerable = false`) it is right to say so, whatever is passed. confidence: how sure the model was, (n,): a classifier's top
-    probability, a writer's mean log-probability of its own tokens, a judge's score.
+    """Build the report section of a selective prediction suite.
 
-    figures: `selective_risk` at the first coverage, `aurc`, `error` (all answered); `ece` and `brier_scores` where all confidences lie
-    in 0 to 1; where prompts are marked, `is_abstention` (of what can't be answered, the share that says so) and `needless_unknown`
-    (of what can, the share that says it doesn't know). curve: the risk from a tenth of the answers to all.
-    slices: what is known of prompts and tells where errors are more frequent.
+    right: 1 where an answer is right, 0 where it is wrong, (n,); for a prompt that can't be answered (its metadata say `answerable =
+    false`) abstaining is right, whatever is passed. confidence: how confident the model was, (n,): a classifier's top probability, a
+    generative model's mean log-probability of its own tokens, a judge's score. slices: metadata columns of the prompts; the section shows
+    where errors are more frequent.
+
+    The figures: `selective_risk` at the first coverage, `aurc`, `error` (all answered); `ece` and `brier` where all confidences lie in 0 to
+    1 and all verdicts are 0 or 1; where prompts are marked unanswerable, `says_unknown` (of what can't be answered, the share that says so)
+    and `needless_unknown` (of what can, the share that says it doesn't know). The curve: the risk from a tenth of the answers to all.
     """
     rows = len(answers.texts)
     judged, sure = np.array(right, dtype=np.float64), np.array(confidence, dtype=np.float64)
@@ -255,13 +260,16 @@ def selective_prediction_section(
 
 
 def is_unanswerable(metadata: Any) -> bool:
-    """Whether a prompt is marked as one that nobody can answer: `answerable` is false, or says no."""
+    """Return whether a prompt's metadata mark it as one that nobody can answer: `answerable` is false, or says no."""
     said = metadata.get(ANSWERABLE_KEY, True)
     return said is False or (isinstance(said, str) and said.strip().lower() in ("false", "no", "0")) or (said == 0 and said is not True)
 
 
 def _calibration_estimates(right: FloatArray, sure: FloatArray, groups: Sequence[str], seed: int) -> dict[str, Estimate]:
-    """Whether confidences that look like probabilities are; nothing for other scales, and for verdicts between right and wrong."""
+    """Estimate the calibration of confidences that look like probabilities.
+
+    Nothing for other scales, and for verdicts between right and wrong.
+    """
     if not (((sure >= 0) & (sure <= 1)).all() and np.isin(right, (0, 1)).all()):
         return {}
     table = np.stack([sure, 1 - sure], axis=1)
@@ -277,7 +285,7 @@ def _clip_estimate(found: Estimate) -> Estimate:
 
 
 def _abstention_estimates(unknown: BoolArray, unanswerable: BoolArray, groups: Sequence[str]) -> dict[str, Estimate]:
-    """Of prompts that can't be answered and of those that can, the share whose answer says that it doesn't know."""
+    """Estimate, for prompts that can't be answered and for those that can, the share whose answer says that it doesn't know."""
     if not unanswerable.any():
         return {}
     names = np.asarray(groups)
@@ -299,7 +307,7 @@ def _selective_sentences(points: Sequence[RiskPoint], figures: dict[str, Estimat
 
 
 def _confident_errors(answers: ModelAnswers, right: FloatArray, sure: FloatArray) -> list[dict[str, Any]]:
-    """Wrong answers, the surest first."""
+    """Return the wrong answers, the most confident first."""
     order = [row for row in np.argsort(-sure, kind="stable").tolist() if right[row] < 0.5][:_MAX_EXAMPLES]
     return [
         {

@@ -1,13 +1,13 @@
-"""A suite's file: what a model is asked, and what is measured in its answers. TOML, a screen long, without code.
+"""Read a suite's file: what a model is asked, and what is measured in its answers. A short TOML file, without code.
 
-kind says which figures come out of it:
+`kind` says which figures it produces:
 
-task           metrics of answers beside reference answers
+task           metrics of answers against reference answers
 policy         violations of a policy's rules
-knowing        how errors fall as a model answers only where it is sure, and whether it says that it doesn't know
+knowing        selective prediction: how errors fall as a model answers only where it is confident, and whether it abstains
 choices        which of some options a model finds most probable
 faithfulness   claims that their sources don't support
-four_ways      a model and its base, each with and without sources: answers and citations
+four_ways      RAG ablation: a model and its base, each with and without sources, answers and citations
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _HINTS = {
 
 
 class EvaluationSuite(OptionsBase):
-    """What a suite's file says, its paths made absolute."""
+    """The contents of a suite's file, its paths made absolute."""
 
     kind: SuiteKind
     name: str = Field("", description="what the suite is called in reports and in the gate; the file's own name when empty")
@@ -61,7 +61,10 @@ class EvaluationSuite(OptionsBase):
 
 
 def read_suite(path: str | Path) -> EvaluationSuite:
-    """The suite that a file describes; UserError where it is none, or names what doesn't exist."""
+    """Read the suite that a file describes.
+
+    Raises UserError where the file is not a suite, or names what doesn't exist.
+    """
     file = Path(path)
     values = read_toml_file(file, "a suite")
     if "kind" not in values:

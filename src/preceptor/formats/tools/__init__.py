@@ -1,3 +1,3 @@
-"""Read and write the files of annotation tools."""
+"""Read and write the exports of annotation tools, one format per tool."""
 
 from __future__ import annotations

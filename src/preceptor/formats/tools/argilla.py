@@ -1,18 +1,16 @@
-"""An Argilla record as a row: the item, people's responses and models' suggestions.
+"""Read and write Argilla's records, nested or flattened, as JSON, JSON Lines and Parquet.
 
-What a record holds besides is kept under "argilla" in the item's metadata. What its values can't tell (who it was where user ids
-are needed, a comparison's order, times) stands under "preceptor" in the record.
+`records.to_json()` writes nested records, `to_list(flatten=True)` and `to_datasets()` flattened ones. A record is an item with people's
+responses and models' suggestions. A Parquet file is recognised by its columns. Settings beside the file (`.argilla/settings.json`, or
+`settings.json`) say what kind each question is, which fields are shown and which field spans are in; without them all this is inferred from
+the values. Offsets of spans are UTF-16 code units.
 
-A row as an Argilla record: as it was where it came from one, else a natural one.
+What else a record holds is kept under "argilla" in the item's metadata. What its values can't express (the annotator's name where user ids
+are needed, a comparison's order, times) is under "preceptor" in the record.
 
-Argilla's records, nested as `records.to_json()` writes them or flattened as `to_list(flatten=True)` and `to_datasets()` do.
-
-Read: JSON, JSON Lines and Parquet. Settings that lie beside (`.argilla/settings.json`, or `settings.json`) say what kind each
-question is, which fields are shown and where spans stand; without them the values themselves must tell. Offsets of spans are UTF-16
-code units. A Parquet file is recognised by its columns.
-
-Written: a JSON array in the form that the first row came in, else nested, which `records.from_json()` reads. Responses then carry their
-status, which Argilla's own nested files lack. Its canonical form: labels that `to_datasets()` made numbers are labels again.
+Written: a JSON array in the form of the first row's record, else nested, which `records.from_json()` reads; a row from Argilla is written
+as its record was. Responses then carry their status, which Argilla's own nested files lack. Canonical: labels that `to_datasets()` turned
+into numbers are labels again.
 """
 
 from __future__ import annotations
@@ -59,24 +57,24 @@ from preceptor.types import render_source
 _TOOL_KEY = "argilla"
 _EXTRA_PARTS = ("sources", "claims", "format")
 _STATUS_FROM_ARGILLA = {"submitted": None, "draft": "draft", "discarded": "skipped", None: None}
-_MAX_LABEL_LENGTH, _MAX_LABELS = 80, 50  # a text as long, or one of as many different ones, is no label
+_MAX_LABEL_LENGTH, _MAX_LABELS = 80, 50  # a longer text, or one of more different texts than that, is no label
 
 
 @dataclass
 class _ArgillaQuestions:
-    """What is asked: the kind of each question, and what the settings say of fields."""
+    """The questions of a dataset: the kind of each, and what the settings say of fields."""
 
     kinds: dict[str, str] = field(default_factory=dict)
     settings: ArgillaSettings = field(default_factory=ArgillaSettings)
 
 
 def _questions_from_settings(settings: ArgillaSettings) -> _ArgillaQuestions:
-    """What a dataset's settings say."""
+    """Return the questions that a dataset's settings define."""
     return _ArgillaQuestions({name: question["kind"] for name, question in settings.questions.items()}, settings)
 
 
 def _questions_by_scan(records: Iterable[Mapping[str, Any]]) -> _ArgillaQuestions:
-    """What the records themselves show: a text is taken for a label unless it is long, or there are many different ones."""
+    """Infer the questions from the records: a text counts as a label unless it is long, or there are many different ones."""
     texts: dict[str, set[str]] = {}
     kinds: dict[str, str] = {}
     try:
@@ -88,12 +86,12 @@ def _questions_by_scan(records: Iterable[Mapping[str, Any]]) -> _ArgillaQuestion
                     long = kind == "choice" and (len(value) > _MAX_LABEL_LENGTH or "\n" in value or len(texts[question]) > _MAX_LABELS)
                     kinds[question] = "write" if long or kinds.get(question) == "write" else _wider_kind(kinds.get(question), kind)
     except UserError:
-        pass  # reading tells what is wrong
+        pass  # reading the rows reports what is wrong
     return _ArgillaQuestions(kinds)
 
 
 def _wider_kind(known: str | None, kind: str) -> str:
-    """An empty list may be one of labels or of spans, and a number that of a label."""
+    """Return the kind that covers both: an empty list may be one of labels or of spans, and a number may be a label."""
     for one, other in (("spans", "multilabel"), ("choice", "rating")):
         if {known, kind} == {one, other}:
             return one
@@ -107,7 +105,7 @@ def _all_values(record: ArgillaRecord) -> Iterable[tuple[str, Any]]:
 
 
 def _row_from_argilla(given: Mapping[str, Any], asked: _ArgillaQuestions, warn: Callable[[str], None]) -> FileRow:
-    """The row of a record; UserError names what is wrong. warn: told what had to be assumed."""
+    """Return the row of a record; raises UserError naming what is wrong. warn: called with what had to be assumed."""
     record = parse_argilla_record(given, asked.settings.fields, asked.settings.vectors, asked.settings.metadata)
     beside = record.note.get("content", {})
     if not isinstance(beside, dict):
@@ -139,7 +137,7 @@ def _row_from_argilla(given: Mapping[str, Any], asked: _ArgillaQuestions, warn: 
 
 
 def _record_context(content: Mapping[str, Any], names: Mapping[str, Any], asked: _ArgillaQuestions) -> ArgillaRecordContext:
-    """What an item shows, by the names of its fields."""
+    """Return what an item shows, by the names of its fields."""
     places = place_fields(content, names)
     return ArgillaRecordContext(places, response_field_names(content, names), asked.settings.spans, asked.settings.rankings)
 
@@ -147,7 +145,7 @@ def _record_context(content: Mapping[str, Any], names: Mapping[str, Any], asked:
 def _judgments_from_argilla(
     record: ArgillaRecord, asked: _ArgillaQuestions, shown: ArgillaRecordContext, warn: Callable[[str], None]
 ) -> list[dict[str, Any]]:
-    """What people said, with what is noted beside it."""
+    """Return people's responses as judgments, and the judgments that are noted in the record."""
     names, notes = _read_notes(record, "judgments", JUDGMENT_FIELDS)
     found = []
     for question, responses in record.responses.items():
@@ -172,7 +170,7 @@ def _judgments_from_argilla(
 def _predictions_from_argilla(
     record: ArgillaRecord, asked: _ArgillaQuestions, shown: ArgillaRecordContext, warn: Callable[[str], None]
 ) -> list[dict[str, Any]]:
-    """What models suggested, with what is noted beside it."""
+    """Return models' suggestions as predictions, and the predictions that are noted in the record."""
     _, notes = _read_notes(record, "predictions", PREDICTION_FIELDS)
     guesses = []
     for question, suggestion in record.suggestions.items():
@@ -193,7 +191,7 @@ def _predictions_from_argilla(
 def _answer_of_value(
     question: str, value: Any, asked: _ArgillaQuestions, shown: ArgillaRecordContext, warn: Callable[[str], None]
 ) -> tuple[str | None, Any]:
-    """What a value says: the kind of answer and the answer, None where it says nothing that can be told here."""
+    """Return the kind and the answer that a value gives; None where it holds no answer that can be represented here."""
     if question in asked.settings.unsupported:
         warn(f"{question!r} ranks something else than the record's fields: its answers are kept as they are, and aren't imported")
         return None, None
@@ -211,13 +209,13 @@ def _answer_of_value(
 
 
 def _has_ties(value: list[Any]) -> bool:
-    """Whether a ranking as the server keeps it gives two options one rank; the client's own files have lost that."""
+    """Return whether a ranking in the server's form gives two options one rank; the client's own files don't keep that."""
     ranks = [str(entry.get("rank")) for entry in value if isinstance(entry, dict)]
     return len(set(ranks)) < len(ranks)
 
 
 def _read_notes(record: ArgillaRecord, what: str, fields: tuple[str, ...]) -> tuple[dict[str, str], dict[tuple[str, int], dict[str, Any]]]:
-    """People's names by user id, and noted judgments or guesses by question and place."""
+    """Return people's names by user id, and noted judgments or predictions by question and place."""
     names, entries = record.note.get("annotators", {}), record.note.get(what, [])
     if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()) or not isinstance(entries, list):
         raise UserError(f"{NOTE_FIELD} must hold annotators and {what}, not {record.note!r:.60}", "take the field out")
@@ -236,7 +234,7 @@ _STATUS_TO_ARGILLA = {None: "submitted", "submitted": "submitted", "draft": "dra
 
 
 def _argilla_from_row(row: Mapping[str, Any], form: str) -> dict[str, Any]:
-    """The record of a row, "nested" or "flat"; UserError for what none can hold."""
+    """Return the record of a row, "nested" or "flat"; raises UserError for what no record can hold."""
     kept = _kept_of_row(row)
     rest = kept.get("rest") or {}
     if rest and kept["form"] != form:
@@ -251,7 +249,7 @@ def _argilla_from_row(row: Mapping[str, Any], form: str) -> dict[str, Any]:
 
 
 def _remainder_of(given: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
-    """What must be kept of a record so that the same comes of its row again."""
+    """Return what must be kept of a record so that its row is written as the same record again."""
     record = _record_of_row(row)
     if _kept_of_row(row)["form"] == "flat":
         return record_remainder(given, flat_form(record))
@@ -263,14 +261,14 @@ def _remainder_of(given: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str,
 
 
 def _kept_of_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What was kept of the record that a row came from."""
+    """Return what was kept of the record that a row came from."""
     metadata = row.get("metadata")
     kept = metadata.get(_TOOL_KEY) if isinstance(metadata, Mapping) else None
     return kept if isinstance(kept, dict) and "form" in kept else {}
 
 
 def _record_of_row(row: Mapping[str, Any]) -> ArgillaRecord:
-    """The record that a row is by itself."""
+    """Return the record that a row makes by itself."""
     kept = _kept_of_row(row)
     names = kept.get("names") or {}
     content = {part: row[part] for part in _MAIN_PARTS if row.get(part) is not None}
@@ -299,7 +297,7 @@ def _fill_responses(
     *,
     stateless: bool,
 ) -> list[list[Any]]:
-    """Fill the record's responses; returns the judgments that can't be told from them, each with its question and place."""
+    """Fill the record's responses; return the judgments that can't be read back from them, each with its question and place."""
     notes: list[list[Any]] = []
     for each in judgments:
         question, kind = each.get("question"), each.get("kind")
@@ -327,7 +325,7 @@ def _fill_responses(
 def _fill_suggestions(
     record: ArgillaRecord, guesses: list[Mapping[str, Any]], asked: _ArgillaQuestions, shown: ArgillaRecordContext
 ) -> list[list[Any]]:
-    """Fill the record's suggestions, one a question; returns the guesses that can't be told from them."""
+    """Fill the record's suggestions, one a question; return the predictions that can't be read back from them."""
     notes: list[list[Any]] = []
     counts: dict[str, int] = {}
     for each in guesses:
@@ -351,7 +349,7 @@ def _fill_suggestions(
 
 
 def _read_back(question: str, value: Any, asked: _ArgillaQuestions, shown: ArgillaRecordContext) -> dict[str, Any]:
-    """What a reader makes of a value."""
+    """Return the kind and the answer that a reader makes of a value."""
     try:
         kind, answer = _answer_of_value(question, value, asked, shown, lambda sentence: None)
     except UserError:
@@ -365,7 +363,7 @@ def _known_values(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _user_id(annotator: Any, number: int, people: dict[str, str]) -> str:
-    """The user id of a person: their own where it is one, else one made of the name, which is noted."""
+    """Return an annotator's user id: their own name where it is a UUID, else one made of the name, which is noted."""
     try:
         return str(annotator) if str(uuid.UUID(str(annotator))) == annotator else _made_user_id(annotator, people)
     except ValueError:
@@ -384,7 +382,7 @@ def _join_sources(value: Any) -> str:
 
 def _sniff(opening: bytes) -> bool:
     if _is_parquet(opening):
-        return True  # its columns are named at its end
+        return True  # its columns are named at the end of the file
     seen = peek_first_record(opening)
     nested = is_nested_record(seen.fields) and all(
         seen.has_typed(name, dict, type(None)) for name in ("fields", "responses", "suggestions")
@@ -393,7 +391,7 @@ def _sniff(opening: bytes) -> bool:
 
 
 def _recognize(path: Path) -> bool:
-    """Whether a Parquet file's columns are those of records, and not of a table that was written here."""
+    """Return whether a Parquet file's columns are those of records, and not of a table that Preceptor wrote."""
     with path.open("rb") as file:
         if not _is_parquet(file.read(4)):
             return True
@@ -440,7 +438,7 @@ def _read(source: FormatSource) -> Iterator[FileRow]:
 
 
 def _read_records(source: FormatSource) -> Iterator[FileRow]:
-    """Records of whichever layout, with their labels as texts."""
+    """Yield the records of any layout, with their labels as texts."""
     if not _is_parquet(source.opening):
         yield from json_format.read_json_records(source)
         return
@@ -459,7 +457,7 @@ def _write(rows: Iterator[Mapping[str, Any]], target: FormatTarget) -> int:
             record = _argilla_from_row(row, form)
         except UserError as error:
             raise UserError(error.message, error.hint, where=error.where or f"row {number}") from None
-        except (TypeError, KeyError, ValueError, IndexError, AttributeError) as error:  # what we left in a row was changed by others
+        except (TypeError, KeyError, ValueError, IndexError, AttributeError) as error:  # what was kept in the row has been changed
             message = "what is kept in the row of its Argilla record was changed, so that no record can be made of it"
             raise UserError(message, "take argilla out of its metadata", where=f"row {number}") from error
         target.file.write((b",\n" if number > 1 else b"[\n") + to_json(record, f"row {number}").encode())

@@ -1,14 +1,10 @@
-"""Argilla's records in their two forms, and the values of responses and suggestions as answers.
-
-Argilla's records in their two forms, as one: what a record shows, the responses to each question, and the suggestions.
+"""Convert Argilla's records between their two forms, and the values of responses and suggestions to answers and back.
 
 nested   {"id", "fields": {…}, "metadata": {…}, "responses": {q: [{"value", "user_id"}]}, "suggestions": {q: {"value", "score", "agent"}}}
 flat     {"id", "prompt": …, "q.responses": […], "q.responses.users": […], "q.responses.status": […], "q.suggestion": …}
 
-Values of Argilla's responses and suggestions as answers, and answers as values.
-
-label: a text · labels: texts · rating: a number · text: a text · ranking: options, the best first
-span: [{"start", "end", "label"}], in UTF-16 code units of one field's text
+Values: label: a text · labels: texts · rating: a number · text: a text · ranking: options, the best first · span: [{"start", "end",
+"label"}], in UTF-16 code units of one field's text.
 """
 
 from __future__ import annotations
@@ -23,7 +19,7 @@ from preceptor.formats.offsets import UTF_16, QuotedSpan, parse_offset, to_code_
 from preceptor.formats.tools.argilla_settings import TIE_OPTION
 from preceptor.formats.tools.content_fields import PlacedField, is_conversation
 
-NOTE_FIELD = "preceptor"  # a field of ours in records, which Argilla's client passes over
+NOTE_FIELD = "preceptor"  # Preceptor's own field in records, which Argilla's client ignores
 _RECORD_FIELDS = ("id", "status", "_server_id", "inserted_at", "updated_at", "score", NOTE_FIELD)
 _RESPONSES, _USERS, _STATUS = ".responses", ".responses.users", ".responses.status"
 _SUGGESTION, _SCORE, _AGENT = ".suggestion", ".suggestion.score", ".suggestion.agent"
@@ -32,7 +28,11 @@ _SUFFIXES = (_USERS, _STATUS, _RESPONSES, _SCORE, _AGENT, _SUGGESTION)
 
 @dataclass
 class ArgillaRecord:
-    """A record in no form. responses: by question, each {"value", "user_id", "status"} (a status may be missing)."""
+    """A record, independent of its form.
+
+    fields: what is shown, by name. metadata: the other named values. responses: by question, each {"value", "user_id", "status"} (a status
+    may be missing). suggestions: by question, {"value", "score", "agent"}. note: what Preceptor wrote into NOTE_FIELD.
+    """
 
     id: Any = None
     fields: dict[str, Any] = field(default_factory=dict)
@@ -43,19 +43,22 @@ class ArgillaRecord:
 
 
 def is_nested_record(fields: Collection[str]) -> bool:
-    """Whether these are a nested record's names."""
+    """Return whether these are the names of a nested record."""
     return all(name in fields for name in ("fields", "responses", "suggestions"))
 
 
 def is_flat_record(fields: Collection[str]) -> bool:
-    """Whether these are a flattened record's names."""
+    """Return whether these are the names of a flattened record."""
     return any(name.endswith((_USERS, _STATUS, _AGENT)) for name in fields)
 
 
 def parse_argilla_record(
     given: Mapping[str, Any], fields: Collection[str] = (), vectors: Collection[str] = (), metadata: Collection[str] = ()
 ) -> ArgillaRecord:
-    """A record of either form; UserError names what is wrong. fields, vectors, metadata: the names of each, where they are known."""
+    """Return a record of either form; raises UserError naming what is wrong.
+
+    fields, vectors, metadata: the names of each, where they are known.
+    """
     note = _get_table(given, NOTE_FIELD)
     if "fields" in given and isinstance(given["fields"], dict):
         return ArgillaRecord(
@@ -84,7 +87,7 @@ def parse_argilla_record(
 
 
 def nested_form(record: ArgillaRecord) -> dict[str, Any]:
-    """A record in the nested form, as `records.from_json` takes it."""
+    """Return a record in the nested form, as `records.from_json` takes it."""
     return {
         "id": record.id,
         "fields": record.fields,
@@ -98,7 +101,7 @@ def nested_form(record: ArgillaRecord) -> dict[str, Any]:
 
 
 def flat_form(record: ArgillaRecord) -> dict[str, Any]:
-    """A record in the flattened form."""
+    """Return a record in the flattened form."""
     flat: dict[str, Any] = {"id": record.id, **record.fields, **record.metadata}
     for question, responses in record.responses.items():
         for suffix, part in ((_RESPONSES, "value"), (_USERS, "user_id"), (_STATUS, "status")):
@@ -110,12 +113,12 @@ def flat_form(record: ArgillaRecord) -> dict[str, Any]:
 
 
 def anonymous_user_id(number: int) -> str:
-    """The user id of a response of somebody who isn't known, by its place: Argilla wants one, and two of one person are refused."""
+    """Return the user id of an anonymous response, by its place: Argilla requires one, and refuses two responses of one person."""
     return str(uuid.uuid5(uuid.NAMESPACE_OID, f"nobody known {number}"))
 
 
 def _split_column(name: str) -> tuple[str, str]:
-    """A column's question and what it holds of it; ("", "") where it belongs to none."""
+    """Return a column's question and what it holds of it; ("", "") where it belongs to none."""
     suffix = next((suffix for suffix in _SUFFIXES if name.endswith(suffix) and len(name) > len(suffix)), "")
     return (name.removesuffix(suffix), suffix) if suffix else ("", "")
 
@@ -159,8 +162,8 @@ def _is_vector(value: Any) -> bool:
 class ArgillaRecordContext:
     """What a record shows, as far as values refer to it.
 
-    places: where the texts of its fields stand in the item's text. responses: the fields that are its responses. spans: the field
-    of each span question. rankings: the field that each option of a ranking stands for, by question.
+    places: where the texts of its fields are in the item's text. responses: the fields that are its responses. spans: the field of each
+    span question. rankings: the field that each option of a ranking stands for, by question.
     """
 
     places: Sequence[PlacedField] = ()
@@ -170,7 +173,7 @@ class ArgillaRecordContext:
 
 
 def guess_kind(value: Any) -> str | None:
-    """The kind of question to which this can be the answer, by its form alone; None where it is none."""
+    """Return the kind of question that this can answer, by its form alone; None where it is none."""
     if isinstance(value, str):
         return "choice"
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -181,7 +184,7 @@ def guess_kind(value: Any) -> str | None:
 
 
 def answer_from_value(question: str, kind: str, value: Any, shown: ArgillaRecordContext) -> Any:
-    """The answer that a value is; None where it says nothing (no text), or what it is about isn't part of the item."""
+    """Return the answer that a value gives; None where it is blank, or refers to what isn't part of the item."""
     try:
         return _READERS[kind](question, value, shown)
     except UserError as error:
@@ -191,7 +194,7 @@ def answer_from_value(question: str, kind: str, value: Any, shown: ArgillaRecord
 
 
 def value_from_answer(question: str, kind: str, answer: Any, shown: ArgillaRecordContext) -> Any:
-    """The value of an answer; UserError where Argilla has none."""
+    """Return the value of an answer; raises UserError where Argilla has none."""
     if kind not in _WRITERS:
         raise UserError(f"Argilla has no question like {question!r}, a {kind}", "leave the question out, or export as jsonl")
     try:
@@ -225,7 +228,7 @@ def _read_text(question: str, value: Any, shown: ArgillaRecordContext) -> Any:
 
 
 def _read_ranking(question: str, value: Any, shown: ArgillaRecordContext) -> Any:
-    """Options from the best on; the server's own form names each one's rank, in which two may share one."""
+    """Return the order of the options, best first; the server's own form names the rank of each, and two may share one."""
     if not isinstance(value, list):
         raise TypeError
     if all(isinstance(entry, dict) for entry in value):
@@ -251,7 +254,7 @@ def _read_spans(question: str, value: Any, shown: ArgillaRecordContext) -> Any:
 
 
 def _span_field(question: str, shown: ArgillaRecordContext) -> PlacedField:
-    """The field that a span question is about."""
+    """Return the field that a span question is about."""
     named = [place for place in shown.places if place.name == shown.spans.get(question)]
     found = named or list(shown.places)
     if len(found) != 1:
@@ -281,7 +284,7 @@ def _write_ranking(question: str, answer: Any, shown: ArgillaRecordContext) -> A
 
 
 def _write_spans(question: str, answer: Any, shown: ArgillaRecordContext) -> Any:
-    """Spans within the one field in which all of them stand."""
+    """Return spans within the one field that contains all of them."""
     named = [place for place in shown.places if place.name == shown.spans.get(question)] or shown.places
     for place in named:
         edges = [(span["start"] - place.start, span["end"] - place.start) for span in answer]

@@ -1,10 +1,10 @@
-"""Settings of an Argilla dataset: its fields, its questions and the guidelines, as `dataset.to_disk()` leaves them.
+"""Read and write the settings of an Argilla dataset: its fields, questions and guidelines, as `dataset.to_disk()` writes them.
 
     folder/.argilla/settings.json    guidelines, fields, questions, metadata, vectors, distribution
     folder/.argilla/dataset.json     name, and the guidelines again
-    folder/records.json              the records (see `argilla.py`)
+    folder/records.json              the records (see `preceptor.formats.tools.argilla`)
 
-Also taken: a folder with `settings.json` itself, as `settings.to_json()` writes it.
+Also accepted: a folder with `settings.json` itself, as `settings.to_json()` writes it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,12 @@ TIE_OPTION = "tie"
 
 @dataclass(frozen=True)
 class ArgillaSettings:
-    """What a dataset asks: `questions` by name as fields of a question file, and the settings as they stand in the file."""
+    """The settings of a dataset.
+
+    questions: by name, as fields of a question file. fields: the names of the shown fields. spans: the field of each span question.
+    rankings: the field that each option of a ranking stands for, by question. unsupported: questions that rank something else than fields.
+    metadata, vectors: their names. min_submitted: the responses that each record needs.
+    """
 
     guidelines: str = ""
     questions: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -45,13 +50,16 @@ class ArgillaSettings:
 
 
 def find_argilla_settings(folder: Path) -> Path | None:
-    """The settings of the dataset in a folder, where there are any."""
+    """Return the path of the settings of the dataset in a folder; None without any."""
     places = (folder / ".argilla" / "settings.json", folder / "settings.json")
     return next((path for path in places if path.is_file()), None)
 
 
 def read_argilla_settings(records: Path) -> ArgillaSettings | None:
-    """The settings that belong to a file of records: of its name, as exporting writes them, or of its folder; None without any."""
+    """Return the settings that belong to a file of records: those of its name, as exporting writes them, or of its folder.
+
+    None without any. Raises UserError where they can't be read.
+    """
     own = records.with_name(f"{records.stem}-settings.json")
     path = own if own.is_file() else find_argilla_settings(records.parent)
     if path is None or path == records:
@@ -60,7 +68,7 @@ def read_argilla_settings(records: Path) -> ArgillaSettings | None:
 
 
 def parse_argilla_settings(document: Any, where: str) -> ArgillaSettings:
-    """Settings as Argilla writes them; UserError where they aren't."""
+    """Return settings from Argilla's own document; raises UserError where it isn't one."""
     if not isinstance(document, dict) or not isinstance(document.get("questions"), list):
         raise UserError("these are no settings of an Argilla dataset: there is no list of questions", _HINT, where=where)
     questions, spans, rankings, left_out = {}, {}, {}, []
@@ -92,9 +100,9 @@ def parse_argilla_settings(document: Any, where: str) -> ArgillaSettings:
 
 
 def build_argilla_settings(questions: Iterable[Mapping[str, Any]], content: Mapping[str, Any], guidelines: str = "") -> dict[str, Any]:
-    """Settings that `rg.Settings.from_json` takes, for questions (fields of a question file) about items with such a content.
+    """Return settings that `rg.Settings.from_json` takes, for questions about items with such a content.
 
-    UserError for a question that Argilla can't ask.
+    questions: fields of a question file each. Raises UserError for a question that Argilla can't ask.
     """
     fields = list(_content_fields(content))
     return {
@@ -147,7 +155,7 @@ def _parse_options(given: Any, kind: str, where: str) -> list[Any]:
 
 
 def _instructions(entry: Mapping[str, Any]) -> str:
-    """The title where it says more than the name, and the description; options whose texts differ from their values, too."""
+    """Return the title where it says more than the name, the description, and options whose texts differ from their values."""
     said = [entry.get("title") if entry.get("title") != entry.get("name") else "", entry.get("description")]
     options = entry["settings"].get("options")
     for option in options if isinstance(options, list) else ():
@@ -165,7 +173,7 @@ def _question_settings(kind: str, settings: Mapping[str, Any], entry: Mapping[st
 
 
 def _ranked_fields(options: list[Any], fields: tuple[str, ...]) -> dict[str, str]:
-    """The field that each option of a ranking stands for, by its name; empty where one stands for none."""
+    """Return the field that each option of a ranking stands for, by its name; empty where one stands for none."""
     known = {_normalize_name(name): name for name in fields}
     found = {option: known[_normalize_name(option)] for option in options if _normalize_name(option) in known}
     return found if len(options) >= 2 and len(set(found.values())) == len(options) else {}
@@ -181,7 +189,7 @@ def _entry_names(given: Any) -> tuple[str, ...]:
 
 
 def _content_fields(content: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    """Fields that show a content, with their types."""
+    """Yield the fields that show a content, with their types."""
     for part in ("text", "prompt", "completion"):
         if part in content:
             yield part, "text"
@@ -196,7 +204,7 @@ def _field_entry(name: str, kind: str) -> dict[str, Any]:
 
 
 def _question_entry(question: Mapping[str, Any], fields: list[tuple[str, str]]) -> dict[str, Any]:
-    """A question as Argilla's settings have it."""
+    """Return a question as Argilla's settings have it."""
     name, kind = question["name"], question["kind"]
     if kind not in _TYPES_BY_KIND:
         raise UserError(

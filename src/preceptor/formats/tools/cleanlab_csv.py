@@ -1,15 +1,15 @@
-"""cleanlab's labels_multiannotator as CSV: an example a row, a person a column, whole numbers from 0 for classes, empty for none.
+"""Read and write cleanlab's labels_multiannotator as CSV: a row per example, a column per annotator, class numbers from 0, empty for none.
 
     example,ann,bob
     i-7,1,0
 
-It is recognised by its first column, `example`, with numbers in all others; with another name it is read when cleanlab is named.
-Classes are the options "0", "1", … of the question `label`; 1.0 and nan, as pandas writes them, are 1 and empty.
+It is recognised by its first column, `example`, with numbers in all others; under another name it is read when the format cleanlab is
+named. Classes are the options "0", "1", … of the question `label`; 1.0 and nan, as pandas writes them, are 1 and empty.
 
-The canonical form has plain numbers. Labels that are texts are numbered in order, and the question with its classes stands behind
-the name of the first column, `example {"question": …}`, where pandas takes it for the index's name and cleanlab doesn't look. A matrix
-holds one judgment a person and example, and neither times nor texts: what else a row holds is not written, and drafts, skips, other
-kinds and a second judgment are refused. Probabilities of a model are a table of their own for cleanlab.
+The canonical form has plain numbers. Labels that are texts are numbered in order, and the question with its classes follows the name of the
+first column, `example {"question": …}`, which pandas takes for the index's name and cleanlab ignores. A matrix holds one judgment per
+annotator and example, and neither times nor texts: what else a row holds is not written, and drafts, skips, other kinds and a second
+judgment are refused. A model's probabilities are a separate table for cleanlab.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _sniff(opening: bytes) -> bool:
         header, *records = islice(csv.reader([f"{line}\n" for line in lines[:-1]], delimiter=csv_format.detect_delimiter(opening)), 50)
     except (csv.Error, ValueError):
         return False
-    least = 3 if header[0] == INDEX_COLUMN else 2  # a column of numbers beside one called example is any table
+    least = 3 if header[0] == INDEX_COLUMN else 2  # one column of numbers beside one called example could be any table
     return (
         len(header) >= least
         and _is_index(header[0])
@@ -70,7 +70,7 @@ def _read(source: FormatSource) -> Iterator[FileRow]:
 
 
 def _parse_header(index: str) -> dict[str, Any]:
-    """The question and its classes, as the first column's name tells them."""
+    """Return the question and its classes, as the first column's name gives them."""
     if not index.startswith(f"{INDEX_COLUMN} {{"):
         return {}
     try:
@@ -107,7 +107,7 @@ def _to_row(cells: FileRow, index: str, told: Mapping[str, Any]) -> FileRow:
 
 
 def _write(rows: Iterator[Mapping[str, Any]], target: FormatTarget) -> int:
-    """Written when all rows are there: who judged and what the classes are is known in the end."""
+    """Write the matrix after all rows have been seen: only then the annotators and the classes are known."""
     people: dict[str, None] = {}
     answers: dict[Any, None] = {}
     asked: list[Any] = []  # the question and the kind of the first judgment
@@ -124,7 +124,7 @@ def _write(rows: Iterator[Mapping[str, Any]], target: FormatTarget) -> int:
 
 
 def _row_labels(row: Mapping[str, Any], asked: list[Any]) -> tuple[str, dict[str, Any]]:
-    """The row's id, and the label that each person gave."""
+    """Return the row's id, and the label that each annotator gave."""
     said: dict[str, Any] = {}
     for each in get_judgments(row):
         kind, answer, person = each.get("kind"), each.get("answer"), each.get("annotator")
@@ -144,7 +144,7 @@ def _row_labels(row: Mapping[str, Any], asked: list[Any]) -> tuple[str, dict[str
 
 
 def _numbered_classes(asked: list[Any], answers: list[Any]) -> tuple[str, dict[Any, int]]:
-    """The name of the first column, and the number of each answer."""
+    """Return the name of the first column, and the number of each answer."""
     plain = all(isinstance(answer, str) and _CLASS_PATTERN.fullmatch(answer) and str(int(answer)) == answer for answer in answers)
     if not asked or (plain and asked == [DEFAULT_QUESTION, "choice"]):
         return INDEX_COLUMN, {answer: int(answer) for answer in answers}

@@ -1,11 +1,10 @@
-"""Fields under names of a team's own, as the content of an item; and back.
+"""Convert the fields of a tool's record, under whatever names, to the content of an item and back.
 
-A tool's record has fields such as {"question", "answer", "source"}. An item has a text, a prompt with its completion or
-responses, or messages. Names that say what a field is decide; else one text is the text, and several become one text in
-which each stands under its name.
+A tool's record has fields such as {"question", "answer", "source"}. An item has a text, a prompt with its completion or responses, or
+messages. Names that say what a field is decide; else a single text is the text, and several become one text in which each follows its name.
 
-    content, names = content_from({"question": "2+2?", "answer": "4"})     # {"prompt", "completion"}, which fields they were
-    fields_from(content, names)                                            # the fields again
+    content, names = content_from_fields({"question": "2+2?", "answer": "4"})  # {"prompt", "completion"}, and the fields they were
+    fields_from_content(content, names)                                        # the fields again
 """
 
 from __future__ import annotations
@@ -40,9 +39,9 @@ class PlacedField:
 def content_from_fields(
     fields: Mapping[str, Any], shown: Collection[str] = (), responses: Collection[str] = ()
 ) -> tuple[dict[str, Any], FieldNames]:
-    """An item's content, and which fields it was made of; empty where no field holds a text.
+    """Return an item's content, and the fields that it was made of; empty where no field holds a text.
 
-    shown: the fields that people see, where that is known. responses: those that they compare.
+    shown: the fields that annotators see, where that is known. responses: those that they compare.
     """
     seen = {name: value for name, value in fields.items() if (not shown or name in shown) and value is not None}
     texts = {name: value for name, value in seen.items() if isinstance(value, str)}
@@ -53,7 +52,7 @@ def content_from_fields(
 
 
 def fields_from_content(content: Mapping[str, Any], names: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The fields of a content: under `names` as `content_from_fields` gave them, else under the parts' own names."""
+    """Return the fields of a content: under `names` as `content_from_fields` gave them, else under the parts' own names."""
     names = names or {}
     fields: dict[str, Any] = {}
     for part, value in content.items():
@@ -67,7 +66,7 @@ def fields_from_content(content: Mapping[str, Any], names: Mapping[str, Any] | N
 
 
 def collect_field_names(names: Mapping[str, Any]) -> set[str]:
-    """The names of the fields that a content was made of, where they aren't the parts' own."""
+    """Return the names of the fields that a content was made of, where they aren't the parts' own."""
     found: set[str] = set()
     for name in names.values():
         found |= {name} if isinstance(name, str) else {each if isinstance(each, str) else each[0] for each in name}
@@ -75,7 +74,7 @@ def collect_field_names(names: Mapping[str, Any]) -> set[str]:
 
 
 def response_field_names(content: Mapping[str, Any], names: Mapping[str, Any] | None = None) -> list[str]:
-    """What the fields of an item's responses are called."""
+    """Return the names of the fields of an item's responses."""
     count = len(content.get("responses", ()))
     own = (names or {}).get("responses")
     if isinstance(own, list) and len(own) == count and all(isinstance(name, str) for name in own):
@@ -84,7 +83,7 @@ def response_field_names(content: Mapping[str, Any], names: Mapping[str, Any] | 
 
 
 def place_fields(content: Mapping[str, Any], names: Mapping[str, Any] | None = None) -> list[PlacedField]:
-    """Where the texts of single fields stand in the item's one text (see `preceptor.types.render_content`)."""
+    """Return where the texts of the fields are in the item's one text (see `preceptor.types.render_content`)."""
     names = names or {}
     if "messages" in content:
         return []
@@ -94,17 +93,17 @@ def place_fields(content: Mapping[str, Any], names: Mapping[str, Any] | None = N
     start = 0
     for name, part, text in parts:
         found += [PlacedField(place.name, place.start + start, place.text) for place in _place_in_text(text, name, part)]
-        start += len(text) + 1  # a line end stands between two
+        start += len(text) + 1  # a line end separates them
     return found
 
 
 def is_conversation(value: Any) -> bool:
-    """Whether a field holds turns with role and content."""
+    """Return whether a field holds messages with role and content."""
     return bool(value) and isinstance(value, list) and all(_is_turn(turn) for turn in value)
 
 
 def record_remainder(original: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> dict[str, Any]:
-    """What must be kept of a record so that `complete_record` makes it again from what is rebuilt: values, empty ones, and absences."""
+    """Return what must be kept of a record so that `complete_record` restores it from what is rebuilt: values, nulls, and absences."""
     other = {name: value for name, value in original.items() if name not in rebuilt or not equal_as_json(rebuilt[name], value)}
     kept: dict[str, Any] = {}
     if values := {name: value for name, value in other.items() if value is not None}:
@@ -117,14 +116,14 @@ def record_remainder(original: Mapping[str, Any], rebuilt: Mapping[str, Any]) ->
 
 
 def complete_record(rebuilt: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
-    """A record made whole again with what was kept of it."""
+    """Return a rebuilt record completed with what was kept of the original."""
     fields, empty, absent = (kept.get(name) or () for name in ("fields", "empty", "absent"))
     whole = {name: value for name, value in rebuilt.items() if name not in absent}
     return {**whole, **dict.fromkeys(empty), **dict(fields)}
 
 
 def equal_as_json(one: Any, other: Any) -> bool:
-    """Equal as JSON, where 1, 1.0 and true are three values."""
+    """Return whether two values are equal as JSON, where 1, 1.0 and true are three values."""
     if one is other:
         return True
     if type(one) is not type(other):
@@ -137,7 +136,7 @@ def _canonical_json(value: Any) -> str:
 
 
 def _main_content(seen: dict[str, Any], texts: dict[str, str], chosen: list[str], every: bool) -> tuple[dict[str, Any], FieldNames]:
-    """The content's main part. every: all texts are shown, so none may be left out of it."""
+    """Return the content's main part. every: all texts are shown, so none may be left out of it."""
     if "text" in texts and len(chosen) < 2 and not (every and len(texts) > 1):
         return {"text": texts["text"]}, {}
     compared = chosen if len(chosen) > 1 else find_response_fields(texts)
@@ -159,7 +158,7 @@ def _main_content(seen: dict[str, Any], texts: dict[str, str], chosen: list[str]
 
 
 def _prompt_of_responses(rest: dict[str, str], prompt: str | None, every: bool) -> tuple[dict[str, Any], FieldNames]:
-    """What the responses answer."""
+    """Return the prompt that the responses answer."""
     if every and len(rest) > 1:
         return {"prompt": _join_texts(rest)}, {"prompt": _text_lengths(rest)}
     likely = sorted(rest, key=lambda name: (name not in _TEXT_NAMES, -len(rest[name]), name))
@@ -180,7 +179,7 @@ def _single_text(texts: dict[str, str], every: bool) -> tuple[dict[str, Any], Fi
 
 
 def _join_texts(texts: Mapping[str, str]) -> str:
-    """Several texts as one, each under its name."""
+    """Return several texts as one, each after its name."""
     return _JOIN.join(f"{name}: {text}" for name, text in texts.items())
 
 
@@ -189,7 +188,7 @@ def _text_lengths(texts: Mapping[str, str]) -> list[list[Any]]:
 
 
 def _place_in_text(text: str, name: Any, part: str) -> list[PlacedField]:
-    """The fields that a text was put together from, where they stand in it; a text that was changed since is one field."""
+    """Return the fields that a text was joined from, with their places; a text that was changed since is one field."""
     if not isinstance(name, list):
         return [PlacedField(name, 0, text)]
     found, start = [], 0
@@ -210,7 +209,7 @@ def _add_responses(
 
 
 def find_response_fields(texts: Mapping[str, str]) -> list[str]:
-    """Names of two or more fields that tell alternatives: response_1 and response_2, answer-a and answer-b, left and right."""
+    """Return the names of two or more fields that hold alternatives: response_1 and response_2, answer-a and answer-b, left and right."""
     stems: dict[str, list[str]] = {}
     for name in texts:
         if (found := _RESPONSE_NAME.fullmatch(name.lower())) and found[1]:
@@ -228,7 +227,7 @@ def _is_turn(turn: Any) -> bool:
 
 
 def _has_expected_form(name: str, value: Any) -> bool:
-    """Whether a field holds what an item means by its name."""
+    """Return whether a field holds what an item means by its name."""
     if name == "format":
         return value in ("text", "markdown")
     if not isinstance(value, list) or not value:

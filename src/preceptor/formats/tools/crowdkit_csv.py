@@ -1,17 +1,17 @@
-"""crowd-kit's frames as CSV: one judgment a row, recognised by exactly their columns.
+"""Read and write crowd-kit's frames as CSV: one judgment a row, recognised by exactly their columns.
 
     task,worker,label             a choice; several labels as a JSON list in the cell
     worker,left,right,label       which of two is better; the label is one of them
-    task,worker,text              a text of the worker's own
+    task,worker,text              a text that the worker wrote
     task,true_label               known answers
 
-The worker's column may be called `performer`, as in crowd-kit's own data sets. Frames hold what was judged, not the items, which
-are known by their ids; a pair has no task, so it is an item of its two texts. Rows with an empty label are no judgments: they are
-left out, and counted in a warning.
+The worker's column may be called `performer`, as in crowd-kit's own data sets. Frames hold judgments, not the items, which are known by
+their ids; a pair has no task, so it is an item of its two texts. Rows with an empty label are no judgments: they are left out, and counted
+in a warning.
 
-The canonical form has `worker` and commas. From other tools a column `preceptor` is added where it is needed, with what the frame
-has no place for (the question, the time); crowd-kit ignores it. A pair is written with the item's id before each side, so that
-scores don't mix across items. A frame holds one question and no ties, drafts or skips: such rows are refused.
+The canonical form has `worker` and commas. From other tools a column `preceptor` is added where it is needed, with what the frame has no
+place for (the question, the time); crowd-kit ignores it. A pair is written with the item's id before each of the two, so that scores don't
+mix across items. A frame holds one question and no ties, drafts or skips: such rows are refused.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _read_header(opening: bytes) -> list[str]:
 
 
 def _detect_frame(header: list[str]) -> FrameColumns | None:
-    """The frame whose columns these are, alone or with what is added to it here."""
+    """Return the frame whose columns these are, alone or with those that Preceptor adds."""
     names = {"worker" if name == "performer" else name for name in header}
     if len(names) < len(header):
         return None
@@ -77,7 +77,7 @@ def _read(source: FormatSource) -> Iterator[FileRow]:
 
 
 def _row_from_cells(frame: FrameColumns, cells: FileRow) -> FileRow:
-    """A line as a row; empty where it holds no label."""
+    """Return a line as a row; empty where it holds no label."""
     record = {"worker" if name == "performer" else name: cell for name, cell in cells.items()}
     carried = record.pop(CARRIED_FIELD, "")
     if not record.get(frame[-1]) and not carried:
@@ -113,7 +113,7 @@ def _judgment_of_cell(frame: FrameColumns, cell: str, worker: Any) -> FileRow:
 
 
 def _parse_labels(cell: str) -> list[str] | None:
-    """The texts of a JSON list."""
+    """Return the texts of a JSON list; None where the cell holds none."""
     if not cell.startswith("["):
         return None
     try:
@@ -166,7 +166,7 @@ def _pair_sides(row: Mapping[str, Any], answer: Any) -> FileRow:
 
 
 def _write(rows: Iterator[Mapping[str, Any]], target: FormatTarget) -> int:
-    """Written when all rows are there, since the header names the columns that any of them needs."""
+    """Write the frame after all rows have been seen, since the header names the columns that any of them needs."""
     columns: dict[str, None] = {}
     kept: list[Any] = []  # the frame and the question of the first row
     count = 0

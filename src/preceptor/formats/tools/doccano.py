@@ -1,16 +1,14 @@
-"""The zip archive in which doccano exports: a file of records for each member of the project, named like them.
+"""Read and write doccano: JSON Lines or an array, a zip with one file for each member of the project, and its CSV where that is named.
 
-doccano: JSON Lines or an array, a zip with one file for each member of the project, and its CSV where that is named.
+A record is a text with the labels of its project's type: `label` (classes, free texts, or [start, end, label]), or `entities` with `cats`
+or `relations`; `filename` replaces the text of an image or a recording. Offsets are code points.
 
-A record is a text with the labels of its project's type: `label` (classes, texts of one's own, or [start, end, label]), or
-`entities` with `cats` or `relations`; `filename` stands in for the text of an image or a recording. Offsets are code points.
+doccano doesn't say who labelled: in a zip it is the name of the file (`all.jsonl` belongs to nobody). An empty label there may mean "no
+label" or "not seen": it is kept as a skip, which is no judgment. In a single file an item without labels has no judgments. Whether a list
+of texts holds classes or free texts isn't stated either; the file as a whole decides, with a warning.
 
-doccano doesn't say who labelled: in a zip it is the name of the file (`all.jsonl` is nobody's). An empty label there may mean "no
-label" or "not seen": it is kept as a skip, which is no judgment. In a file of its own an item without labels has no judgments.
-Whether a list of texts holds classes or answers in one's own words isn't said either; the file as a whole decides, with a warning.
-
-The canonical form is JSON Lines, or the zip of them where there are several annotators; `Comments` of one is a judgment's
-note. CSV joins labels with #, so a label that holds one comes apart; it is read when it is named, and written as JSON Lines.
+The canonical form is JSON Lines, or a zip of them where there are several annotators; a single entry of `Comments` is a judgment's note.
+CSV joins labels with #, so a label that contains one is split; it is read when it is named, and written as JSON Lines.
 """
 
 from __future__ import annotations
@@ -49,13 +47,13 @@ _ZIP_MAGIC = b"PK\x03\x04"
 _SHARED_MEMBER = "all"  # the member file of a project that labels together
 _NAME_AT, _NAME_LENGTH_AT = 30, 26  # in the header of an archive's first file
 _OPENING_BYTES = 2**16
-_EARLIEST_TIME = (1980, 1, 1, 0, 0, 0)  # so that the same rows give the same bytes
+_EARLIEST_TIME = (1980, 1, 1, 0, 0, 0)  # fixed, so that the same rows give the same bytes
 _MEMBER_SUFFIXES = (".jsonl", ".json", ".csv")
 _DAMAGE_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, ValueError, OverflowError)
 
 
 def _is_doccano_archive(opening: bytes) -> bool:
-    """Whether a zip archive's first file holds records; workbooks and others begin with other names."""
+    """Return whether a zip archive's first file holds records; workbooks and others begin with other names."""
     if not opening.startswith(_ZIP_MAGIC):
         return False
     length = int.from_bytes(opening[_NAME_LENGTH_AT : _NAME_LENGTH_AT + 2], "little")
@@ -65,9 +63,9 @@ def _is_doccano_archive(opening: bytes) -> bool:
 
 @dataclass(frozen=True)
 class _ArchiveMember:
-    """A file in an archive, as much of a path as a source needs."""
+    """A file in an archive, with as much of a path's interface as a source needs."""
 
-    archive: zipfile.ZipFile  # one for all members: opening it anew for each reads the list of all of them each time
+    archive: zipfile.ZipFile  # one for all members: opening it for each would read the list of all of them each time
     inner: str
 
     @property
@@ -83,7 +81,7 @@ class _ArchiveMember:
 
 
 class _MemberReader(io.BufferedReader):
-    """A file in an archive; damage is told in words wherever it is met."""
+    """A file in an archive that is being read; damage raises UserError wherever it is found."""
 
     def __init__(self, file: IO[bytes], name: str) -> None:
         super().__init__(_RawMember(file, name))
@@ -111,7 +109,7 @@ class _RawMember(io.RawIOBase):
 
 
 def _iterate_members(source: FormatSource) -> Iterator[str | None]:
-    """Put the source at each file of an archive in turn, giving the member's name; once, for nobody, where it is no archive."""
+    """Set the source to each file of an archive in turn, and yield the member's name; once, with None, where it is no archive."""
     if not source.opening.startswith(_ZIP_MAGIC):
         yield None
         return
@@ -142,7 +140,7 @@ def _open_archive(path: Path) -> zipfile.ZipFile:
 
 
 def _member_names(archive: zipfile.ZipFile, where: str) -> list[str]:
-    """The members that hold records, in their order."""
+    """Return the members that hold records, in their order."""
     names = [name for name in archive.namelist() if name.endswith(_MEMBER_SUFFIXES)]
     if not names:
         raise UserError("there are no records in this archive", "export as JSONL, in a zip or by itself", where=where)
@@ -166,7 +164,7 @@ def _write_members(
     record: Callable[[str | None, Mapping[str, Any]], FileRow],
     target: FormatTarget,
 ) -> int:
-    """Rows, parted by who said what, as JSON Lines; as an archive of them where more than one person did."""
+    """Write rows, split by annotator, as JSON Lines; as an archive of them where there is more than one."""
     count, people = 0, dict[str | None, str]()
     with RowSpool() as spool:
         for count, parts in rows:
@@ -182,7 +180,7 @@ def _write_members(
 
 
 def _write_archive(spool: RowSpool, people: dict[str | None, str], record: Callable[..., FileRow], file: IO[bytes]) -> None:
-    """A member at a time: the spool is read once for each, so that nothing but a line is in memory."""
+    """Write one member at a time: the spool is read once for each, so that only one line is in memory."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for person, name in people.items():
             entry = zipfile.ZipInfo(name, _EARLIEST_TIME)
@@ -205,8 +203,8 @@ def _member_name(person: str | None, number: int) -> str:
 
 
 _LABEL, _ENTITIES, _CATS = "label", "entities", "cats"
-_MAX_CLASSES = 1_000  # different labels after which they are no classes
-_SENTENCE_WORDS = 4  # words that an answer has on average, and a class has not
+_MAX_CLASSES = 1_000  # with more different labels they are no classes
+_SENTENCE_WORDS = 4  # words that a free text has on average, and a class hasn't
 
 
 def _sniff(opening: bytes) -> bool:
@@ -248,13 +246,13 @@ def _is_table(source: FormatSource) -> bool:
 
 
 def _record_from_cells(row: FileRow) -> FileRow:
-    """A record of the CSV, whose labels are joined with #."""
+    """Return a record of the CSV, whose labels are joined with #."""
     joined = {name: row[name].split("#") if row[name] else [] for name in (_LABEL, "Comments") if name in row}
     return {**row, **joined, **({"id": int(row["id"])} if str(row.get("id")).isdecimal() and len(row["id"]) < 20 else {})}
 
 
 class _LabelStatistics:
-    """What the lists of texts in a file are: a choice, a multilabel, or answers in one's own words."""
+    """Counts the texts in a file's label lists, and decides what they are: a choice, a multilabel, or free texts."""
 
     def __init__(self) -> None:
         self.seen: set[str] = set()
@@ -279,7 +277,7 @@ class _LabelStatistics:
 def _detect_label_kind(source: FormatSource) -> str:
     labels = _LabelStatistics()
     probe = replace(source, warnings=[], on_fault=lambda fault: None)
-    with suppress(UserError):  # it is told when the rows are read
+    with suppress(UserError):  # it is reported when the rows are read
         for _ in _iterate_members(probe):
             for record in _read_records(probe):
                 labels.add(record)
@@ -316,7 +314,7 @@ def _known_fields(**fields: str | None) -> FileRow:
 
 
 def _judgments_of_field(record: Mapping[str, Any], name: str, kind: str, text: str) -> list[FileRow]:
-    """The judgments that one field holds, of nobody yet."""
+    """Return the judgments that one field holds, without an annotator yet."""
     given = record.get(name)
     labels = [given] if isinstance(given, str) else get_list(record, name)
     if not labels:
@@ -373,7 +371,7 @@ def _span_triples(given: FileRow) -> list[list[Any]]:
 
 
 def _label_texts(given: list[FileRow]) -> list[str]:
-    """The labels of the first question, or all texts that were written for it."""
+    """Return the labels of the first question, or all texts that were written for it."""
     if not given:
         return []
     first = given[0]
@@ -397,13 +395,13 @@ def _write(rows: Iterator[Mapping[str, Any]], target: FormatTarget) -> int:
         return parts
 
     def record(member: str | None, row: Mapping[str, Any]) -> FileRow:
-        return record_from_row(_shape(labels.kind, member), row)  # asked when all rows are there, as a reader will see them
+        return record_from_row(_shape(labels.kind, member), row)  # called when all rows have been seen, as a reader will see them
 
     return _write_members(convert_rows(rows, parted, target), record, target)
 
 
 def _by_annotator(row: Mapping[str, Any]) -> list[tuple[str | None, FileRow]]:
-    """The row once for each person who said something, with what they said."""
+    """Return a copy of the row for each annotator, with their judgments."""
     content_text(row)
     return [(part["judgments"][0].get("annotator"), part) for part in split_by_annotator(row)] or [(None, dict(row))]
 

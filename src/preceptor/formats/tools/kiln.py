@@ -1,17 +1,16 @@
-"""One run of Kiln as a row, and a row as a run.
+"""Read and write Kiln: a project's folder with a task_run.kiln for every run, a single such file, and the CSV that Kiln imports.
 
-The folder of a Kiln project: `project.kiln`, `tasks/<task>/task.kiln`, `tasks/<task>/runs/<run>/task_run.kiln`.
+The CSV is read where the format is named. A project's folder holds `project.kiln`, `tasks/<task>/task.kiln` and
+`tasks/<task>/runs/<run>/task_run.kiln`.
 
-Kiln: a project's folder with a task_run.kiln for every run, one such file, and the CSV that Kiln imports (where it is named).
+A run is an item: its `input` is the prompt, its output the completion. An output that a person wrote is their answer to the question
+`output`; one that a model wrote is a prediction of that model. Ratings answer the questions `five_star`, `pass_fail` and
+`pass_fail_critical`, or those of the task's requirements; Kiln keeps one rating per output, and not whose. A repaired output is a person's
+correction, its instructions their note.
 
-A run is an item: its `input` is the prompt, its output the completion. An output that a person wrote is their answer to the
-question `output`; one that a model wrote is a guess of that model. Ratings answer the questions `five_star`, `pass_fail` and
-`pass_fail_critical`, or those of the task's requirements; Kiln keeps one rating an output, and not whose. A repaired output is
-what a person corrected, its instructions their note.
-
-The canonical form is the folder, with each run at the place where it was. What else a run holds (usage, trace, reasoning)
-comes back from the item's metadata; the files of the project and of each task from that of the task's first run. Splits, evals and
-other files of a project are not read. Several raters travel beside the rating that Kiln has a place for.
+The canonical form is the folder, with each run at the place where it was. What else a run holds (usage, trace, reasoning) is restored from
+the item's metadata; the files of the project and of each task from that of the task's first run. Splits, evals and other files of a project
+are not read. The judgments of several raters are carried beside the one rating that Kiln has a place for.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ from preceptor.formats.json_format import STRICT_DECODER, check_json_row, json_e
 from preceptor.formats.tools.round_trip import RecordShape, record_from_row, row_from_record
 
 _FILE_KEY, _TASK_KEY, _PROJECT_KEY = "file", "task", "project"  # where a run was, and the files above it; carried with the run
-_UNKNOWN_TIME = "1970-01-01T00:00:00+00:00"  # stands for a time that isn't known: Kiln wants one
+_UNKNOWN_TIME = "1970-01-01T00:00:00+00:00"  # means that the time isn't known: Kiln requires one
 _OUTPUT_QUESTION, _REPAIR_QUESTION = "output", "repaired_output"
 _FIVE_STAR, _PASS_FAIL, _PASS_FAIL_CRITICAL, _CUSTOM_RATING = "five_star", "pass_fail", "pass_fail_critical", "custom"
 _NAMED_PREFIX = "named::"
@@ -55,14 +54,14 @@ _RUN_RATINGS = (_FIVE_STAR, _PASS_FAIL, _PASS_FAIL_CRITICAL, _CUSTOM_RATING)
 
 
 def _requirement_names(task: Any) -> dict[str, str]:
-    """The names of a task's requirements by their ids."""
+    """Return the names of a task's requirements by their ids."""
     given = task.get("requirements") if isinstance(task, dict) else None
     known = [each for each in given if isinstance(each, dict)] if isinstance(given, list) else []
     return {each["id"]: each["name"] for each in known if isinstance(each.get("id"), str) and isinstance(each.get("name"), str)}
 
 
 def _row_from_run(names: Mapping[str, str], run: Mapping[str, Any]) -> FileRow:
-    """The item of a run, with its ratings, its repair, and who or what wrote the output."""
+    """Return the item of a run, with its ratings, its repair, and who or what wrote the output."""
     output = _require_table(run, "output")
     prompt, completion = require_text(run, "input"), require_text(output, "output")
     said: list[FileRow] = []
@@ -127,7 +126,7 @@ def _rating_judgment(question: str, rating: Mapping[str, Any], time: str | None)
 
 
 def _run_from_row(names: Mapping[str, str], row: Mapping[str, Any]) -> FileRow:
-    """A row as a run: what was answered stands as its output where the item has no completion."""
+    """Return a row as a run; a judgment's answer is its output where the item has no completion."""
     counted = submitted_judgments(row)
     prompt, output, writer = _input_and_output(row, counted)
     metadata = row.get("metadata")
@@ -142,13 +141,13 @@ def _run_from_row(names: Mapping[str, str], row: Mapping[str, Any]) -> FileRow:
 
 
 def _folder_name(id_: str) -> str:
-    """An id as the name of a folder, on any system."""
+    """Return an id as a folder name that is valid on any system."""
     safe = re.sub(r"[^A-Za-z0-9_-]", "_", id_)[:80]
     return safe if safe == id_ else f"{safe}-{hashlib.sha256(id_.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
 
 
 def _input_and_output(row: Mapping[str, Any], counted: list[FileRow]) -> tuple[str, str, FileRow | None]:
-    """Input, output, and the judgment whose answer is the output, if it is one."""
+    """Return the input, the output, and the judgment whose answer is the output, if it is one."""
     completion, responses, messages = row.get("completion"), row.get("responses"), row.get("messages")
     written = next((each for each in counted if each.get("kind") == "write" and not _answer_fields(each).get("from")), None)
     if isinstance(completion, str) and isinstance(row.get("prompt"), str):
@@ -177,7 +176,7 @@ def _answer_fields(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _output_fields(text: str, row: Mapping[str, Any], writer: FileRow | None) -> FileRow:
-    """An output with who or what it is from."""
+    """Return an output with who or what wrote it."""
     created = (writer or {}).get("time") or _UNKNOWN_TIME
     made: FileRow = {"v": 1, "created_at": created, "created_by": _CREATOR, "output": text}
     guesses = [each for each in get_list(row, "predictions") if isinstance(each, dict) and _answer_fields(each).get("text") == text]
@@ -197,7 +196,7 @@ def _human_source(person: Any) -> FileRow:
 
 
 def _repair_fields(counted: list[FileRow], output: str) -> FileRow:
-    """The first text that corrects the output, with the note as what was to be mended."""
+    """Return the first text that corrects the output, with its note as the repair instructions."""
     for each in counted:
         answer = _answer_fields(each)
         if each.get("kind") == "write" and answer.get("from") == output and isinstance(answer.get("text"), str):
@@ -208,7 +207,7 @@ def _repair_fields(counted: list[FileRow], output: str) -> FileRow:
 
 
 def _output_rating(counted: list[FileRow], names: Mapping[str, str]) -> FileRow | None:
-    """What rates the output: one rating as that of the run; where there are more, those of named questions."""
+    """Return the rating of the output: a single one as that of the run; where there are more, those of named questions."""
     keys = {name: id_ for id_, name in names.items()}
     found: dict[str, FileRow] = {}
     for each in counted:
@@ -242,20 +241,20 @@ _CREATED_FIELDS = {"v": 1, "created_at": _UNKNOWN_TIME, "created_by": "preceptor
 
 @dataclass(frozen=True)
 class _KilnPath:
-    """A place in a folder, as much of a path as messages need."""
+    """A place in a folder, with as much of a path's interface as messages need."""
 
     name: str
 
 
 def _is_kiln_folder(path: Path) -> bool:
-    """Whether a folder holds a Kiln project, a task of one, or runs."""
+    """Return whether a folder holds a Kiln project, a task of one, or runs."""
     return any(next(path.glob(depth), None) for depth in _KILN_PATTERNS)
 
 
 def _read_kiln_folder(
     source: FormatSource, loaded: Callable[[Path, FormatSource], FileRow], row_of: Callable[[Mapping[str, str], FileRow], FileRow]
 ) -> Iterator[FileRow]:
-    """The runs below a folder in the order of their paths; the task's first carries the files of the task and the project."""
+    """Yield the runs below a folder in the order of their paths; a task's first run carries the files of the task and the project."""
     folder = source.path
     source.number, source.unit = 0, "run"
     project, tasks = _read_parent_file(folder / _PROJECT_FILE, folder, loaded, source), dict[Path, FileRow | None]()
@@ -284,7 +283,7 @@ def _read_run(path: Path, carried: FileRow, loaded: Callable[[Path, FormatSource
 
 
 def _read_parent_file(path: Path, folder: Path, loaded: Callable[[Path, FormatSource], FileRow], source: FormatSource) -> FileRow | None:
-    """The file of a task or the project, if it is there; the runs can be read without it."""
+    """Return the file of a task or the project, if it exists; the runs can be read without it."""
     if not path.is_file():
         return None
     source.path = cast(Path, _KilnPath(f"{folder.name}/{path.relative_to(folder).as_posix()}"))
@@ -299,7 +298,7 @@ def _read_parent_file(path: Path, folder: Path, loaded: Callable[[Path, FormatSo
 
 
 def _write_run(folder: Path, record: FileRow) -> None:
-    """Write a run at its place, with the files of its task and the project where these aren't there yet."""
+    """Write a run at its place, with the files of its task and the project where they don't exist yet."""
     run = {name: value for name, value in record.items() if name not in (_FILE_KEY, _TASK_KEY, _PROJECT_KEY)}
     path = folder / _run_path(record.get(_FILE_KEY))
     if path.exists():
@@ -314,7 +313,7 @@ def _write_run(folder: Path, record: FileRow) -> None:
 
 
 def _parent_file(given: Any, kind: str) -> FileRow:
-    """The file of a task or a project as it was, or one for what has none."""
+    """Return the file of a task or a project as it was, or a new one where there was none."""
     if isinstance(given, dict):
         return given
     asked = {"instruction": "The task of the items exported here."} if kind == "task" else {}
@@ -322,7 +321,7 @@ def _parent_file(given: Any, kind: str) -> FileRow:
 
 
 def _run_path(place: Any) -> PurePosixPath:
-    """The place of a run, which must lie in the folder."""
+    """Return the path of a run, which must be inside the folder."""
     path = PurePosixPath(place) if isinstance(place, str) and "\0" not in place else PurePosixPath()
     if path.is_absolute() or ".." in path.parts or path.name != _RUN_FILE or max(map(len, path.parts)) > 200:
         raise UserError(f"{place!r:.80} is no place for a run", f"tasks/<task>/runs/<run>/{_RUN_FILE}")
@@ -367,7 +366,7 @@ def _is_table(source: FormatSource) -> bool:
 
 
 def _load_run(path: Path, source: FormatSource) -> FileRow:
-    """The named values in a .kiln file."""
+    """Return the named values in a .kiln file."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         return check_json_row(STRICT_DECODER.decode(text), text, source)
@@ -386,7 +385,7 @@ def _shape(names: Mapping[str, str]) -> RecordShape:
 
 
 def _row_from_cells(source: FormatSource, row: FileRow) -> FileRow:
-    """A row of the CSV: input and output, optionally tags with commas between them, reasoning and chain_of_thought."""
+    """Return a row of the CSV: input and output, optionally tags separated by commas, reasoning and chain_of_thought."""
     thoughts = {name: row[name] for name in ("reasoning", "chain_of_thought") if row.get(name)}
     tags = [tag.strip() for tag in str(row.get("tags") or "").split(",") if tag.strip()]
     metadata = {"file_name": source.path.name, **({"tags": tags} if tags else {}), **thoughts}
@@ -394,7 +393,7 @@ def _row_from_cells(source: FormatSource, row: FileRow) -> FileRow:
 
 
 def _write(rows: Iterator[Mapping[str, Any]], target: FormatTarget) -> int:
-    """Each run in its folder, as soon as it is made; the project's and the task's files with the first."""
+    """Write each run to its folder as soon as it is made, and the project's and the task's files with the first."""
     if target.folder is None:
         raise UserError("Kiln's runs are a folder of files", "name a new folder")
     names: dict[str, str] = {}

@@ -1,23 +1,16 @@
-"""A Label Studio task as a row: the item, people's answers one by one, and models' guesses.
+"""Read and write Label Studio's JSON: a list of tasks, each with its data, people's annotations and models' predictions.
 
-What a task, an annotation and a region hold besides is kept under "label_studio", in the item's metadata or in the `extra` of a
-judgment, so that they are written again as they were.
+Read: the full JSON export, a list of tasks to import, a single task, tasks one a line, files from before 1.0 (`completions`), and JSON_MIN,
+which needs its labelling config. A config beside the file is used where it has the file's name, or is the only one and has all controls
+that were answered; it says which choices are single and which fields are shown. What else a task, an annotation and a region hold is kept
+under "label_studio", in the item's metadata or in the `extra` of a judgment, so that they are written again as they were.
 
-A row as a Label Studio task: as it was where it came from one, else a natural one.
+Written: the full JSON, which Label Studio imports. All answers of one annotator about an item are one annotation, all those of one model
+one prediction. What a control can't express (a tie, the order in which things were shown) is under "preceptor" in the annotation; so is an
+annotator whose name is neither a number nor an e-mail address, as an import there fails for unknown people.
 
-All that one person said of an item is one annotation, all that one model guessed one prediction. What a control can't tell (a tie,
-in which order things were shown, who said it where it is no member's e-mail address) stands under "preceptor" in the annotation.
-
-Label Studio's JSON: a list of tasks, each with its data, people's annotations and models' predictions.
-
-Read: the full JSON export, a list of tasks to import, one task alone, tasks one a line, files from before 1.0 (`completions`), and
-JSON_MIN, which needs its labelling config. A config that lies beside the file is used where it has the file's name, or is the only one
-and has all controls that were answered; it says which choices are single and which fields are shown. Written: the full JSON, which
-Label Studio imports.
-
-Its canonical form: lists of relations inside a result are part of the result; predictions that an export tells only by their numbers
-are left out, as Label Studio refuses to import them and they mean nothing elsewhere. An annotator whose name is neither a number nor an
-e-mail address is named under "preceptor", as importing there ends at unknown people; so is what no control can tell.
+Canonical: lists of relations inside a result are part of the result; predictions that an export gives only by their numbers are left out,
+as Label Studio refuses to import them and they mean nothing elsewhere.
 """
 
 from __future__ import annotations
@@ -69,9 +62,9 @@ _ENTRY_KEYS = (*_ANNOTATION_KEYS, "predictions", "drafts")
 def _row_from_task(
     task: Mapping[str, Any], known: KnownControls, warn: Callable[[str], None], counted: Callable[[], str] = lambda: ""
 ) -> FileRow:
-    """The row of a task; UserError names the field that is wrong. warn: told what had to be assumed.
+    """Return the row of a task; raises UserError naming the field that is wrong. warn: called with what had to be assumed.
 
-    counted: asked how spans were counted in the file, where the task itself doesn't prove it.
+    counted: returns how spans were counted in the file, where the task itself doesn't show it.
     """
     bare = "data" not in task and not any(key in task for key in _ENTRY_KEYS)  # the whole object is data
     data = task if bare else task.get("data")
@@ -99,7 +92,7 @@ def _row_from_task(
 def _task_context(
     row: Mapping[str, Any], kept: Mapping[str, Any], known: KnownControls, warn: Callable[[str], None]
 ) -> LabelStudioTaskContext:
-    """What an item shows, by the names under which it stood."""
+    """Return what an item shows, by the names of the fields that it came from."""
     content = {part: row[part] for part in CONTENT_PARTS if row.get(part) is not None}
     names = kept.get("names") or {}
     responses = response_field_names(content, names)
@@ -111,10 +104,10 @@ def _task_context(
 def _judgments_from_entry(
     entry: Mapping[str, Any], scene: LabelStudioTaskContext, known: KnownControls, number: int, draft: bool = False
 ) -> list[dict[str, Any]]:
-    """The judgments of one annotation or draft; none where it says nothing."""
+    """Return the judgments of one annotation or draft; none where it holds no answer."""
     answered, others = answers_from_result(entry.get("result"), scene)
     status = "draft" if draft else "skipped" if _entry_flag(entry, "was_cancelled") or _entry_flag(entry, "skipped") else "submitted"
-    if status == "submitted" and NOTE_FIELD not in entry:  # whoever saw the control and marked nothing found nothing
+    if status == "submitted" and NOTE_FIELD not in entry:  # an annotator who saw the control and marked nothing found nothing
         answered += [RegionAnswer(name, "spans", [], []) for name in _unused_span_controls(known, answered, others)]
     noted = _read_note(entry)
     fields = _common_fields(entry, status) | ({"annotator": noted["annotator"]} if "annotator" in noted else {})
@@ -129,7 +122,7 @@ def _judgments_from_entry(
         if each.question not in replaced:
             told = {**fields, "seconds": share, "suggested": guesses.get(each.question)}
             if not each.regions and not known.from_config:
-                told["gold"] = None  # that the control was there at all is known from other tasks alone: no known answer
+                told["gold"] = None  # only other tasks show that the control existed: this is no known answer
             said.append(make_judgment(each.question, each.kind, each.answer, **told))
     if status == "skipped" and not answered and not notes:
         said.append(make_judgment(None, None, None, **fields, seconds=share))
@@ -176,7 +169,7 @@ def _predictions_of_task(task: Mapping[str, Any], scene: LabelStudioTaskContext,
 
 
 def _predictions_from_entry(entry: Mapping[str, Any], scene: LabelStudioTaskContext, number: int) -> list[dict[str, Any]]:
-    """The guesses of one prediction."""
+    """Return the predictions of one entry."""
     try:
         answered, others = answers_from_result(entry.get("result"), scene)
     except UserError as error:
@@ -197,7 +190,7 @@ def _predictions_from_entry(entry: Mapping[str, Any], scene: LabelStudioTaskCont
 def _keep_regions(
     given: dict[str, Any], answered: list[RegionAnswer], others: list[IndexedRegion], entry: Mapping[str, Any], number: int, first: bool
 ) -> dict[str, Any]:
-    """A judgment with the regions it was made of; the first of an annotation also with all else that this holds."""
+    """Return a judgment with the regions that it was made of; the first of an annotation also with everything else in it."""
     own = next((each.regions for each in answered if each.question == given.get("question")), [])
     kept: dict[str, Any] = {"number": number, "regions": [list(at) for at in own]}
     if first:
@@ -207,7 +200,7 @@ def _keep_regions(
 
 
 def _unused_span_controls(known: KnownControls, answered: list[RegionAnswer], others: list[IndexedRegion]) -> list[str]:
-    """Controls that could have marked passages and marked none."""
+    """Return the controls that could have marked passages and marked none."""
     seen = {each.question for each in answered} | {region.get("from_name") for _, region in others}
     return [name for name in known.span_controls if name not in seen]
 
@@ -222,7 +215,7 @@ def _common_fields(entry: Mapping[str, Any], status: str) -> dict[str, Any]:
 
 
 def _annotator_name(entry: Mapping[str, Any]) -> str | None:
-    """Who it was: an e-mail address where there is one, else a number."""
+    """Return the annotator: an e-mail address where there is one, else a number."""
     given = next((entry[key] for key in ("completed_by", "user") if entry.get(key) is not None), None)
     if isinstance(given, dict):
         given = given.get("email") or given.get("id")
@@ -234,7 +227,7 @@ def _annotator_name(entry: Mapping[str, Any]) -> str | None:
 
 
 def _entry_time(given: Any) -> str | None:
-    """When it was, in ISO 8601; early versions wrote Unix seconds."""
+    """Return the time of an entry in ISO 8601; early versions wrote Unix seconds."""
     if isinstance(given, int | float) and not isinstance(given, bool) and 0 < given < 1e11:
         return datetime.fromtimestamp(given, UTC).isoformat()
     if not isinstance(given, str):
@@ -247,7 +240,7 @@ def _entry_time(given: Any) -> str | None:
 
 
 def _entry_seconds(entry: Mapping[str, Any], count: int) -> float | None:
-    """The seconds that each of an annotation's answers took, if all took the same."""
+    """Return the seconds that each of an annotation's answers took, if all took the same."""
     given = entry.get("lead_time")
     if given is None:
         return None
@@ -264,18 +257,18 @@ def _entry_flag(entry: Mapping[str, Any], name: str) -> bool:
 
 
 def _suggested_answers(entry: Mapping[str, Any], scene: LabelStudioTaskContext) -> dict[str, Any]:
-    """What was suggested to the person, by question."""
+    """Return what was suggested to the annotator, by question."""
     shown = entry.get("prediction")
     if not isinstance(shown, dict) or not isinstance(shown.get("result"), list):
         return {}
     try:
         return {each.question: each.answer for each in answers_from_result(shown["result"], scene)[0]}
     except UserError:
-        return {}  # what can't be read isn't lost: it is kept with the annotation
+        return {}  # what can't be parsed isn't lost: it is kept with the annotation
 
 
 def _noted_judgments(entry: Mapping[str, Any], fields: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Judgments or guesses that a control can't tell whole, as they were written beside it."""
+    """Return judgments or predictions that a control can't express completely, as they were noted in the entry."""
     found = _read_note(entry).get("judgments", [])
     for given in found:
         if not isinstance(given, dict) or set(given) - set(fields) or not isinstance(given.get("question", ""), str):
@@ -298,7 +291,7 @@ def _get_entries(task: Mapping[str, Any], key: str) -> list[Any]:
 
 
 def _task_remainder(task: Mapping[str, Any]) -> dict[str, Any]:
-    """What stands in a task beside its data and what was said; and which lists it has, empty ones too."""
+    """Return the fields of a task other than its data and its lists of entries; and which lists it has, empty ones too."""
     rest = {name: value for name, value in task.items() if name not in ("data", *_ENTRY_KEYS)}
     kept: dict[str, Any] = {"task": rest} if rest else {}
     return kept | {"lists": {name: task[name] is not None for name in _ENTRY_KEYS if name in task}}
@@ -312,13 +305,13 @@ def _keep_in_metadata(row: FileRow, kept: dict[str, Any], known: KnownControls) 
     return {**row, "metadata": {**row.get("metadata", {}), TOOL_KEY: kept}}
 
 
-_DEFAULT_STATUS = ("status", "submitted")  # which goes without saying
-_JudgmentOrPrediction = Mapping[str, Any]  # a judgment or a guess
+_DEFAULT_STATUS = ("status", "submitted")  # implied where there is no status
+_JudgmentOrPrediction = Mapping[str, Any]
 _EntryReader = Callable[[Mapping[str, Any]], list[dict[str, Any]]]  # what is read from an annotation or a prediction
 
 
 def _task_from_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The task of a row; UserError for what no task can hold."""
+    """Return the task of a row; raises UserError for what no task can hold."""
     kept = _kept_by_tool(row.get("metadata"))
     data = complete_record(data_from_item(row, kept.get("names") or {}), kept.get("data") or {})
     judgments, guesses = row.get("judgments") or [], row.get("predictions") or []
@@ -351,7 +344,7 @@ def _task_from_row(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _controls_of_item(kept: Mapping[str, Any]) -> KnownControls:
-    """The controls of the project that an item came from."""
+    """Return the controls of the project that an item came from."""
     controls = kept.get("controls") or {}
     return KnownControls(
         kinds={name: "spans" for name, (type_, _) in controls.items() if type_ in SPAN_TYPES},
@@ -367,7 +360,7 @@ def _ranked_items(
     guesses: Sequence[_JudgmentOrPrediction],
     data: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Responses as the list that people rank, where they were ranked."""
+    """Return the responses as the list that annotators rank, where they were ranked."""
     if "items" in data or not any(each.get("kind") == "rank" for each in (*judgments, *guesses)):
         return {}
     texts = scene.content.get("responses") or ()
@@ -377,16 +370,16 @@ def _ranked_items(
 def _group_entries(
     said: Sequence[_JudgmentOrPrediction], fields: tuple[str, ...], build: Callable[[list[_JudgmentOrPrediction]], dict[str, Any]]
 ) -> list[tuple[float, dict[str, Any]]]:
-    """What belongs together as one entry, with its place among them: those that it had, new ones at the end.
+    """Return what belongs to one entry together, with its place among the entries: the one that it had, new ones at the end.
 
-    An entry answers a question once: what one person said of it again is an entry of its own.
+    An entry answers a question once: a second answer of the same annotator is an entry of its own.
     """
     groups: dict[tuple[Any, ...], list[_JudgmentOrPrediction]] = {}
     times: Counter[tuple[Any, ...]] = Counter()
     for each in said:
         place = _kept_by_tool(each.get("extra")).get("number")
         number = place if isinstance(place, int) else float("inf")
-        known = number != float("inf")  # what it was read from is one entry, with one mark of a known answer
+        known = number != float("inf")  # it was read from a single entry, with a single ground_truth flag
         key = (number, *(None if known and name == "gold" else each.get(name) for name in fields))
         times[*key, each.get("question")] += 1
         groups.setdefault((*key, times[*key, each.get("question")]), []).append(each)
@@ -394,13 +387,13 @@ def _group_entries(
 
 
 class _EntryWriter:
-    """Writes the entries of one task. scene: what it shows. id: the item's, of which ids of regions are made."""
+    """Writes the entries of one task. scene: what it shows. known: its controls. id: the item's, from which region ids are derived."""
 
     def __init__(self, scene: LabelStudioTaskContext, known: KnownControls, id_: str) -> None:
         self.scene, self.known, self.id = scene, known, id_
 
     def annotation(self, group: list[_JudgmentOrPrediction]) -> dict[str, Any]:
-        """What one person said."""
+        """Return the annotation of one annotator."""
         entry = _timing_fields(group) | {
             "was_cancelled": group[0].get("status") == "skipped",
             "ground_truth": any(each.get("gold") for each in group),
@@ -409,12 +402,12 @@ class _EntryWriter:
         if person is not None and str(person).isascii() and str(person).isdigit():
             entry["completed_by"] = int(person)
         elif person is not None and "@" in person:
-            entry["completed_by"] = {"email": person}  # for a name alone, importing there would end
+            entry["completed_by"] = {"email": person}  # with a name alone, the import there would fail
         scene = self._scene(group)
         return self._whole(entry, group, lambda entry: _judgments_from_entry(entry, scene, self.known, 0), f"{self.id}/{person}")
 
     def draft(self, group: list[_JudgmentOrPrediction]) -> dict[str, Any]:
-        """What one person began to say."""
+        """Return the draft of one annotator."""
         person, scene = group[0].get("annotator"), self._scene(group)
         entry = _timing_fields(group) | ({"user": person} if person is not None else {})
         return self._whole(
@@ -422,7 +415,7 @@ class _EntryWriter:
         )
 
     def prediction(self, group: list[_JudgmentOrPrediction]) -> dict[str, Any]:
-        """What one model guessed."""
+        """Return the prediction of one model."""
         names = {"model_version": group[0].get("model"), "score": group[0].get("score")}
         entry = {name: value for name, value in names.items() if value is not None}
         scene = self._scene(group)
@@ -431,11 +424,11 @@ class _EntryWriter:
         )
 
     def _scene(self, group: list[_JudgmentOrPrediction]) -> LabelStudioTaskContext:
-        """Kinds are those of the judgments where their controls are known; else they must be told by the regions."""
+        """Return the context with the kinds of the judgments whose controls are known; the regions must determine the others."""
         return replace(self.scene, kinds={each["question"]: each["kind"] for each in group if each.get("question") in self.known.types})
 
     def _whole(self, entry: dict[str, Any], group: list[_JudgmentOrPrediction], read: _EntryReader, seed: str) -> dict[str, Any]:
-        """The entry with its result: as it was, where it says what was said; else a natural one with a note."""
+        """Return the entry with its result: as it was, where it still expresses the judgments; else a new one with a note."""
         was = next((kept["entry"] for each in group if isinstance((kept := _kept_by_tool(each.get("extra"))).get("entry"), dict)), None)
         if was is not None:
             whole = {**was, "result": _ordered_regions(group, {})}
@@ -450,14 +443,14 @@ class _EntryWriter:
 
 
 def _timing_fields(group: list[_JudgmentOrPrediction]) -> dict[str, Any]:
-    """When it was said and how long it took."""
+    """Return when the answers were given and how long they took."""
     times = [each["time"] for each in group if each.get("time")]
     seconds = [each["seconds"] for each in group if each.get("seconds") is not None]
     return ({"created_at": min(times)} if times else {}) | ({"lead_time": round(sum(seconds), 3)} if seconds else {})
 
 
 def _ordered_regions(group: list[_JudgmentOrPrediction], new: Mapping[int, list[dict[str, Any]]]) -> list[Any]:
-    """The regions in their order; those of a judgment that has new ones stand where its first stood."""
+    """Return the regions in their order; those of a judgment that has new ones go where its first was."""
     placed: list[tuple[float, dict[str, Any]]] = []
     for at, each in enumerate(group):
         kept = _kept_by_tool(each.get("extra"))
@@ -472,7 +465,10 @@ def _ordered_regions(group: list[_JudgmentOrPrediction], new: Mapping[int, list[
 
 
 def _make_note(entry: Mapping[str, Any], group: list[_JudgmentOrPrediction], read: _EntryReader) -> dict[str, Any]:
-    """What the entry doesn't tell: who it was, and the judgments that can't be read from it. With a note, nothing but these was said."""
+    """Return what the entry doesn't express: the annotator, and the judgments that can't be read from it.
+
+    An entry with a note has no judgments but these and those of its regions.
+    """
     person = group[0].get("annotator")
     note: dict[str, Any] = {} if person is None else {"annotator": person}
     found = read({**entry, NOTE_FIELD: note})
@@ -488,14 +484,14 @@ def _same_judgments(found: Sequence[_JudgmentOrPrediction], group: Sequence[_Jud
 
 
 def _without_kept(given: _JudgmentOrPrediction) -> dict[str, Any]:
-    """A judgment without what this tool keeps of it."""
+    """Return a judgment without what this tool keeps of it."""
     extra = {name: value for name, value in (given.get("extra") or {}).items() if name != TOOL_KEY}
     plain = {name: value for name, value in given.items() if name != "extra" and value is not None and (name, value) != _DEFAULT_STATUS}
     return plain | ({"extra": extra} if extra else {})
 
 
 def _kept_by_tool(holder: Any) -> dict[str, Any]:
-    """What is kept of this tool in an item's metadata or a judgment's `extra`."""
+    """Return what is kept of this tool in an item's metadata or a judgment's `extra`."""
     kept = holder.get(TOOL_KEY) if isinstance(holder, Mapping) else None
     return kept if isinstance(kept, dict) else {}
 
@@ -518,12 +514,12 @@ def _read(source: FormatSource) -> Iterator[FileRow]:
     known = controls_from_config(config) if config is not None else controls_by_scan(_scan_tasks(source))
     counted = cache(
         lambda: proven_offset_unit(_full_task(record, config) for record in _scan_tasks(source))
-    )  # the file is looked through if need be
+    )  # scans the file only when needed
     return map_records(source, _read_tasks(source), lambda record: _row_from_task(_full_task(record, config), known, warn, counted))
 
 
 def _find_config(source: FormatSource, warn: Callable[[str], None]) -> LabelingConfig | None:
-    """The config beside the file, where it is about what the file holds: of its name, or with all the controls that were answered."""
+    """Return the config beside the file, where it fits: it has the file's name, or all the controls that were answered."""
     try:
         beside = find_labeling_config(source.path)
     except UserError as error:
@@ -542,12 +538,12 @@ def _find_config(source: FormatSource, warn: Callable[[str], None]) -> LabelingC
 
 
 def _scan_tasks(source: FormatSource) -> Iterator[FileRow]:
-    """The tasks, to be looked through once before they are read."""
+    """Yield the tasks for a scan before they are read."""
     return _read_tasks(replace(source, on_fault=lambda error: None, warnings=[]))
 
 
 def _full_task(record: FileRow, config: LabelingConfig | None) -> FileRow:
-    """The task of a record, of whichever export."""
+    """Return the task of a record of any export."""
     if "data" in record or not is_json_min(record):
         return record
     if config is None:
@@ -557,7 +553,7 @@ def _full_task(record: FileRow, config: LabelingConfig | None) -> FileRow:
 
 
 def _read_tasks(source: FormatSource) -> Iterator[FileRow]:
-    """The tasks of a list, of lines, or the one that is laid out over the whole file."""
+    """Yield the tasks of a list, of lines, or the single one that spans the whole file."""
     if not re.match(rb"(?:\xef\xbb\xbf)?\s*\{", source.opening) or _is_one_a_line(source.opening):
         yield from json_format.read_json_records(source)
         return
@@ -567,7 +563,7 @@ def _read_tasks(source: FormatSource) -> Iterator[FileRow]:
 
 
 def _is_one_a_line(opening: bytes) -> bool:
-    """Whether the first line holds a whole object, or ends beyond what is seen."""
+    """Return whether the first line holds a whole object, or ends beyond the opening."""
     line = opening.lstrip(b"\xef\xbb\xbf \t\r\n").partition(b"\n")
     return line[0].rstrip().endswith(b"}") or not line[1]
 
@@ -585,7 +581,7 @@ def _convert_row(number: int, write: Callable[[Mapping[str, Any]], dict[str, Any
         return write(row)
     except UserError as error:
         raise UserError(error.message, error.hint, where=error.where or f"row {number}") from None
-    except (TypeError, KeyError, ValueError, IndexError, AttributeError) as error:  # what we left in a row was changed by others
+    except (TypeError, KeyError, ValueError, IndexError, AttributeError) as error:  # what was kept in the row has been changed
         message = "what is kept in the row of its Label Studio task was changed, so that no task can be made of it"
         raise UserError(message, "take label_studio out of its metadata and of its judgments' extra", where=f"row {number}") from error
 

@@ -1,16 +1,13 @@
-"""Label Studio's labelling config, the `<View>` in XML: read as questions, and written for questions of ours.
-
-Label Studio's labelling config, the `<View>` in XML: what was asked, about which parts of a task.
+"""Read Label Studio's labelling config, the `<View>` in XML, as questions, and write one for questions.
 
     <View>
       <Text name="txt" value="$text"/>
       <Choices name="tone" toName="txt" choice="single"><Choice value="calm"/><Choice value="angry"/></Choices>
     </View>
 
-A control (Choices) becomes a question of its name; the objects (Text) that it is about name the fields of a task's `data`.
-Controls that have no kind here (boxes on images, sound, dates, what is asked about each region) are left out by name.
-
-A labelling config for questions of ours, so that tasks that `label_studio` writes can be imported as they are.
+A control (Choices) becomes a question of its name; the objects (Text) that it is about name the fields of a task's `data`. Controls without
+a corresponding kind of question (boxes on images, sound, dates, questions about each region) are reported by name. A config that is written
+fits the tasks that the format `label_studio` writes, so that they can be imported as they are.
 """
 
 from __future__ import annotations
@@ -28,16 +25,17 @@ from preceptor.formats.tools.content_fields import response_field_names
 
 SPAN_TYPES = ("labels", "hypertextlabels", "paragraphlabels")
 TAXONOMY_SEPARATOR = " > "  # between the levels of a taxonomy's path, which is one option here
-_MAX_POINTS = 101  # of a number's scale that is still a rating
-_CORRECTED_FIELDS = ("completion", "response", "answer", "output")  # texts that people begin with and mend
+_MAX_POINTS = 101  # a number with a longer scale is no rating
+_CORRECTED_FIELDS = ("completion", "response", "answer", "output")  # texts that annotators start from and correct
 _HINT = "copy the labelling config from the project's settings (Labeling Interface, Code) into a file that ends in .xml"
 
 
 @dataclass(frozen=True)
 class LabelingControl:
-    """A control tag: `type` as regions call it, `kind` of ours or "" where there is none, `to` the objects that it is about.
+    """A control tag of a labelling config.
 
-    conditional: whether it isn't always shown.
+    name: its name, and that of its question. type: as regions call it. kind: the kind of question, "" where there is none. to: the objects
+    that it is about. options, settings, instructions, follows: those of its question. conditional: whether it isn't always shown.
     """
 
     name: str
@@ -53,24 +51,30 @@ class LabelingControl:
 
 @dataclass(frozen=True)
 class LabelingConfig:
-    """Controls by their names, in order; and the field of `data` that each object shows, by the object's name."""
+    """A labelling config.
+
+    controls: by their names, in order. objects: the field of `data` that each object shows, by the object's name.
+    """
 
     controls: dict[str, LabelingControl] = field(default_factory=dict)
     objects: dict[str, str] = field(default_factory=dict)
 
 
 def questions_from_config(xml: str) -> list[dict[str, Any]]:
-    """The questions of a config as fields of a question file: name, kind, options, instructions, settings, follows."""
+    """Return the questions of a config as fields of a question file: name, kind, options, instructions, settings, follows.
+
+    Raises UserError where the text isn't a labelling config.
+    """
     return [_question_fields(control) for control in _parse_labeling_config(xml).controls.values() if control.kind]
 
 
 def unsupported_controls(xml: str) -> list[str]:
-    """The names of the controls for which there is no kind of question here."""
+    """Return the names of the controls without a corresponding kind of question; raises UserError where it isn't a labelling config."""
     return [control.name for control in _parse_labeling_config(xml).controls.values() if not control.kind]
 
 
 def _parse_labeling_config(xml: str, where: str = "labelling config") -> LabelingConfig:
-    """A `<View>` read; UserError where it isn't one."""
+    """Return a parsed `<View>`; raises UserError where it isn't one."""
     if "<!DOCTYPE" in xml or "<!ENTITY" in xml:  # a config needs none, and nested entities can fill the memory
         raise UserError("a labelling config has no DOCTYPE and no entities", _HINT, where=where)
     try:
@@ -99,7 +103,7 @@ def _parse_view(root: Element, where: str) -> LabelingConfig:
 
 @dataclass(frozen=True)
 class _AdjacentLabelingConfig:
-    """A config that lies beside an export. own: whether it has the export's name, so that there is no doubt about it."""
+    """A config that lies beside an export. has_same_name: whether it has the export's name, so that there is no doubt about it."""
 
     name: str
     config: LabelingConfig
@@ -107,7 +111,7 @@ class _AdjacentLabelingConfig:
 
 
 def find_labeling_config(path: Path) -> _AdjacentLabelingConfig | None:
-    """The config of an export's name, else the one labelling config that lies in its folder, as XML or in a project's JSON."""
+    """Return the config with an export's name, else the only labelling config in its folder, as XML or in a project's JSON."""
     found = [(file, xml) for file in sorted(path.parent.glob("*.xml")) if "<View" in (xml := _read_text(file))]
     for file, xml in found:
         if file.stem == path.stem:
@@ -121,7 +125,7 @@ def find_labeling_config(path: Path) -> _AdjacentLabelingConfig | None:
 
 
 def read_label_studio_project(path: Path) -> dict[str, Any]:
-    """A project as Label Studio's API gives it (`label_config`, `expert_instruction`, `title`); empty where the file holds none."""
+    """Return a project as Label Studio's API gives it (`label_config`, `expert_instruction`, `title`); empty where the file has none."""
     try:
         document = json.loads(_read_text(path))
     except (ValueError, RecursionError):
@@ -145,7 +149,7 @@ def _is_control(tag: Element) -> bool:
 
 
 def _tags_in_order(root: Element) -> Iterator[tuple[Element, str, Element | None]]:
-    """Each tag with the headers before it that no control has taken yet, and what it or a part around it makes its showing depend on."""
+    """Yield each tag with the headers since the last control, and the element whose condition decides whether it is shown."""
     headers: list[str] = []
     for tag, condition in _with_conditions(root, None):
         if tag.tag == "Header":
@@ -179,7 +183,7 @@ def _parse_control(tag: Element, header: str, condition: Element | None) -> Labe
 
 
 def _control_kind(tag: Element) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
-    """The kind of question that a control stands for, with its options and settings; "" where there is none."""
+    """Return the kind of question that a control stands for, with its options and settings; "" where there is none."""
     match tag.tag:
         case "Choices":
             options = tuple(_option_names(tag, "Choice"))
@@ -207,7 +211,7 @@ def _control_kind(tag: Element) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
 
 
 def _option_names(tag: Element, of: str) -> Iterator[str]:
-    """Options as annotations call them: an alias stands for the value."""
+    """Yield the options as annotations call them: an alias replaces the value."""
     yield from dict.fromkeys(name for option in tag.iter(of) if (name := _option_name(option)))
 
 
@@ -216,7 +220,7 @@ def _option_name(option: Element) -> str:
 
 
 def _taxonomy_paths(tag: Element, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """All nodes of a taxonomy, each with those above it."""
+    """Yield all nodes of a taxonomy, each with those above it."""
     for node in tag.findall("Choice"):
         path = (*above, _option_name(node))
         yield path
@@ -232,7 +236,7 @@ def _number_attribute(tag: Element, attribute: str, default: float) -> float:
 
 
 def _scale_points(tag: Element) -> tuple[float, ...]:
-    """The points from `min` to `max` where they are whole and few enough; without them it is any number."""
+    """Return the points from `min` to `max` where they are whole and few enough; none where it is any number."""
     try:
         low, high, step = (float(tag.get(name, default)) for name, default in (("min", "x"), ("max", "x"), ("step", "1")))
     except ValueError:
@@ -244,7 +248,7 @@ def _scale_points(tag: Element) -> tuple[float, ...]:
 
 
 def _parse_condition(tag: Element) -> dict[str, Any] | None:
-    """The question after which a part of the page is shown, where a choice decides it."""
+    """Return the question after which a part of the page is shown, where a choice decides it."""
     if tag.get("visibleWhen") not in ("choice-selected", "choice-unselected") or not tag.get("whenTagName"):
         return None
     answers = [answer.strip() for answer in tag.get("whenChoiceValue", "").split(",") if answer.strip()]
@@ -265,7 +269,10 @@ def _question_fields(control: LabelingControl) -> dict[str, Any]:
 
 
 def build_labeling_config(questions: Iterable[Mapping[str, Any]], content: Mapping[str, Any]) -> str:
-    """The `<View>` for questions (fields of a question file) about items with such a content; UserError where there is no control."""
+    """Return the `<View>` for questions about items with such a content; raises UserError for one without a control.
+
+    questions: fields of a question file each. content: that of an item, whose parts become objects.
+    """
     asked = list(questions)
     root = Element("View")
     objects = list(_add_objects(root, content, ranked=any(question["kind"] == "rank" for question in asked)))
@@ -280,7 +287,7 @@ def build_labeling_config(questions: Iterable[Mapping[str, Any]], content: Mappi
 
 
 def _add_objects(root: Element, content: Mapping[str, Any], ranked: bool) -> Iterator[str]:
-    """Show the content; yields the names under which it is shown."""
+    """Add the tags that show the content; yield the names under which it is shown."""
     for part in ("text", "prompt", "completion"):
         if part in content:
             SubElement(root, "Text", name=part, value=f"${part}")
@@ -299,7 +306,7 @@ def _add_objects(root: Element, content: Mapping[str, Any], ranked: bool) -> Ite
 
 
 def _add_repeater(root: Element, part: str, texts: Sequence[Any]) -> None:
-    """Show each of a list of texts, or of sources with titles."""
+    """Add the tags that show each of a list of texts, or of sources with titles."""
     if texts:
         tag = SubElement(root, "Repeater", on=f"${part}", indexFlag="{{idx}}")
         value = f"${part}[{{{{idx}}}}]" + ("" if isinstance(texts[0], str) else ".text")
@@ -339,7 +346,7 @@ def _add_control(root: Element, question: Mapping[str, Any], objects: list[str],
 
 
 def _add_rating(root: Element, shown: Mapping[str, str], question: Mapping[str, Any]) -> None:
-    """A number between the scale's ends: stars count from 1, and a scale may not."""
+    """Add a number between the scale's ends: stars count from 1, and a scale may not."""
     scale = question.get("options") or (1, 2, 3, 4, 5)
     SubElement(root, "Number", dict(shown), min=str(scale[0]), max=str(scale[-1]), step=str(scale[1] - scale[0]))
 
@@ -350,7 +357,7 @@ def _add_options(tag: Element, of: str, options: list[str]) -> None:
 
 
 def _initial_text(question: Mapping[str, Any]) -> dict[str, str]:
-    """A correction begins with the text that it corrects."""
+    """Return the initial text of a question: a correction begins with the text that it corrects."""
     return {"value": "$completion"} if (question.get("settings") or {}).get("correct") is True else {}
 
 

@@ -1,18 +1,14 @@
-"""Label Studio's tasks: their data as items, what is known of their controls, and JSON_MIN records as tasks.
+"""Convert Label Studio's tasks: their data to items and back, what is known of their controls, and JSON_MIN records to tasks.
 
-What is known of the controls before the first task of an export is read: from its labelling config, else from all tasks.
+The fields that annotators see become the content, by their names (see `content_from_fields`); the id is data.ext_id, data.id, data.item_id,
+or the task's own; everything else becomes metadata under its own name.
 
-A region doesn't say whether its control takes one choice or several, nor which field its object shows. Without a config the file
-is gone through once: a control of which any annotation holds several choices takes several.
+What is known of the controls before the first task of an export is read comes from its labelling config, else from all tasks: a region
+doesn't say whether its control takes one choice or several, nor which field its object shows. Without a config the file is scanned once: a
+control for which any annotation holds several choices takes several.
 
-The data of a Label Studio task as an item, and an item as data.
-
-The fields that people see become the content, by their names (see `named_texts`); the id is data.ext_id, data.id, data.item_id, or
-the task's own; what else there is becomes metadata under its own name.
-
-JSON_MIN, Label Studio's flattened export: one object an annotation, its answers among the fields of the data.
-
-Made into tasks again, as far as that goes: what a region held besides its value isn't in the file.
+JSON_MIN, Label Studio's flattened export, has one object per annotation, with its answers among the fields of the data. It is turned back
+into tasks as far as possible: what a region held besides its value isn't in the file.
 """
 
 from __future__ import annotations
@@ -40,9 +36,11 @@ _KINDS_BY_TYPE = {"rating": "rating", "pairwise": "compare", "ranker": "rank", "
 
 @dataclass
 class KnownControls:
-    """Of the controls by name: their `kinds` ("" where there is none here), `types`, and the object that each is about (`to`).
+    """What is known of an export's controls, each by its name.
 
-    objects: the field of `data` that each object shows. shown: these fields, in order. settled: whether a config says all this.
+    kinds: their kinds of question ("" where there is none). types: as regions call them. to: the object that each is about. objects: the
+    field of `data` that each object shows. compared_fields: the fields of a comparison. conditional: the controls that aren't always shown.
+    from_config: whether all this is from a labelling config.
     """
 
     kinds: dict[str, str] = field(default_factory=dict)
@@ -55,22 +53,22 @@ class KnownControls:
 
     @property
     def shown_fields(self) -> list[str]:
-        """Fields of `data` that people see."""
+        """The fields of `data` that annotators see."""
         return list(dict.fromkeys(self.objects.values()))
 
     @property
     def span_controls(self) -> list[str]:
-        """Controls that mark passages and are always shown: an annotation without a region of theirs says that there is none."""
+        """Controls that mark passages and are always shown: an annotation without a region of theirs means that there is none."""
         names = (name for name, type_ in self.types.items() if type_ in SPAN_TYPES and self.kinds.get(name) == "spans")
         return [name for name in names if name not in self.conditional]
 
     def controls(self) -> dict[str, list[str]]:
-        """Type and object of each control, as it is kept with an item so that new answers can be written for the same config."""
+        """Return type and object of each control, as kept with an item so that new answers can be written for the same config."""
         return {name: [type_, self.to[name]] for name, type_ in self.types.items() if name in self.to}
 
 
 def controls_from_config(config: LabelingConfig) -> KnownControls:
-    """What a labelling config says."""
+    """Return the controls of a labelling config."""
     pairs = [control.to for control in config.controls.values() if control.kind == "compare" and len(control.to) == 2]
     return KnownControls(
         kinds={control.name: control.kind for control in config.controls.values()},
@@ -84,7 +82,7 @@ def controls_from_config(config: LabelingConfig) -> KnownControls:
 
 
 def controls_by_scan(tasks: Iterable[Mapping[str, Any]]) -> KnownControls:
-    """What the tasks themselves show; stops where they can't be read (reading them tells why)."""
+    """Infer the controls from the tasks; stops where they can't be read, which is reported when the rows are read."""
     known = KnownControls()
     try:
         for task in tasks:
@@ -96,9 +94,9 @@ def controls_by_scan(tasks: Iterable[Mapping[str, Any]]) -> KnownControls:
 
 
 def config_mismatch(config: LabelingConfig, tasks: Iterable[Mapping[str, Any]]) -> str:
-    """What shows that a config isn't that of these tasks; empty where nothing does."""
+    """Return what shows that a config isn't that of these tasks; empty where nothing does."""
     names: set[str] = set()
-    with suppress(UserError):  # reading them tells why
+    with suppress(UserError):  # it is reported when the rows are read
         for task in tasks:
             for region in (each for result in iterate_results(task) for each in result if isinstance(each, dict)):
                 if isinstance(name := region.get("from_name"), str) and name not in config.controls:
@@ -109,7 +107,7 @@ def config_mismatch(config: LabelingConfig, tasks: Iterable[Mapping[str, Any]]) 
 
 
 def iterate_results(task: Mapping[str, Any]) -> Iterator[list[Any]]:
-    """The results of people's annotations and of models' predictions."""
+    """Yield the results of annotations, predictions and drafts."""
     for key in ("annotations", "completions", "predictions", "drafts"):
         entries = task.get(key)
         for entry in entries if isinstance(entries, list) else ():
@@ -137,25 +135,25 @@ def _learn_controls(known: KnownControls, result: list[Any]) -> None:
 
 
 def label_region_ids(regions: Iterable[Mapping[str, Any]]) -> set[str]:
-    """The ids of the regions that mark something."""
+    """Return the ids of the regions that mark something."""
     return {region["id"] for region in regions if isinstance(region.get("id"), str) and str(region.get("type")).endswith("labels")}
 
 
 def is_per_region(region: Mapping[str, Any], marked: set[str]) -> bool:
-    """Whether a region answers a question about a single marked region: it has the id and the place of that one."""
+    """Return whether a region answers a question about a single marked region: it has that one's id or place."""
     if str(region.get("type")).endswith("labels"):
         return False
     return "start" in region["value"] or "x" in region["value"] or (isinstance(region.get("id"), str) and region["id"] in marked)
 
 
-TOOL_KEY = "label_studio"  # where the tool's own things are kept, in metadata and in `extra`
-NOTE_FIELD = "preceptor"  # where ours are written, for the next reading; Label Studio leaves it alone
+TOOL_KEY = "label_studio"  # where the tool's own values are kept, in metadata and in `extra`
+NOTE_FIELD = "preceptor"  # where Preceptor's own are written, for the next import; Label Studio leaves it alone
 CONTENT_PARTS = ("text", "prompt", "completion", "responses", "messages", "sources", "claims", "format")
 _ID_FIELDS = ("ext_id", "id", "item_id")
 
 
 def item_from_data(data: Mapping[str, Any], known: KnownControls, number: Any = None) -> tuple[FileRow, dict[str, Any]]:
-    """The item, and what must be kept to make the same data again. number: the task's id, where the data names none."""
+    """Return the item, and what must be kept to make the same data again. number: the task's id, where the data has none."""
     content, names = _content_of_data(data, known)
     ranked = [_ranked_list_field(data)] if "ranker" in known.types.values() else []
     row: FileRow = {}
@@ -187,7 +185,7 @@ def item_from_data(data: Mapping[str, Any], known: KnownControls, number: Any = 
 
 
 def data_from_item(row: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
-    """The data that an item becomes by itself; metadata of a name that is taken stands under ours."""
+    """Return the data that an item becomes by itself; metadata with a name that is taken goes under NOTE_FIELD."""
     content = {part: row[part] for part in CONTENT_PARTS if row.get(part) is not None}
     own = {"ext_id": row.get("id"), **fields_from_content(content, names), "group": row.get("group")}
     data = {name: value for name, value in own.items() if value is not None}
@@ -215,7 +213,7 @@ def _content_of_data(data: Mapping[str, Any], known: KnownControls) -> tuple[dic
 
 
 def _ranked_list_field(data: Mapping[str, Any]) -> str:
-    """The field that holds a list of items with ids; "" where there is none."""
+    """Return the field that holds a list of items with ids; "" where there is none."""
     for name, value in data.items():
         if isinstance(value, list) and len(value) > 1 and all(isinstance(item, dict) and _is_id(item.get("id")) for item in value):
             return name if len({str(item["id"]) for item in value}) == len(value) else ""
@@ -223,7 +221,7 @@ def _ranked_list_field(data: Mapping[str, Any]) -> str:
 
 
 def _dialogue_turns(value: Any) -> list[dict[str, str]]:
-    """A dialogue whose turns have other names than role and content."""
+    """Return a dialogue whose turns have other names than role and content as messages; empty where it is none."""
     if not isinstance(value, list) or not value or is_conversation(value):
         return []
     for who in ("author", "speaker", "name", "role", "from"):
@@ -241,12 +239,12 @@ _JSON_MIN_FIELDS = ("annotator", "annotation_id", "created_at", "updated_at", "l
 
 
 def is_json_min(fields: Mapping[str, Any]) -> bool:
-    """Whether a record is one of JSON_MIN."""
+    """Return whether a record is one of JSON_MIN."""
     return all(name in fields for name in _JSON_MIN_FIELDS)
 
 
 def task_from_json_min(record: Mapping[str, Any], config: LabelingConfig) -> FileRow:
-    """The task of an annotation; without an annotation where nobody has answered."""
+    """Return the task of a JSON_MIN record; without an annotation where nobody has answered."""
     answers = {name: control for name, control in config.controls.items() if name in record}
     data = {name: value for name, value in record.items() if name not in answers and name not in (*_JSON_MIN_FIELDS, "id", "agreement")}
     task: FileRow = {"id": record.get("id"), "data": data, "annotations": []}
@@ -258,7 +256,7 @@ def task_from_json_min(record: Mapping[str, Any], config: LabelingConfig) -> Fil
 
 
 def _regions_of_value(value: Any, control: LabelingControl) -> list[dict[str, Any]]:
-    """The values of a control's regions: one, a list of them, or a lone text."""
+    """Return the regions of a control's value: one, a list of them, or a single text."""
     fields = {"from_name": control.name, "to_name": control.to[0] if control.to else "", "type": control.type}
     if control.type in ("choices", "textarea") and isinstance(value, str):
         value = {"text" if control.type == "textarea" else "choices": [value]}

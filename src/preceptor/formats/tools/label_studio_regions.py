@@ -1,19 +1,14 @@
-"""Regions of a Label Studio result as answers, answers as regions, and where their passages stand in the item's text.
-
-Where Label Studio's passages stand in an item's text: in a field's text, in a rendered one, in a paragraph of a dialogue.
-
-Version 1.23 counts texts and rendered texts in code points and paragraphs in UTF-16 code units, as its pages show and write them.
-Earlier versions counted everything in UTF-16 code units: the words that a passage repeats tell which it was, and for passages that
-repeat none those of others in the task, or in the file.
-
-Regions of a Label Studio result as answers to questions, and answers as regions.
+"""Convert the regions of a Label Studio result to answers and back, with the places of their passages in the item's text.
 
     {"id": "r1", "from_name": "ner", "to_name": "txt", "type": "labels", "value": {"start": 0, "end": 3, "text": "Ada", "labels": ["PER"]}}
 
-All regions of one control make one answer. What has no answer here (boxes, relations, what is said about single regions, passages of
-HTML that can't be found in the text) is handed back as it is.
+All regions of one control make one answer. Regions that make no answer (boxes, relations, answers about single regions, passages of HTML
+that can't be found in the text) are returned as they are. Answers are written for the control that they were given with, or for the natural
+one of their kind.
 
-Answers as Label Studio's regions, for the control that they were given with or the natural one of their kind.
+A passage is in a field's text, in a rendered text, or in a paragraph of a dialogue. Version 1.23 counts texts and rendered texts in code
+points and paragraphs in UTF-16 code units, as its pages show and write them. Earlier versions counted everything in UTF-16 code units: the
+words that a passage repeats show which it was, and for passages that repeat none those of others in the task, or in the file.
 """
 
 from __future__ import annotations
@@ -37,7 +32,7 @@ _CONFIG_HINT = "put the labelling config (XML) beside the export: it says which 
 
 
 class PassageNotFound(UserError):
-    """Passages of a rendered text that can't be told in the stored one."""
+    """Raised for passages of a rendered text that can't be found in the stored one."""
 
 
 def _locate_regions(
@@ -47,9 +42,9 @@ def _locate_regions(
     objects: Mapping[str, str],
     unquoted: Callable[[], str] = lambda: CODE_POINTS,
 ) -> tuple[_SpanEdges, str]:
-    """Start and end of each region in code points of the item's text, and how they were counted where it isn't the tool's own way.
+    """Return start and end of each region in code points of the item's text, and how they were counted where it isn't the tool's own way.
 
-    One way fits all of them. unquoted: asked how passages were counted that don't repeat their words, where it makes a difference.
+    One way fits all of them. unquoted: returns how passages were counted that don't repeat their words, where it makes a difference.
     """
     if any(region["type"] == "paragraphlabels" for region in regions):
         return _locate_in_paragraphs(regions, content)
@@ -65,9 +60,12 @@ def _locate_regions(
 
 
 def proven_offset_unit(tasks: Iterable[Mapping[str, Any]]) -> str:
-    """How passages of texts were counted, as those prove that repeat their words; "" where none does, or they contradict each other."""
+    """Return how passages of texts were counted, as those show that repeat their words.
+
+    "" where none does, or they contradict each other.
+    """
     found: set[str] = set()
-    with suppress(UserError):  # reading them tells why
+    with suppress(UserError):  # it is reported when the rows are read
         for task in tasks:
             data = task.get("data")
             texts = [text for text in data.values() if isinstance(text, str)] if isinstance(data, Mapping) else []
@@ -79,7 +77,7 @@ def proven_offset_unit(tasks: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _quoted_passages(region: Mapping[str, Any]) -> list[QuotedSpan]:
-    """The passage of a region that repeats its words."""
+    """Return the passage of a region that repeats its words; empty for any other region."""
     value = region.get("value")
     if region.get("type") != "labels" or not isinstance(value, dict) or not isinstance(value.get("text"), str):
         return []
@@ -89,18 +87,18 @@ def _quoted_passages(region: Mapping[str, Any]) -> list[QuotedSpan]:
 
 
 def _has_surrogate_pairs(text: str) -> bool:
-    """Whether counting in UTF-16 makes a difference."""
+    """Return whether counting in UTF-16 makes a difference."""
     return max(text, default="") > "\uffff"
 
 
 def _passage_value(start: int, end: int, place: PlacedField) -> dict[str, Any]:
-    """What a region says of a passage within a field's text."""
+    """Return the value of a region for a passage within a field's text."""
     first, last = start - place.start, end - place.start
     return {"start": first, "end": last, "text": place.text[first:last]}
 
 
 def _paragraph_value(start: int, end: int, turns: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """What a region says of a passage within one turn of a conversation; None where it reaches into another."""
+    """Return the value of a region for a passage within one turn of a conversation; None where it reaches into another."""
     for number, place in enumerate(_place_turns(turns)):
         if place.start <= start and end <= place.start + len(place.text):
             words = _passage_value(start, end, place)
@@ -110,7 +108,7 @@ def _paragraph_value(start: int, end: int, turns: Sequence[Mapping[str, Any]]) -
 
 
 def _place_turns(turns: Iterable[Mapping[str, Any]]) -> list[PlacedField]:
-    """Where each turn's words stand in the item's text, in which they follow their role."""
+    """Return where each turn's content is in the item's text, in which it follows its role."""
     found, start = [], 0
     for turn in turns:
         start += len(turn["role"]) + 2
@@ -122,7 +120,7 @@ def _place_turns(turns: Iterable[Mapping[str, Any]]) -> list[PlacedField]:
 def _locate_in_text(
     passages: list[QuotedSpan], places: Sequence[PlacedField], name: str, unquoted: Callable[[], str]
 ) -> tuple[_SpanEdges, str]:
-    """The passages in the field of that name, or in the one field that they fit."""
+    """Return the places of the passages in the field of that name, or in the one field that they fit."""
     named = [place for place in places if place.name == name] or list(places)
     if not named:
         raise UserError("the task has no text that spans could mark", _CONFIG_HINT)
@@ -162,7 +160,7 @@ def _locate_in_paragraphs(regions: Sequence[Mapping[str, Any]], content: Mapping
 
 
 def _rendered_passage(region: Mapping[str, Any]) -> QuotedSpan:
-    """A passage by its offsets in the whole rendered text; its words must be there to prove it."""
+    """Return a passage by its offsets in the whole rendered text; it must repeat its words to confirm them."""
     offsets = region["value"].get("globalOffsets")
     if not isinstance(offsets, dict) or not isinstance(region["value"].get("text"), str):
         raise PassageNotFound("they have no offsets in the whole text, or don't repeat their words")
@@ -183,9 +181,9 @@ IndexedRegion = tuple[int, dict[str, Any]]  # a region and its place in the resu
 class LabelStudioTaskContext:
     """What a task shows, as far as its regions refer to it.
 
-    places: where its texts stand in the item's text. kinds: of controls, where they are known. objects: the
-    field that each object shows. responses: names or ids of the item's responses. unquoted: how spans were counted that don't
-    repeat their words.
+    content: the item's content. places: where its texts are in the item's text. kinds: of controls, where they are known. objects: the
+    field that each object shows. responses: names or ids of the item's responses. warn: called with what had to be assumed. unquoted:
+    returns how spans were counted that don't repeat their words.
     """
 
     content: Mapping[str, Any]
@@ -213,7 +211,7 @@ class RegionAnswer:
 
 
 def answers_from_result(result: Any, scene: LabelStudioTaskContext) -> tuple[list[RegionAnswer], list[IndexedRegion]]:
-    """The answers that a result holds, in order of their first regions, and the regions that belong to none."""
+    """Return the answers that a result holds, in order of their first regions, and the regions that belong to none."""
     regions = list(enumerate(_flatten_result(result)))
     others: list[IndexedRegion] = []
     groups: dict[str, list[IndexedRegion]] = {}
@@ -234,7 +232,7 @@ def answers_from_result(result: Any, scene: LabelStudioTaskContext) -> tuple[lis
 
 
 def _flatten_result(result: Any) -> Iterator[dict[str, Any]]:
-    """Regions of a result; a list of relations inside it is part of it."""
+    """Yield the regions of a result; a list of relations inside it is part of it."""
     if not isinstance(result, list):
         raise UserError(f"a result is a list of regions, not {result!r:.60}", "export the project again, as JSON")
     for number, region in enumerate(result, start=1):
@@ -259,7 +257,7 @@ def _is_answer_region(region: Mapping[str, Any], scene: LabelStudioTaskContext, 
 
 
 def _answer_of_control(name: str, group: list[IndexedRegion], scene: LabelStudioTaskContext) -> RegionAnswer | None:
-    """The answer that a control's regions make; None where they make none."""
+    """Return the answer that a control's regions make; None where they make none."""
     regions = [region for _, region in group]
     types = {region["type"] for region in regions}
     if len(types) > 1:
@@ -290,7 +288,7 @@ def _read_taxonomy(name: str, regions: list[dict[str, Any]], scene: LabelStudioT
 
 
 def _choice_text(option: Any) -> str:
-    """A choice; a path of nested ones is one option."""
+    """Return a choice as text; a path of nested ones is one option."""
     if isinstance(option, str) and option.strip():
         return option
     if isinstance(option, list) and option and all(isinstance(part, str) for part in option):
@@ -363,7 +361,7 @@ def _read_ranker(name: str, regions: list[dict[str, Any]], scene: LabelStudioTas
 
 
 def _read_spans(name: str, regions: list[dict[str, Any]], scene: LabelStudioTaskContext) -> _KindAndAnswer:
-    """Passages; None where those of a rendered text can't be found in ours, or one has no label yet."""
+    """Return passages; None where those of a rendered text can't be found in the stored one, or one has no label yet."""
     if not all(_region_labels(region) for region in regions):
         return None
     try:
@@ -401,7 +399,7 @@ _RegionValues = list[tuple[str, str, dict[str, Any]]]  # type, object, value
 _TYPES_BY_KIND = {
     "choice": "choices",
     "multilabel": "choices",
-    "rating": "number",  # as in `label_studio_view`: stars count from 1, and a scale may not
+    "rating": "number",  # as in `build_labeling_config`: stars count from 1, and a scale may not
     "compare": "pairwise",
     "rank": "ranker",
     "write": "textarea",
@@ -410,7 +408,10 @@ _TYPES_BY_KIND = {
 
 
 def regions_from_answer(given: Mapping[str, Any], scene: LabelStudioTaskContext, known: KnownControls, seed: str) -> list[dict[str, Any]]:
-    """The regions of a judgment or a guess; none for an answer that a control tells by having none. seed: makes their ids."""
+    """Return the regions of a judgment or a prediction; none for an answer that a control expresses by having none.
+
+    seed: what the ids of the regions are derived from. Raises UserError where no control fits the kind, or the answer isn't of its kind.
+    """
     question, kind, answer = given.get("question"), given.get("kind"), given.get("answer")
     if question is None or answer is None:
         return []
@@ -428,7 +429,7 @@ def regions_from_answer(given: Mapping[str, Any], scene: LabelStudioTaskContext,
 
 
 def _default_object(kind: str, scene: LabelStudioTaskContext) -> str:
-    """The object that a question is about where no config says it: the first that the item shows."""
+    """Return the object that a question is about where no config says it: the first that the item shows."""
     if kind == "compare" and scene.responses:
         return scene.responses[0]
     if kind == "rank":
@@ -437,7 +438,7 @@ def _default_object(kind: str, scene: LabelStudioTaskContext) -> str:
 
 
 def _region_id(seed: str, question: str, number: int) -> str:
-    """The same id for the same answer of the same person, as no two regions of a task may share one."""
+    """Return a region id that is the same for the same answer of the same person, as no two regions of a task may share one."""
     return hashlib.sha256(json.dumps([seed, question, number]).encode("utf-8", "surrogatepass")).hexdigest()[:10]
 
 
@@ -463,7 +464,7 @@ def _write_rating(name: str, answer: Any, type_: str, to: str, scene: LabelStudi
 
 def _write_comparison(name: str, answer: Any, type_: str, to: str, scene: LabelStudioTaskContext) -> _RegionValues:
     side = {0: "left", 1: "right"}.get(answer["winner"]) if len(scene.responses) == 2 else None
-    return [(type_, to, {"selected": side})] if side else []  # there is no tie, and there are two sides
+    return [(type_, to, {"selected": side})] if side else []  # the control has no tie, and exactly two sides
 
 
 def _write_ranking(name: str, answer: Any, type_: str, to: str, scene: LabelStudioTaskContext) -> _RegionValues:

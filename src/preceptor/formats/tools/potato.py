@@ -1,15 +1,13 @@
-"""What a Potato server keeps: `<person>/user_state.json` under its output folder, beside the config and the data files.
+"""Read and write Potato: annotations.jsonl as `potato export` writes it, its CSV and TSV, and the folder of a server.
 
-Potato: annotations.jsonl as `potato export` writes it, its CSV and TSV, and what a server keeps of its people, a folder.
+A record is what one annotator said about one item: `{"instance_id", "user_id", "labels": {question: {label: value}}, "spans": {question:
+[passages]}, "links"}`. All values are texts ("true", "3"). A file of records doesn't hold the items' texts; a folder (`config.yaml`, or
+`<person>/user_state.json` under its output folder) is read together with its data files, and so is a file with a config beside or above it;
+the items' texts stay in memory meanwhile. Passages count characters of the page, where runs of spaces are one; their places in the stored
+text are restored where it is known.
 
-A record is what one person said about one item: `{"instance_id", "user_id", "labels": {question: {label: value}}, "spans":
-{question: [passages]}, "links"}`. All values are texts ("true", "3"). A file of records doesn't hold the items' texts; a
-folder (`config.yaml`, or `<person>/user_state.json`) is read together with its data files, and so is a file where a config
-stands beside it or above it; the items' texts stay in memory meanwhile.
-Passages count characters of the page, where runs of spaces are one; they are put back in place where the text is known.
-
-The canonical form is annotations.jsonl, one line a person and item. In a table, cells that are empty are no labels. Answers
-to surveys before and after the items, and what the page recorded of how people typed, are not read.
+The canonical form is annotations.jsonl, one line per annotator and item. In a table, empty cells are no labels. Answers to surveys before
+and after the items, and what the page recorded of how people typed, are not read.
 """
 
 from __future__ import annotations
@@ -53,14 +51,17 @@ from preceptor.formats.tools.potato_labels import (
 from preceptor.formats.tools.round_trip import RecordShape, record_from_row, row_from_record
 from preceptor.types import render_content
 
-_STATE_EXTRAS_KEY = "\0beside"  # what a state knows of an answer and an exported record does not; never a field of a file
+_STATE_EXTRAS_KEY = "\0beside"  # what a state holds of an answer and an exported record doesn't; never a field of a file
 _STATE_FILE = "user_state.json"
 _STATE_PATTERNS = (_STATE_FILE, f"*/{_STATE_FILE}", f"annotation_output/*/{_STATE_FILE}", f"annotation_output/*/*/{_STATE_FILE}")
 
 
 @dataclass(frozen=True)
 class _PotatoContext:
-    """What is known of the records of a file: the kinds of their questions, and the items' content with the name of its field."""
+    """What is known of the records of a file.
+
+    kinds: of their questions, by name. contents: of the items, by id. text_key: the name of an item's text field.
+    """
 
     kinds: Mapping[str, str] = field(default_factory=dict)
     contents: Mapping[str, FileRow] = field(default_factory=dict)
@@ -72,18 +73,18 @@ _ToPotatoRow = Callable[[_PotatoContext, FileRow], FileRow]
 
 @dataclass(frozen=True)
 class _PotatoPath:
-    """A place in a folder, as much of a path as messages need."""
+    """A place in a folder, with as much of a path's interface as messages need."""
 
     name: str
 
 
 def _is_potato_folder(path: Path) -> bool:
-    """Whether a folder holds a Potato project, or what its people said."""
+    """Return whether a folder holds a Potato project, or the states of its annotators."""
     return any(next(path.glob(depth), None) for depth in _STATE_PATTERNS) or find_potato_config(path) is not None
 
 
 def _read_potato_folder(source: FormatSource, to_row: _ToPotatoRow) -> Iterator[FileRow]:
-    """What each person said of each item, with the items' content where the config says where it is; then the other items."""
+    """Yield what each annotator said of each item, with the item's content where the config says where it is; then the other items."""
     folder = source.path
     project = _find_project(folder, *folder.resolve().parents[:2])
     known = _project_context(project, source)
@@ -105,7 +106,7 @@ def _read_potato_folder(source: FormatSource, to_row: _ToPotatoRow) -> Iterator[
 
 
 def _yield_and_collect_ids(rows: Iterator[FileRow]) -> Generator[FileRow, None, set[str]]:
-    """The rows, and in the end the ids of their items."""
+    """Yield the rows, and return the ids of their items."""
     seen = set()
     for row in rows:
         seen.add(row["id"])
@@ -114,7 +115,7 @@ def _yield_and_collect_ids(rows: Iterator[FileRow]) -> Generator[FileRow, None, 
 
 
 def _context_near(source: FormatSource) -> _PotatoContext:
-    """What a config in the file's folder, or in the one above, says of its records."""
+    """Return what a config in the file's folder, or in the one above, says of its records."""
     folder = source.path.resolve().parent
     try:
         return _project_context(_find_project(folder, folder.parent), source)
@@ -144,7 +145,7 @@ def _state_files(folder: Path, project: PotatoProject | None) -> list[Path]:
 
 
 def _read_contents(project: PotatoProject, source: FormatSource) -> Iterator[tuple[str, FileRow]]:
-    """Every item of the data files by its id."""
+    """Yield every item of the data files with its id."""
     for number, data in enumerate(project.data_files, start=1):
         if not data.path.is_file():
             source.warnings.append(f"{data.path.name} is named by the config and isn't there: its items have no text here")
@@ -164,7 +165,7 @@ def _read_contents(project: PotatoProject, source: FormatSource) -> Iterator[tup
 
 
 def _content_of_item(row: Mapping[str, Any], project: PotatoProject) -> FileRow:
-    """An item of a data file as content with what else is known of it: two texts where people compare them."""
+    """Return an item of a data file as content and metadata: two texts where annotators compare them."""
     given = row.get(project.text_key)
     rest = {name: value for name, value in row.items() if name not in (project.id_key, project.text_key)}
     beside = {"metadata": rest} if rest else {}
@@ -180,13 +181,13 @@ def _content_of_item(row: Mapping[str, Any], project: PotatoProject) -> FileRow:
 
 
 def _records_of_state_file(source: FormatSource) -> Iterator[FileRow]:
-    """The records of one user_state.json that is read by itself."""
+    """Yield the records of one user_state.json that is read by itself."""
     source.unit = "instance"
     return _records_or_fault(source, source.path)
 
 
 def _records_or_fault(source: FormatSource, state: Path) -> Iterator[FileRow]:
-    """The records of a person's state; a state that can't be read is one fault."""
+    """Yield the records of an annotator's state; a state that can't be read is one fault."""
     source.number = 0
     try:
         found = list(_records_of_state(_load_state(state)))
@@ -233,7 +234,7 @@ def _records_of_state(state: dict[str, Any]) -> Iterator[FileRow]:
 
 
 def _labels_by_question(given: Any) -> dict[str, dict[str, Any]]:
-    """Labels by question, stored as pairs of a label and its value, or nested."""
+    """Return labels by question; they are stored as pairs of a label and its value, or nested."""
     if isinstance(given, dict):
         if not all(isinstance(labels, dict) for labels in given.values()):
             raise UserError(f"labels must be held by question, not {given!r:.80}")
@@ -250,7 +251,7 @@ def _labels_by_question(given: Any) -> dict[str, dict[str, Any]]:
 
 
 def _last_choice_last(question: str, labels: dict[str, Any], changes: list[Any]) -> dict[str, Any]:
-    """The labels with the one last chosen at the end, as the page recorded it: old servers kept those that were given up."""
+    """Return the labels with the one chosen last at the end, as the page recorded it: old servers kept those that were deselected."""
     last = [change.get("label_name") for change in changes if isinstance(change, dict) and change.get("schema_name") == question]
     final = next((name for name in reversed(last) if isinstance(name, str) and name in labels), None)
     if final is None:
@@ -259,7 +260,7 @@ def _last_choice_last(question: str, labels: dict[str, Any], changes: list[Any])
 
 
 def _spans_by_question(given: Any) -> dict[str, list[Any]]:
-    """Spans by question, stored as pairs of a span and its value, or by question."""
+    """Return spans by question; they are stored as pairs of a span and its value, or by question."""
     if isinstance(given, dict):
         return {
             question: list(spans.values()) if isinstance(spans, dict) else get_list({question: spans}, question)
@@ -282,13 +283,13 @@ def _timing(seen: Mapping[str, Any]) -> FileRow:
 
 
 def _state_extras(record: Mapping[str, Any]) -> FileRow:
-    """What a state knows of a record besides."""
+    """Return what a state holds of a record besides its fields."""
     known = record.get(_STATE_EXTRAS_KEY)
     return known if isinstance(known, dict) else {}
 
 
 def _parse_json_cell(text: str, what: str) -> Any:
-    """A cell that holds JSON."""
+    """Return the value of a cell that holds JSON."""
     try:
         return STRICT_DECODER.decode(text)
     except (ValueError, RecursionError) as error:
@@ -335,7 +336,7 @@ def _read_records(source: FormatSource) -> Iterator[FileRow]:
 
 
 def _record_from_cells(row: FileRow) -> FileRow:
-    """A record of the table: columns `<question>.<label>`, and `<question>._spans` with JSON."""
+    """Return a record of the table: columns `<question>.<label>`, and `<question>._spans` with JSON."""
     record: FileRow = {"instance_id": row.get("instance_id"), "user_id": row.get("user_id"), "labels": {}, "spans": {}, "links": {}}
     for column, cell in row.items():
         question, _, label = column.partition(".")
@@ -351,10 +352,10 @@ def _record_from_cells(row: FileRow) -> FileRow:
 
 
 def _find_multilabels(source: FormatSource) -> set[str]:
-    """Questions of which several labels are chosen together anywhere in the file: a file alone doesn't say their kind."""
+    """Return the questions for which several labels are chosen together anywhere in the file: a file alone doesn't say their kind."""
     found: set[str] = set()
     probe = replace(source, warnings=[], on_fault=lambda fault: None)
-    with suppress(UserError):  # it is told when the rows are read
+    with suppress(UserError):  # it is reported when the rows are read
         for record in _read_records(probe):
             found |= _chosen_together(record)
     return found
@@ -414,7 +415,7 @@ def _to_record(row: Mapping[str, Any]) -> FileRow:
             or question in spans
             or each.get("annotator") != people[0]
         ):
-            continue  # it travels beside
+            continue  # it is carried in the field `preceptor`
         if each.get("kind") == "spans":
             spans[question] = spans_from_judgment(each)
         elif chosen := labels_from_judgment(each):
@@ -423,7 +424,7 @@ def _to_record(row: Mapping[str, Any]) -> FileRow:
 
 
 def _write(rows: Iterator[Mapping[str, Any]], target: FormatTarget) -> int:
-    """Written when all rows are there, since a reader will take the kinds of questions from the file as a whole."""
+    """Write the records after all rows have been seen, since a reader infers the kinds of questions from the whole file."""
     several: set[str] = set()
     count = 0
     with RowSpool() as spool:

@@ -1,4 +1,4 @@
-"""A Potato project's config.yaml: its questions, the files with its items, and where its people's answers lie."""
+"""Read a Potato project's config.yaml: its questions, the files with its items, and where its annotators' answers are."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from preceptor.errors import MissingPackage, UserError
 from preceptor.formats.interchange import get_list, get_table
 
 COMPARISON_TYPES = ("pairwise",)
-_MAX_POINTS = 101  # of a scale; a slider with more is asked in words
+_MAX_POINTS = 101  # of a scale; a slider with more has no kind here
 _SINGLE_TYPES = ("radio", "select")
 _TEXT_TYPES = ("text", "textbox", "text_edit")
 _SPAN_TYPES = ("span", "highlight", "error_span")
@@ -23,7 +23,7 @@ _OUTPUT_FOLDER = "annotation_output"
 
 @dataclass(frozen=True)
 class PotatoQuestion:
-    """One question of a Potato project, in the terms of `preceptor.questions`. asked_as: Potato's own kind."""
+    """One question of a Potato project, in the terms of `preceptor.questions`. potato_type: Potato's own kind."""
 
     name: str
     kind: str
@@ -43,11 +43,12 @@ class PotatoDataFile:
 
 @dataclass(frozen=True)
 class PotatoProject:
-    """What a config says.
+    """A Potato project, as its config describes it.
 
-    questions: those that have a kind here; left_out: the names of the others with the reason. id_key, text_key: the fields of
-    an item. output: the folder with a folder for each person. gold: a file of {"id", "gold_label": {question: answer},
-    "explanation"}. people: who is named in it.
+    config: the path of the config. name, description, instructions: its texts. questions: those that have a kind here. unsupported: the
+    names of the others with the reason. id_key, text_key: the fields of an item. data_files: the files with the items. output: the folder
+    with a folder for each annotator. gold: a file of {"id", "gold_label": {question: answer}, "explanation"}. people: the users that the
+    config names.
     """
 
     config: Path
@@ -70,12 +71,12 @@ class PotatoProject:
 
     @property
     def has_comparisons(self) -> bool:
-        """Whether people compare texts, so that an item is a list of them."""
+        """Whether annotators compare texts, so that an item is a list of them."""
         return any(scheme.potato_type in COMPARISON_TYPES for scheme in self.questions)
 
 
 def find_potato_config(folder: Path) -> Path | None:
-    """The config of the project that a folder holds: config.yaml, or the one file of YAML with annotation_schemes."""
+    """Return the config of the project that a folder holds: config.yaml, or the only YAML file with annotation_schemes; else None."""
     for name in _CONFIG_NAMES:
         if (folder / name).is_file():
             return folder / name
@@ -84,7 +85,10 @@ def find_potato_config(folder: Path) -> Path | None:
 
 
 def read_potato_project(path: Path) -> PotatoProject:
-    """The project of a config, or of the folder that holds one; all that is wrong with its questions is told at once."""
+    """Return the project of a config, or of the folder that holds one.
+
+    Raises UserError, which lists everything that is wrong with its questions at once. Needs PyYAML (MissingPackage without it).
+    """
     config = find_potato_config(path) if path.is_dir() else path
     if config is None or not config.is_file():
         raise UserError("there is no config of a Potato project", "name the folder with its config.yaml, or that file", where=str(path))
@@ -98,7 +102,7 @@ def _names_schemes(path: Path) -> bool:
     try:
         with path.open(encoding="utf-8", errors="ignore") as file:
             return any(line.lstrip("\"' ").startswith("annotation_schemes") for line in file)
-    except OSError:  # a folder of that name, or none of ours to read
+    except OSError:  # a folder of that name, or a file without read permission
         return False
 
 
@@ -121,7 +125,7 @@ def _load_yaml(config: Path) -> dict[str, Any]:
 def _parse_project(config: Path, loaded: dict[str, Any]) -> PotatoProject:
     base = config.parent / _get_text(loaded, "task_dir", ".")
     if not base.is_dir():
-        base = config.parent  # task_dir may be meant from where Potato is started
+        base = config.parent  # task_dir may be relative to where Potato is started
     root = config.parent.parent if config.parent.name == "configs" else config.parent
     keys = get_table(loaded, "item_properties")
     gold = get_table(loaded, "gold_standards").get("items_file") or get_table(get_table(loaded, "quality_control"), "gold_standards").get(
@@ -154,7 +158,7 @@ def _get_text(table: Mapping[str, Any], name: str, otherwise: str) -> str:
 
 
 def _project_path(root: Path, base: Path, given: str, what: str) -> Path:
-    """A path of the config; UserError where it leaves the project's folder, as a config from elsewhere mustn't say what is read."""
+    """Return a path of the config; raises UserError where it leaves the project's folder: a foreign config mustn't choose what is read."""
     path = base / given
     if "\0" in given or not path.resolve().is_relative_to(root.resolve()):
         raise UserError(f"{what} names {given!r:.80}, which isn't in the project's folder", "copy it into the folder and name it there")
@@ -202,7 +206,7 @@ def _parse_questions(schemes: list[Any]) -> tuple[tuple[PotatoQuestion, ...], di
 
 
 def _parse_question(name: str, scheme: Mapping[str, Any]) -> PotatoQuestion | str:
-    """The question, or why it is none here; empty where it only shows something."""
+    """Return the question, or why it has no kind here; empty where it only shows something."""
     asked_as = _get_text(scheme, "annotation_type", "radio")
     instructions = _get_text(scheme, "description", "")
     labels = tuple(map(_label_name, get_list(scheme, "labels")))
@@ -232,7 +236,7 @@ def _label_name(given: Any) -> str:
     name = given.get("name", given.get("label")) if isinstance(given, dict) else given
     if not isinstance(name, str | int | float) or name == "":
         raise UserError(f"a label must be a text, not {given!r:.60}")
-    return str(name)  # YAML takes a bare yes for true, and Potato stores it as "True"
+    return str(name)  # YAML reads a bare yes as true, and Potato stores it as "True"
 
 
 def _get_whole_number(scheme: Mapping[str, Any], name: str, otherwise: int) -> int:
@@ -243,7 +247,7 @@ def _get_whole_number(scheme: Mapping[str, Any], name: str, otherwise: int) -> i
 
 
 def _add_scale_ends(instructions: str, scheme: Mapping[str, Any]) -> str:
-    """The instructions with what the ends of the scale mean."""
+    """Return the instructions with what the ends of the scale mean."""
     low, high = _get_text(scheme, "min_label", ""), _get_text(scheme, "max_label", "")
     ends = ", ".join(f"{point}: {meaning}" for point, meaning in ((1, low), (_get_whole_number(scheme, "size", 5), high)) if meaning)
     return f"{instructions}\n{ends}".strip() if ends else instructions

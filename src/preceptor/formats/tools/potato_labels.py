@@ -1,4 +1,4 @@
-"""What Potato stores of one person's answer to one question: names of labels with values that are texts, and passages."""
+"""Convert what Potato stores of one annotator's answer to one question: names of labels with text values, and passages."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from preceptor.formats.offsets import QuotedSpan, parse_offset, to_code_points
 PotatoLabels = dict[str, Any]
 
 CHOSEN_VALUE = "true"
-UNSUPPORTED_KIND = ""  # of a question that the config names and that has no kind here
+UNSUPPORTED_KIND = ""  # the kind of a question that the config names and that has no kind here
 UNREADABLE, OWN_WORDS, REASONS = "bad_text", "free_response", "justification"
-SCALE_LABEL = "scale_value"  # how much better, below 0 for the first
+SCALE_LABEL = "scale_value"  # how much better one text is; below 0 the first is
 _EXTRA_LABELS = (UNREADABLE, OWN_WORDS, REASONS)
 _SIDES: dict[Any, Any] = {"A": 0, "B": 1, "tie": "tie"}
 _NUMBERS = ("number", "slider", "confidence_level")
@@ -27,7 +27,10 @@ _HIDDEN_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # what Potato does
 
 
 def judgments_from_labels(question: str, labels: PotatoLabels, kind: str | None, shown: Any = None) -> list[FileRow]:
-    """What the labels of a question say; empty where they have no kind here. kind: what the config or the file says it is."""
+    """Return the judgments that the labels of a question express; empty where they have no kind here.
+
+    kind: what the config or the file says it is. shown: the order of an item's texts on the page.
+    """
     names = [name for name in labels if name not in _EXTRA_LABELS]
     if not names:
         return [make_judgment(question, None, None, status="skipped", extra=dict(labels))] if UNREADABLE in labels else []
@@ -72,7 +75,7 @@ def _choice_judgment(question: str, labels: PotatoLabels, names: list[str], kind
 
 
 def _compare_answer(side: Any, shown: Any, labels: PotatoLabels) -> FileRow:
-    """The better of the two by its place among the item's texts; `shown` are those places in the order on the page."""
+    """Return the better of the two by its place among the item's texts; `shown` are those places in the order on the page."""
     order = shown if isinstance(shown, list) and sorted(map(str, shown)) == ["0", "1"] else None
     order = [int(place) for place in order] if order else None
     winner = order[side] if order and side != "tie" else side
@@ -81,7 +84,7 @@ def _compare_answer(side: Any, shown: Any, labels: PotatoLabels) -> FileRow:
 
 
 def _text_answer(text: str) -> FileRow:
-    """A text of one's own, or one that was edited, which Potato stores as JSON with the original."""
+    """Return a free text, or one that was edited, which Potato stores as JSON with the original."""
     if text.startswith("{") and "edited_text" in text:
         try:
             edit = json.loads(text)
@@ -106,12 +109,12 @@ def _parse_number(value: Any) -> int | float | None:
 
 
 def is_unreadable(given: Mapping[str, Any]) -> bool:
-    """Whether a skip is Potato's own, with the reason that the text is bad."""
+    """Return whether a skip is Potato's own, with the reason that the text is bad."""
     return given.get("status") == "skipped" and UNREADABLE in given.get("extra", {})
 
 
 def labels_from_judgment(given: Mapping[str, Any]) -> PotatoLabels:
-    """The labels that say what a judgment says; none where Potato has no form for its kind."""
+    """Return the labels that express a judgment; none where Potato has no form for its kind."""
     if is_unreadable(given):
         return {name: value for name, value in given["extra"].items() if name in _EXTRA_LABELS}
     answer, kind = given.get("answer"), given.get("kind")
@@ -134,7 +137,7 @@ def labels_from_judgment(given: Mapping[str, Any]) -> PotatoLabels:
 
 
 def _preferred_side(strength: Any) -> str | None:
-    """The side that a strength prefers, below 0 the first."""
+    """Return the side that a strength prefers: below 0 the first."""
     number = _parse_number(strength)
     return None if number is None else "tie" if number == 0 else "A" if number < 0 else "B"
 
@@ -154,7 +157,10 @@ def _side_labels(answer: Mapping[str, Any]) -> PotatoLabels:
 
 
 def judgment_from_spans(question: str, given: list[Any], text: str | None, text_key: str) -> FileRow | None:
-    """The passages of a question as one judgment; None where they lie in another field than the item's text."""
+    """Return the passages of a question as one judgment; None where they are in another field than the item's text.
+
+    Raises UserError for passages that aren't in the text, or have no label.
+    """
     if any(not isinstance(span, dict) for span in given):
         raise UserError(f"the spans of {question!r} must hold start, end and label each, not {given!r:.80}")
     if any(span.get("target_field") not in (None, "", text_key) for span in given):
@@ -174,7 +180,7 @@ def judgment_from_spans(question: str, given: list[Any], text: str | None, text_
 
 
 def _stored_places(text: str, passages: list[QuotedSpan]) -> list[tuple[int, int]]:
-    """Places in the stored text of passages that were counted on the page, where runs of spaces are one and the ends are trimmed."""
+    """Return the places in the stored text of passages that were counted on the page, where runs of spaces are one and ends are trimmed."""
     if text == text.strip() and not _HIDDEN_CHARACTERS.search(text) and "  " not in text and "\t" not in text:
         return to_code_points(text, passages)[0]
     page, origins = displayed_text(text)
@@ -196,7 +202,7 @@ def _unverified_places(passages: list[QuotedSpan], question: str) -> list[tuple[
 
 
 def displayed_text(text: str) -> tuple[str, list[int]]:
-    """The text as Potato's page shows it, and where each of its characters stands in the stored text."""
+    """Return the text as Potato's page shows it, and where each of its characters is in the stored text."""
     page: list[str] = []
     places: list[int] = []
     for place, character in enumerate(text.rstrip()):
@@ -209,5 +215,5 @@ def displayed_text(text: str) -> tuple[str, list[int]]:
 
 
 def spans_from_judgment(given: Mapping[str, Any]) -> list[FileRow]:
-    """A judgment's passages as Potato's exports have them."""
+    """Return a judgment's passages as Potato's exports have them."""
     return [{name: span.get(name) for name in ("start", "end", "label")} for span in get_list(given, "answer") if isinstance(span, dict)]

@@ -1,13 +1,13 @@
-"""Prodigy: JSON Lines as `prodigy db-out` writes them, one line a decision of one session.
+"""Read and write Prodigy: JSON Lines as `prodigy db-out` writes them, one line per decision of one session.
 
-A line is read by what it holds: `options` with `accept` is a choice (several where any line of the file accepts several, or its
-`config` says so), `spans` are passages, a `label` alone is accepted or rejected, and a text alone too. An `answer` of "ignore" is
-a skip. Where options or passages are rejected, the answer to the question `answer` is "reject", and the passages are a guess of
-the model's. Options are named by their ids. Who: `_annotator_id`, else `_session_id`; when: `_timestamp`, in whole seconds.
+A line is read by what it holds: `options` with `accept` is a choice (of several where any line of the file accepts several, or its `config`
+says so), `spans` are passages, a `label` alone is accepted or rejected, and so is a text alone. An `answer` of "ignore" is a skip. Where
+options or passages are rejected, the answer to the question `answer` is "reject", and the passages are a prediction of the model. Options
+are named by their ids. The annotator is `_annotator_id`, else `_session_id`; the time `_timestamp`, in whole seconds.
 
-The item is known by its `_input_hash`, which stands for the text; all else of a line (hashes, tokens, options, meta) is kept with
-the judgment. Rows of other tools are written without hashes, which Prodigy makes when it loads them. A first line by which nobody
-would know the file gets an empty `preceptor`.
+The item's id is its `_input_hash`, which represents the text; everything else in a line (hashes, tokens, options, meta) is kept with the
+judgment. Rows of other tools are written without hashes, which Prodigy makes when it loads them. A first line by which the file wouldn't be
+recognised gets an empty `preceptor`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _ANSWERS = (ACCEPT, REJECT, IGNORE)
 def _sniff(opening: bytes) -> bool:
     first = peek_first_record(opening)
     if first.has("text", CARRIED_FIELD) and (isinstance(first.fields[CARRIED_FIELD], dict) or not first.is_complete):
-        return True  # written here: nobody has seen it, or nobody is named
+        return True  # Preceptor wrote it: a task without a decision, or without an annotator
     return (
         first.has_typed("text", str)
         and first.has_typed("answer", str)
@@ -60,9 +60,9 @@ def _read(source: FormatSource) -> Iterator[FileRow]:
 
 
 def _has_multilabels(source: FormatSource) -> bool:
-    """Whether several options are accepted together anywhere in the file."""
+    """Return whether several options are accepted together anywhere in the file."""
     probe = replace(source, warnings=[], on_fault=lambda fault: None)
-    with suppress(UserError):  # it is told when the rows are read
+    with suppress(UserError):  # it is reported when the rows are read
         return any(_accepts_several(record) for record in read_json_records(probe))
     return False
 
@@ -150,7 +150,7 @@ def _to_record(row: Mapping[str, Any]) -> FileRow:
 
 
 def _decision_fields(given: Mapping[str, Any]) -> FileRow:
-    """The fields that say what one judgment says."""
+    """Return the fields that express one judgment."""
     answer, kind = given.get("answer"), given.get("kind")
     if given.get("status") == "skipped":
         question = given.get("question")
@@ -167,12 +167,12 @@ def _decision_fields(given: Mapping[str, Any]) -> FileRow:
         [answer] if kind == "choice" and isinstance(answer, str) else answer if kind == "multilabel" and isinstance(answer, list) else None
     )
     if chosen is None or not all(isinstance(option, str) for option in chosen):
-        return {}  # it travels beside; Prodigy takes the line for a task that nobody has seen
+        return {}  # it is carried in the field `preceptor`; Prodigy reads the line as a task that nobody has seen
     return {"options": [{"id": option, "text": option} for option in chosen], "accept": chosen, "answer": ACCEPT}
 
 
 def _write(rows: Iterator[Mapping[str, Any]], target: FormatTarget) -> int:
-    """Written when all rows are there, since a reader will look in all of them for several options that are accepted together."""
+    """Write the lines after all rows have been seen, since a reader looks in all of them for several options accepted together."""
     several, count = False, 0
     with RowSpool() as spool:
         for number, parts in convert_rows(rows, _split_by_judgment, target):
@@ -208,7 +208,7 @@ def _split_by_judgment(row: Mapping[str, Any]) -> list[FileRow]:
 
 
 def _rejected_predictions(part: FileRow) -> list[Any]:
-    """The guesses of the model's that are read again from the line of one judgment, which has rejected them."""
+    """Return the model's predictions that are read back from the line of one judgment, which has rejected them."""
     record = record_from_row(_shape(False), part)
     guesses: list[Any] = _to_row(False, {name: value for name, value in record.items() if name != CARRIED_FIELD}).get("predictions", [])
     return guesses

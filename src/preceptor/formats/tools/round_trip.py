@@ -1,9 +1,9 @@
-"""Nothing is lost between a tool's record and a row: what one has no place for travels with the other, under a name of its own.
+"""Convert between a tool's records and rows without loss: what one has no place for is carried in the other.
 
-A tool's `Shape` says what its record is as a row, and the row as its record, as a person would expect it. What writing that row
-would not give back is kept in the row, under the tool's name: in the first judgment's `extra` where a record is one
-person's, else in the item's `metadata`. What reading that record would not give back is kept in the record, in the field
-`preceptor`. Both are believed only as far as they agree with what stands beside them, so that an answer that was changed since counts.
+A tool's `RecordShape` says what its record is as a row, and the row as its record, as a user would expect it. What writing that row would
+not restore is kept in the row, under the tool's name: in the first judgment's `extra` where a record is one annotator's, else in the item's
+`metadata`. What reading that record would not restore is kept in the record, in the field `preceptor`. Both are used only as far as they
+agree with the fields beside them, so that an answer that was changed since takes effect.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from preceptor.errors import UserError
 from preceptor.formats.format_registry import FileRow
 
 CARRIED_FIELD = "preceptor"
-_ABSENT_KEY = "absent"  # names that the natural record would have, and this one has not
+_ABSENT_KEY = "absent"  # names that the natural record would have, and this one hasn't
 CONTENT_FIELDS = ("text", "prompt", "completion", "responses", "messages")
 _STATEMENT_FIELDS = (*CONTENT_FIELDS, "judgments", "predictions")
 
 
 @dataclass(frozen=True)
 class RecordShape:
-    """One tool's records: `to_row` and `to_record` as its users would expect them, without a thought of what they lose.
+    """How one tool's records convert to rows and back.
 
-    by_person: a record is what one person said of an item, so that what is kept of it belongs to their judgment.
+    tool: its name, under which the remainder is kept. to_row, to_record: the conversions as its users would expect them, without regard to
+    what they lose. by_person: a record is what one annotator said of an item, so that what is kept of it belongs to their judgment.
     """
 
     tool: str
@@ -35,7 +36,7 @@ class RecordShape:
 
 
 def row_from_record(shape: RecordShape, record: FileRow) -> FileRow:
-    """A record as a row, with all that writing it again needs."""
+    """Return a record as a row, with everything that writing it again needs."""
     own = {name: value for name, value in record.items() if name != CARRIED_FIELD}
     try:
         row = _row_with_remainder(shape, own)
@@ -45,7 +46,7 @@ def row_from_record(shape: RecordShape, record: FileRow) -> FileRow:
 
 
 def record_from_row(shape: RecordShape, row: Mapping[str, Any]) -> FileRow:
-    """A row as a record, with all that reading it again needs."""
+    """Return a row as a record, with everything that reading it again needs."""
     try:
         record = _record_with_remainder(shape, row)
         back = _row_with_remainder(shape, record)
@@ -56,7 +57,7 @@ def record_from_row(shape: RecordShape, row: Mapping[str, Any]) -> FileRow:
 
 
 def json_equal(one: Any, other: Any) -> bool:
-    """Whether two values are equal as JSON, where 1, 1.0 and true are three."""
+    """Return whether two values are equal as JSON, where 1, 1.0 and true are three values."""
     if one is other:
         return True
     if type(one) is not type(other):
@@ -69,7 +70,7 @@ def json_equal(one: Any, other: Any) -> bool:
 
 
 def _row_with_remainder(shape: RecordShape, record: FileRow) -> FileRow:
-    """The record as a row that keeps what the natural record of that row lacks, and the names that it has too many."""
+    """Return the record as a row that keeps what the natural record of that row lacks, and the names that this has in excess."""
     row = shape.to_row(record)
     natural = shape.to_record(row)
     lost: FileRow = {name: value for name, value in record.items() if name not in natural or not json_equal(natural[name], value)}
@@ -84,7 +85,7 @@ def _row_with_remainder(shape: RecordShape, record: FileRow) -> FileRow:
 
 
 def _record_with_remainder(shape: RecordShape, row: Mapping[str, Any]) -> FileRow:
-    """The natural record, with what was kept of an earlier one as far as it still says the same."""
+    """Return the natural record, with what was kept of an earlier one as far as both still agree."""
     bare, lost = _split_remainder(shape, row)
     natural = shape.to_record(bare)
     absent = lost.get(_ABSENT_KEY)
@@ -105,7 +106,7 @@ def _same_statements(shape: RecordShape, record: FileRow, natural: FileRow) -> b
 
 
 def _split_remainder(shape: RecordShape, row: Mapping[str, Any]) -> tuple[FileRow, FileRow]:
-    """The row without what was kept of this tool's record, and that."""
+    """Return the row without what was kept of this tool's record, and the latter."""
     bare, lost = dict(row), None
     metadata = row.get("metadata")
     if isinstance(metadata, dict) and shape.tool in metadata:
@@ -126,7 +127,10 @@ def _split_remainder(shape: RecordShape, row: Mapping[str, Any]) -> tuple[FileRo
 
 
 def _restore_carried(shape: RecordShape, own: FileRow, row: FileRow, rest: FileRow) -> FileRow:
-    """The row with what its record carried for us; not what was said of it, where the tool's own fields now say otherwise."""
+    """Return the row with what its record carried in the field `preceptor`.
+
+    Content and judgments that were carried are dropped where the tool's own fields have changed.
+    """
     whole = {name: value for name, value in {**row, **rest}.items() if value is not None}
     try:
         if json_equal(_record_with_remainder(shape, whole), own):

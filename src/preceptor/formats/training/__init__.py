@@ -1,3 +1,3 @@
-"""Read and write the files that trainers and fine-tuning services take."""
+"""Read and write the files of model trainers: what a row teaches, and one module per format."""
 
 from __future__ import annotations

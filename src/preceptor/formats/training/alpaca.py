@@ -1,17 +1,14 @@
-"""The question of an Alpaca record, as turns and back: system, history, instruction and input.
+"""Read and write Alpaca, LLaMA-Factory's usual format: instruction and input, output; optionally system, history and tools.
 
-Alpaca, LLaMA-Factory's usual format: instruction and input, output; system, history and tools beside them.
-
-    {"instruction": "…", "input": "…", "output": "…", "system": "…", "history": [["…", "…"]]}     what is taught
+    {"instruction": "…", "input": "…", "output": "…", "system": "…", "history": [["…", "…"]]}     a training example
     {"instruction": "…", "input": "…", "chosen": "…", "rejected": "…"}                              a preference
     {"text": "…"}                                                                                   pre-training
 
-Read, instruction and input on two lines are the `prompt` and the output is the `completion`; with a system or a history it is
-`messages`. chosen and rejected are `responses` with a judgment of "preferred". Where the input began, and other columns, are kept
-under `metadata["alpaca"]`. Written from elsewhere, each row has all five fields. LLaMA-Factory learns the answers in a history
-too (unless trained with mask_history), so a conversation with an answer of weight 0 is refused, and so are calls of tools and turns
-that don't alternate. A record with a boolean `kto_tag` is of the format kto. Canonical: one JSON array; one record
-a line in a file called .jsonl.
+Read, instruction and input on two lines are the `prompt` and the output is the `completion`; with a system or a history it is `messages`.
+chosen and rejected are `responses` with a judgment of "preferred". Where the input began, and other columns, are kept under
+`metadata["alpaca"]`. Written from other sources, each row has all five fields. LLaMA-Factory also trains on the answers in a history
+(unless run with mask_history), so a conversation with an answer of weight 0 is refused, as are calls of tools and turns that don't
+alternate. A record with a boolean `kto_tag` is in the format kto. Canonical: one JSON array; one record a line in a file called .jsonl.
 """
 
 from __future__ import annotations
@@ -50,7 +47,7 @@ _DEFAULT_FIELDS = {"input": "", "system": "", "history": []}
 
 
 def read_alpaca_prompt(record: FileRow) -> tuple[list[ChatMessage], dict[str, Any]]:
-    """The turns up to the user's last, and what must be noted of the optional fields to write them again."""
+    """Return the turns up to the user's last, and what must be noted of the optional fields to write them again."""
     instruction, more = text_field(record, "instruction"), optional_text_field(record, "input")
     system, history = optional_text_field(record, "system"), _check_history(record.get("history"))
     turns = [make_message("system", system)] if system else []
@@ -64,7 +61,11 @@ def read_alpaca_prompt(record: FileRow) -> tuple[list[ChatMessage], dict[str, An
 def make_alpaca_record(
     row: Mapping[str, Any], asked: Sequence[ChatMessage], answer: Mapping[str, str], notes: Mapping[str, Any] | None
 ) -> FileRow:
-    """The record of a question and its answer; UserError for a conversation that Alpaca can't hold."""
+    """Return the record of a question and its answer; raises UserError for a conversation that Alpaca can't hold.
+
+    row: the row, whose tools are refused where it has no notes. asked: the turns up to the user's last. answer: the fields of the answer
+    with their texts. notes: those that Alpaca made when the row was read, None for rows from other sources.
+    """
     system, turns = split_system_messages(asked)
     texts = [message_text(turn, f"turn {number}") for number, turn in enumerate(turns, start=1)]
     for number, turn in enumerate(turns):
@@ -92,7 +93,7 @@ def make_alpaca_record(
 
 
 def _split_prompt(prompt: str, more: Any) -> tuple[str, Any]:
-    """Instruction and input of a prompt. It has changed where it doesn't end with the input that was noted, and is all instruction."""
+    """Split a prompt into instruction and input; one that doesn't end with the noted input has changed, and is all instruction."""
     if not isinstance(more, str) or not more:
         return prompt, more
     if prompt == more:

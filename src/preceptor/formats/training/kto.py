@@ -1,12 +1,12 @@
-"""KTO in LLaMA-Factory: what is taught as `messages`, ShareGPT or Alpaca, and whether it is desirable, true or false.
+"""Read and write KTO files of LLaMA-Factory: `messages`, ShareGPT or Alpaca, with a boolean that says whether the answer is desirable.
 
     {"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}], "label": false}
 
-The boolean stands in `kto_tag` or `label`; "true", 1 and null are refused, since LLaMA-Factory takes such a row for an ordinary one.
-Read, the last answer is the `completion` of its `prompt`, or the end of `messages`; the boolean is a judgment of the question
-"thumbs", a choice of "up" and "down". Which shape it was, and other columns, are kept under `metadata["kto"]`. Written from
-elsewhere: `messages` and `label`, from what people said of a completion (up or good, down or bad). Of responses that were compared
-the best is up, the others are down; a tie can't be held, since it doesn't say which of both they are. Canonical: one record a line.
+The boolean is in `kto_tag` or `label`; "true", 1 and null are refused, since LLaMA-Factory reads such a row as an ordinary one. Read, the
+last answer is the `completion` of its `prompt`, or the end of `messages`; the boolean is a judgment of the question "thumbs", a choice of
+"up" and "down". Which layout it had, and other columns, are kept under `metadata["kto"]`. Written from other sources: `messages` and
+`label`, from the judgments of a completion (up or good, down or bad). Of responses that were compared the best is up, the others are down;
+a tie is refused, since it doesn't say which of the two either is. Canonical: one record a line.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What LLaMA-Factory must be told of a file: its entry in `dataset_info.json`, which lies beside the data.
+"""Describe a file to LLaMA-Factory: its entry in `dataset_info.json`, which lies beside the data.
 
-As soon as an entry names one column, every column that it doesn't name counts as missing, and a named one that isn't in the file
-stops the run. So all columns that are there are named, and no others.
+As soon as an entry names one column, every column that it doesn't name counts as missing, and a named one that isn't in the file stops the
+run. So all columns of the file are named, and no others.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _SUPPORTED_FORMATS = ("alpaca", "sharegpt", "kto", "openai_chat")
 
 
 def dataset_info(path: str | Path, name: str = "") -> dict[str, Any]:
-    """{name: entry} for a file of alpaca, sharegpt, kto, or openai_chat without tools; the name is the file's unless given.
+    """Return {name: entry} for a file of alpaca, sharegpt, kto, or openai_chat without tools; the name is the file's unless given.
 
-    UserError for a file of another format, and for the first conversation that LLaMA-Factory would read otherwise than it is meant.
+    Raises UserError for a file of another format, and for the first conversation that LLaMA-Factory would misread.
     """
     path = Path(path)
     format = read(path).format
@@ -66,7 +66,7 @@ def _info_entry(columns: Mapping[str, Any], format: str) -> dict[str, Any]:
 
 
 def _check_chat_record(record: Mapping[str, Any], where: str) -> None:
-    """UserError for a conversation that is read otherwise by LLaMA-Factory, which knows neither weights nor parts."""
+    """Raise UserError for a conversation that LLaMA-Factory, which knows neither weights nor parts, would misread."""
     try:
         turns = parse_messages(record, "messages")
         check_alternation(turns, answered=True)

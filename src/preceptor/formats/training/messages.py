@@ -1,4 +1,4 @@
-"""Turns of a conversation as chat trainers have them, {"role", "content", …}: checked, and told apart."""
+"""Check and convert messages, the turns of a conversation as chat trainers have them: {"role", "content", …}."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ SYSTEM_ROLES = ("system", "developer")
 
 
 def parse_messages(record: Mapping[str, Any], field: str) -> list[ChatMessage]:
-    """The conversation in a field, each turn with a known role and a content that this role may have; nothing is changed."""
+    """Return the messages in a field, unchanged.
+
+    Raises UserError unless each has a known role and a content that this role may have.
+    """
     turns = object_list_field(record, field)
     for number, turn in enumerate(turns):
         _check_message(turn, f"{field}[{number}]")
@@ -23,22 +26,22 @@ def parse_messages(record: Mapping[str, Any], field: str) -> list[ChatMessage]:
 
 
 def is_plain_message(turn: Mapping[str, Any], role: str) -> bool:
-    """Whether a turn is of this role and holds one text, and nothing else."""
+    """Return whether a message has this role and one text, and nothing else."""
     return turn.keys() == {"role", "content"} and turn["role"] == role and isinstance(turn["content"], str)
 
 
 def make_message(role: str, content: str) -> ChatMessage:
-    """A plain turn."""
+    """Return a plain message."""
     return {"role": role, "content": content}
 
 
 def drop_weight(turn: Mapping[str, Any]) -> ChatMessage:
-    """A turn for formats that know no weights."""
+    """Return a message without its weight, for formats that have none."""
     return {name: value for name, value in turn.items() if name != "weight"}
 
 
 def convert_arguments(turn: Mapping[str, Any], *, as_text: bool) -> ChatMessage:
-    """A turn whose calls have their arguments as JSON text, which services want, or as values, which chat templates want."""
+    """Return a message whose tool calls have their arguments as JSON text, for services, or as values, for chat templates."""
     calls = turn.get("tool_calls")
     if not isinstance(calls, list):
         return dict(turn)
@@ -46,7 +49,10 @@ def convert_arguments(turn: Mapping[str, Any], *, as_text: bool) -> ChatMessage:
 
 
 def link_tool_calls(turns: Sequence[ChatMessage]) -> list[ChatMessage]:
-    """Turns whose calls and results name each other, as services want it: in order, where they don't do so by themselves."""
+    """Return messages whose tool calls and results name each other, as services require: in order, where they don't do so already.
+
+    Raises UserError for a result without a call.
+    """
     found, unanswered = [], list[Any]()
     for number, turn in enumerate(turns):
         if calls := turn.get("tool_calls"):
@@ -62,7 +68,7 @@ def link_tool_calls(turns: Sequence[ChatMessage]) -> list[ChatMessage]:
 
 
 def get_tools(row: Mapping[str, Any]) -> list[Any] | None:
-    """The tools that a row's conversation may call, whichever format it is from; None without any."""
+    """Return the tools that a row's conversation may call, whichever format it is from; None without any."""
     for holder in (row, *_noted_tables(row)):
         tools = holder.get("tools")
         if isinstance(tools, str) and tools.strip():
@@ -76,7 +82,7 @@ def get_tools(row: Mapping[str, Any]) -> list[Any] | None:
 
 
 def message_text(turn: Mapping[str, Any], what: str) -> str:
-    """The text of a turn, for formats whose turns hold nothing else."""
+    """Return the text of a message, for formats whose messages hold nothing else; raises UserError that names it by `what`."""
     content = turn.get("content")
     if turn.get("tool_calls") or turn.get("function_call"):
         raise UserError(f"{what} calls a tool, which this format has no place for", "write openai_chat, trl or sharegpt")
@@ -86,7 +92,7 @@ def message_text(turn: Mapping[str, Any], what: str) -> str:
 
 
 def split_system_messages(turns: Sequence[ChatMessage]) -> tuple[str, Sequence[ChatMessage]]:
-    """The system's words before a conversation (several turns of it joined by blank lines), and the turns after them."""
+    """Split off the system's text before a conversation (of several messages, joined by blank lines); return it and the rest."""
     count = next((number for number, turn in enumerate(turns) if turn.get("role") not in SYSTEM_ROLES), len(turns))
     words = [message_text(turn, f"turn {number}") for number, turn in enumerate(turns[:count], start=1)]
     return "\n\n".join(words), turns[count:]
@@ -133,7 +139,7 @@ def _convert_call(call: Mapping[str, Any], as_text: bool) -> dict[str, Any]:
 
 
 def parse_arguments(text: str) -> dict[str, Any]:
-    """The arguments of a call from their JSON text."""
+    """Return the arguments of a tool call from their JSON text; raises UserError where it isn't that of an object."""
     try:
         value = json.loads(text or "{}")
     except (ValueError, RecursionError):
@@ -144,13 +150,13 @@ def parse_arguments(text: str) -> dict[str, Any]:
 
 
 def _normalize_tool(tool: Any) -> Any:
-    """A tool as services and templates have it; LLaMA-Factory's are the functions alone."""
+    """Return a tool as services and templates have it; LLaMA-Factory's are the functions alone."""
     bare = isinstance(tool, dict) and "name" in tool and "function" not in tool
     return {"type": "function", "function": tool} if bare else tool
 
 
 def _noted_tables(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """All places where a format may have kept tools."""
+    """Return all places where a format may have kept tools."""
     metadata = row.get("metadata")
     noted = [value for value in metadata.values() if isinstance(value, Mapping)] if isinstance(metadata, Mapping) else []
     inner = [value for note in noted for value in (note.get("columns"), note.get("input")) if isinstance(value, Mapping)]

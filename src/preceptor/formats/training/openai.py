@@ -1,20 +1,19 @@
-"""Files of OpenAI's fine-tuning: chats, and preferences (DPO).
+"""Read and write the files of OpenAI's fine-tuning: chats (`openai_chat`), and preferences for DPO (`openai_preference`).
 
-Chat files as OpenAI's fine-tuning takes them: {"messages": […]} on each line, beside it `tools` and `parallel_tool_calls`.
+A chat file has {"messages": […]} on each line, with `tools` and `parallel_tool_calls` beside it. Read, the messages become the item's,
+unchanged: tool calls, names and weights stay in them. What else the record holds is kept under `metadata["openai_chat"]`. Written, an
+answer that isn't trained on has weight 0, calls have their arguments as JSON text, and results name their calls; tools are a list, which
+other programs write as JSON text. Such a file can't hold who judged, and how certain the consensus is.
 
-Read, the messages are the item's, as they are: calls of tools, names and weights stay in them. What else the record holds is kept
-under `metadata["openai_chat"]`. Written, an answer that isn't taught has weight 0, calls have their arguments as JSON text, and name
-their results; tools are a list, which other programs write as JSON text.
-Who judged, and how sure the consensus is, such a file can't hold. Canonical: one record a line.
-
-Preferences as OpenAI's fine-tuning (DPO) takes them, also at Together and Fireworks.
+A preference file, which Together and Fireworks accept too, has
 
     {"input": {"messages": […]}, "preferred_output": [one answer], "non_preferred_output": [one answer]}
 
-Read, the input is a `prompt` where it is one turn of the user, else `messages`; the outputs are `responses`, the preferred first,
-with a judgment of the question "preferred". The older names `preferred_completion` and `non_preferred_completion` are read too.
-Written, the responses' winner is preferred to each of the others, a record for each; a correction is preferred to what it corrects.
-A tie can't be held. Canonical: one record a line, the newer names.
+Read, the input is a `prompt` where it is one turn of the user, else `messages`; the outputs are `responses`, the preferred first, with a
+judgment of the question "preferred". The older names `preferred_completion` and `non_preferred_completion` are read too. Written, the best
+response is preferred to each of the others, one record for each; a correction is preferred to what it corrects. A tie can't be held.
+
+Canonical: one record a line, the newer names.
 """
 
 from __future__ import annotations
@@ -100,7 +99,7 @@ def _chat_record(row: Mapping[str, Any]) -> FileRow:
 
 
 def _openai_messages(taught: TrainingExample) -> list[ChatMessage]:
-    """The turns as OpenAI takes them: answers count unless they weigh nothing."""
+    """Return the messages as OpenAI takes them: it trains on answers unless they have weight 0."""
     return [
         convert_arguments(
             {**turn, "weight": 0} if turn["role"] == "assistant" and place not in taught.trained_turns else turn, as_text=True
@@ -180,7 +179,7 @@ def _preference_records(row: Mapping[str, Any]) -> Iterator[FileRow]:
 
 
 def _output_message(text: str, notes: Mapping[str, Any] | None) -> dict[str, Any]:
-    """An answer, as it came where it came from such a file."""
+    """Return an answer, as it was where it came from such a file."""
     for output in (notes or {}).get("outputs") or []:
         if output[0].get("content") == text:
             return dict(output[0])

@@ -1,21 +1,20 @@
-"""What RAGTruth's responses were made from: the records of source_info.jsonl, found by their place in the file.
-
-Only places are in memory, some hundred bytes a source; a record is read when a response asks for it, and the last one is kept, since
-responses to one source stand together.
-
-Spans of unfaithful words in models' answers, as RAGTruth has them: response.jsonl, and source_info.jsonl beside it.
+"""Read and write RAGTruth, spans of unfaithful words in models' answers: response.jsonl, and source_info.jsonl beside it.
 
     {"id": "…", "source_id": "…", "model": "…", "temperature": 0.7, "labels": [{"start": 9, "end": 13, "text": "…", "label_type": "…",
      "meta": "…", "implicit_true": false, "due_to_null": false}], "split": "test", "quality": "good", "response": "…"}
 
-Read, the response is the item's `text`, so that offsets hold in it, and what it was made from stands in its `sources`; rows of one
-source are one group. The labels are one judgment of the question "hallucinations", of kind spans: no labels means that somebody looked
-and found none. Offsets that were counted in another way are mended by one hypothesis an item. Model, temperature, quality (good,
-incorrect_refusal, truncated: leave these out of a rate) and the source's record are kept under `metadata["ragtruth"]`, what a label
-says besides in the judgment's `extra`. Written, a row without a judgment is refused: it would count as clean. Source records aren't
-written, they stand in a file of their own. What such a file has no field for stands in two more: `sources`, and `judgments` where it is
-known who judged, or where people judged apart; the labels are then what most say. Canonical: one record a line, offsets in
-code points.
+Read, the response is the item's `text`, so that offsets are valid in it, and what it was made from is in its `sources`; rows of one source
+are one group. The labels are one judgment of the question "hallucinations", of kind spans: no labels means that somebody looked and found
+none. Offsets that were counted in another way are corrected by one hypothesis an item. Model, temperature, quality (good,
+incorrect_refusal, truncated: leave the last two out of a rate) and the source's record are kept under `metadata["ragtruth"]`, what else a
+label holds in the judgment's `extra`.
+
+Written, a row without a judgment is refused: it would count as clean. Source records aren't written; they are in a file of their own. What
+such a file has no field for is in two more: `sources`, and `judgments` where it is known who judged, or where people judged separately; the
+labels are then the answer of the majority. Canonical: one record a line, offsets in code points.
+
+Only the positions of the source records in their file are in memory, some hundred bytes a source. A record is read when a response asks for
+it, and the last one is kept, since responses to one source are adjacent.
 """
 
 from __future__ import annotations
@@ -48,7 +47,10 @@ _SOURCES_FILE = "source_info.jsonl"
 
 @dataclass
 class _RagTruthSources:
-    """The file of sources, and where in it each begins."""
+    """The file of sources, and where in it each begins.
+
+    path: the file. places: source id -> (byte, line). last: the id and the record that was read last.
+    """
 
     path: Path
     places: dict[str, tuple[int, int]] = field(default_factory=dict)  # id -> (byte, line)
@@ -56,14 +58,14 @@ class _RagTruthSources:
 
     @classmethod
     def open_beside(cls, responses: FormatSource) -> _RagTruthSources:
-        """The sources that lie beside a file of responses; none where there is no such file. UserError for a broken one."""
+        """Return the sources that lie beside a file of responses; none where there is no such file. Raises UserError for a broken one."""
         found = cls(responses.path.parent / _SOURCES_FILE)
         if responses.path.name != _SOURCES_FILE and found.path.is_file():
             found._index(responses.record_limit)
         return found
 
     def get_record(self, source_id: str) -> dict[str, Any] | None:
-        """The record of a source; None where there is none."""
+        """Return the record of a source; None where there is none."""
         if source_id not in self.places:
             return None
         if self.last[0] != source_id:
@@ -74,7 +76,7 @@ class _RagTruthSources:
         return self.last[1]
 
     def source_texts(self, record: Mapping[str, Any] | None) -> list[Any]:
-        """What a person needs to see of a source: its text; of a question, the passages under it."""
+        """Return what an annotator needs to see of a source: its text; of a question, the passages that belong to it."""
         info = (record or {}).get("source_info")
         if isinstance(info, Mapping) and isinstance(info.get("passages"), str):
             return [{"title": str(info.get("question", "")), "text": info["passages"]}]
@@ -186,7 +188,7 @@ def _record(row: Mapping[str, Any]) -> FileRow:
 
 
 def _response_fields(row: Mapping[str, Any]) -> FileRow:
-    """What a record says of its response."""
+    """Return the fields of a record that describe its response."""
     notes, sources = format_notes(row, NAME), row.get("sources")
     if notes is not None:
         beside = {"sources": sources} if sources and "source" not in notes else {}
@@ -200,20 +202,20 @@ def _response_fields(row: Mapping[str, Any]) -> FileRow:
 
 
 def _label_from_span(span: Mapping[str, Any], response: str, came: list[dict[str, Any]]) -> FileRow:
-    """A span as a label, with all that its own file said of it."""
+    """Return a span as a label, with everything that its own file said of it."""
     start, end, label = span["start"], span["end"], span["label"]
     own = next((each for each in came if (each.get("start"), each.get("end"), each.get("label_type")) == (start, end, label)), None)
     return own or {"start": start, "end": end, "text": response[start:end], "label_type": label, **_LABEL_DEFAULTS}
 
 
 def _extra_judgments(judgments: list[Any]) -> FileRow:
-    """The judgments, where the labels don't say all of them."""
+    """Return the judgments, where the labels don't express all of them."""
     told = len(judgments) == 1 and judgments[0].keys() <= _PLAIN_FIELDS and judgments[0].get("question") == _HALLUCINATIONS_QUESTION
     return {} if told else {"judgments": judgments}
 
 
 def _carried_judgments(record: FileRow, response: str) -> list[dict[str, Any]]:
-    """Judgments as we wrote them."""
+    """Return the judgments of a file that Preceptor wrote."""
     if "judgments" not in record:
         return []
     return [
@@ -225,7 +227,7 @@ def _carried_judgments(record: FileRow, response: str) -> list[dict[str, Any]]:
 
 
 def _check_spans(spans: Any, response: str, place: str) -> list[dict[str, Any]]:
-    """Spans in code points of the response."""
+    """Return spans in code points of the response."""
     if not isinstance(spans, list) or not all(isinstance(span, dict) and isinstance(span.get("label"), str) for span in spans):
         raise field_error(place, "a list of spans, each with a label", spans)
     passages = [QuotedSpan(parse_offset(span.get("start"), f"{place}: a start"), parse_offset(span.get("end"), place)) for span in spans]

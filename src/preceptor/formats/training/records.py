@@ -1,10 +1,8 @@
-"""Training files as records of checked fields, whichever way they are laid out, and as rows of the interchange.
+"""Read training files as records of checked fields, whatever their layout, and records as rows; write rows as records.
 
-Fields of a record as the types that they must have; UserError names the field and what stands there.
-
-Training files as records, whichever way these are laid out: one a line, in an array, or as Parquet.
-
-Rows of the interchange among the records of a trainer's file: what people said in them is never taken for a column of the trainer's.
+Records are one a line, in an array, or in Parquet. The functions that read a field raise UserError that names it and its value. A record
+may be a row of the interchange form (`preceptor.formats.interchange`): its judgments and predictions are never taken for columns of the
+trainer's.
 """
 
 from __future__ import annotations
@@ -28,12 +26,12 @@ _ANNOTATOR_FIELDS = ("annotator", "worker", "rater")
 
 
 def field_error(field: str, wanted: str, value: Any, hint: str = "") -> UserError:
-    """The error for a value that isn't what its field takes."""
+    """Return the error for a value that isn't what its field takes."""
     return UserError(f"{field} must be {wanted}, not {value!r:.60}", hint)
 
 
 def text_field(record: Mapping[str, Any], field: str, hint: str = "") -> str:
-    """A field that must be there and hold a text."""
+    """Return a field that must exist and hold a text."""
     if field not in record:
         raise UserError(f"there is no {field}", hint or f"fields: {', '.join(record)}")
     value = record[field]
@@ -43,12 +41,12 @@ def text_field(record: Mapping[str, Any], field: str, hint: str = "") -> str:
 
 
 def optional_text_field(record: Mapping[str, Any], field: str) -> str:
-    """A field that may lack or be null; then empty."""
+    """Return the text of a field that may be missing or null; then empty."""
     return "" if record.get(field) is None else text_field(record, field)
 
 
 def boolean_field(record: Mapping[str, Any], field: str) -> bool:
-    """A field that must be true or false: a trainer takes "true" and 1 for something else, and says nothing."""
+    """Return a field that must be true or false: a trainer reads "true" and 1 as something else, without an error."""
     value = record.get(field)
     if not isinstance(value, bool):
         raise field_error(field, "true or false (without quotes)", value)
@@ -56,12 +54,12 @@ def boolean_field(record: Mapping[str, Any], field: str) -> bool:
 
 
 def object_list_field(record: Mapping[str, Any], field: str) -> list[dict[str, Any]]:
-    """A field that must hold a list of objects, one at least."""
+    """Return a field that must hold a list of at least one object."""
     return _typed_list(dict, "objects", "an object", record, field)
 
 
 def text_list_field(record: Mapping[str, Any], field: str) -> list[str]:
-    """A field that must hold a list of texts, one at least."""
+    """Return a field that must hold a list of at least one text."""
     return _typed_list(str, "texts", "a text", record, field)
 
 
@@ -76,19 +74,19 @@ def _typed_list(kind: type[T], several: str, one: str, record: Mapping[str, Any]
 
 
 def unknown_fields(record: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
-    """What a record holds besides the fields that a format knows, for its notes; nothing where that is nothing."""
+    """Return the fields of a record that a format doesn't know, for its notes; empty where there are none."""
     found = {field: value for field, value in record.items() if field not in known}
     return {COLUMNS_NOTE: found} if found else {}
 
 
 def id_and_group(record: Mapping[str, Any]) -> dict[str, str]:
-    """The row's id and group, where the record has them."""
+    """Return the row's id and group, where the record has them."""
     found = {field: _as_name(record.get(field)) for field in ("id", "group")}
     return {field: name for field, name in found.items() if name}
 
 
 def _add_annotator(row: dict[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
-    """A row whose judgments are those of the person that its record names, in the time that it tells."""
+    """Return a row whose judgments have the annotator and the seconds that its record names."""
     who = next((name for field in _ANNOTATOR_FIELDS if (name := _as_name(record.get(field)))), None)
     seconds = record.get("seconds")
     is_time = isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds >= 0
@@ -103,14 +101,14 @@ def _as_name(value: Any) -> str | None:
 
 
 def format_notes(row: Mapping[str, Any], format: str) -> dict[str, Any] | None:
-    """What a format noted of a row that was read from it; None for rows from elsewhere."""
+    """Return what a format noted of a row that was read from it; None for rows from other sources."""
     metadata = row.get("metadata")
     found = metadata.get(format) if isinstance(metadata, Mapping) else None
     return dict(found) if isinstance(found, Mapping) else None
 
 
 def noted_columns(notes: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What `unknown_fields` kept."""
+    """Return the fields that `unknown_fields` kept."""
     found = (notes or {}).get(COLUMNS_NOTE)
     return dict(found) if isinstance(found, Mapping) else {}
 
@@ -120,7 +118,7 @@ _ARRAY_START = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[")
 
 
 def read_records(source: FormatSource) -> Iterator[FileRow]:
-    """The records of a file; `source.number` counts lines, elements or rows accordingly."""
+    """Yield the records of a file; `source.number` counts lines, elements or rows accordingly."""
     parquet = formats.get("parquet")
     if parquet.sniff(source.opening):
         source.unit = parquet.unit
@@ -133,13 +131,13 @@ def read_records(source: FormatSource) -> Iterator[FileRow]:
 
 
 def write_by_suffix(rows: Iterator[Mapping[str, Any]], target: FormatTarget, to_records: ToRecords, *, usual: str) -> int:
-    """The records of each row: one a line in a file called .jsonl, an array in one called .json, else as is usual; how many."""
+    """Write the records of each row and return how many: one a line in a .jsonl file, an array in a .json file, else as `usual`."""
     layout = target.suffix if target.suffix in (".json", ".jsonl") else usual
     return (_write_record_array if layout == ".json" else write_record_lines)(rows, target, to_records)
 
 
 def write_record_lines(rows: Iterator[Mapping[str, Any]], target: FormatTarget, to_records: ToRecords) -> int:
-    """The records of each row, one a line; how many. What a record can't hold gets the row's number."""
+    """Write the records of each row, one a line, and return how many; a fault of a record gets the row's number."""
     count = 0
     for text in _record_texts(rows, target, to_records):
         target.file.write(text.encode() + b"\n")
@@ -148,7 +146,7 @@ def write_record_lines(rows: Iterator[Mapping[str, Any]], target: FormatTarget, 
 
 
 def _write_record_array(rows: Iterator[Mapping[str, Any]], target: FormatTarget, to_records: ToRecords) -> int:
-    """The records of each row in one array; how many."""
+    """Write the records of each row in one array, and return how many."""
     count = 0
     for text in _record_texts(rows, target, to_records):
         target.file.write((b",\n" if count else b"[\n") + text.encode())
@@ -163,7 +161,7 @@ def _record_texts(rows: Iterator[Mapping[str, Any]], target: FormatTarget, to_re
 
 
 def _without_nulls(value: Any) -> Any:
-    """A Parquet row without the nulls by which Arrow makes all objects of a list alike."""
+    """Return a Parquet row without the nulls by which Arrow makes all objects of a list alike."""
     if isinstance(value, dict):
         return {name: _without_nulls(inner) for name, inner in value.items() if inner is not None}
     return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
@@ -176,7 +174,7 @@ _TRAINING_FIELDS |= {"preferred_output", "non_preferred_output", "preferred_comp
 
 
 def unless_interchange(sniff: Callable[[bytes], bool]) -> Callable[[bytes], bool]:
-    """A sniff that leaves alone what is a row of the interchange by its first record."""
+    """Wrap a sniff so that it rejects files whose first record is a row of the interchange form."""
 
     @wraps(sniff)
     def sniffed(opening: bytes) -> bool:
@@ -191,7 +189,7 @@ def unless_interchange(sniff: Callable[[bytes], bool]) -> Callable[[bytes], bool
 
 
 def read_training_rows(source: FormatSource, to_row: Callable[[FileRow], FileRow]) -> Iterator[FileRow]:
-    """The records of a file as rows. Judgments, predictions and our metadata in them stay what they are, wherever they first stand."""
+    """Yield the records of a file as rows; judgments, predictions and Preceptor's metadata in them stay as they are."""
     return map_records(source, read_records(source), lambda record: _row_from_record(record, to_row))
 
 
@@ -219,6 +217,6 @@ def _is_statement_list(value: Any) -> bool:
 
 
 def _merge_metadata(came: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, Any]:
-    """Metadata that a row came with, and what its format notes of it."""
+    """Return the metadata that a row came with together with what its format notes of it."""
     both = {name: {**came[name], **notes} for name, notes in made.items() if isinstance(came.get(name), Mapping)}
     return {**came, **made, **both}

@@ -1,17 +1,14 @@
-"""Conversations as ShareGPT has them, {"from", "value"}: as turns and back, by the rules of LLaMA-Factory.
+"""Read and write ShareGPT as LLaMA-Factory reads it: {"conversations": [{"from": "human", "value": "…"}, {"from": "gpt", "value": "…"}]}.
 
-A call of tools is JSON text in the value of `function_call`, its result the value of `observation`. Questions and results stand
-at odd places, answers and calls at even ones: of a conversation that doesn't keep to it, LLaMA-Factory makes an empty row and goes
-on, so it is refused here.
+Beside it are `system` and `tools` (JSON text); with `chosen` and `rejected`, each one answer, it is a preference. Read, a conversation is
+`messages`, its calls as `tool_calls`; a preference's answers are `responses` with a judgment of "preferred". How calls were written, where
+the system's text was, and other columns are kept under `metadata["sharegpt"]`.
 
-ShareGPT as LLaMA-Factory reads it: {"conversations": [{"from": "human", "value": "…"}, {"from": "gpt", "value": "…"}]}.
-
-Beside it stand `system` and `tools` (JSON text); with `chosen` and `rejected`, each one answer, it is a preference. Read, a
-conversation is `messages`, its calls as `tool_calls`; a preference's answers are `responses` with a judgment of "preferred". How
-calls were written, where the system stood, and other columns are kept under `metadata["sharegpt"]`. Turns must alternate, see
-`conversations`; a conversation with an answer of weight 0 is refused, since LLaMA-Factory learns all answers (unless trained with
-mask_history). Written from elsewhere, each row has system and tools, if empty ones. A record with a boolean `kto_tag` or `label` is of the
-format kto. Canonical: one record a line.
+A tool call is JSON text in the value of `function_call`, its result the value of `observation`. Questions and results are at odd places,
+answers and calls at even ones: of a conversation that breaks this, LLaMA-Factory makes an empty row and goes on, so it is refused here. A
+conversation with an answer of weight 0 is refused too, since LLaMA-Factory trains on all answers (unless run with mask_history). Written
+from other sources, each row has system and tools, if empty ones. A record with a boolean `kto_tag` or `label` is in the format kto.
+Canonical: one record a line.
 """
 
 from __future__ import annotations
@@ -46,7 +43,7 @@ _EMPTIES_HINT = "LLaMA-Factory would empty such a row without an error"
 
 
 def _messages_from_conversation(record: Mapping[str, Any], field: str) -> tuple[list[ChatMessage], dict[str, str]]:
-    """The turns of a conversation, and the values of calls that were written in another way than here, by their places."""
+    """Return the messages of a conversation, and, by their places, the values of calls that were written differently than here."""
     turns: list[ChatMessage] = []
     otherwise: dict[str, str] = {}
     for number, each in enumerate(object_list_field(record, field)):
@@ -60,7 +57,7 @@ def _messages_from_conversation(record: Mapping[str, Any], field: str) -> tuple[
 
 
 def _message_from_turn(each: Mapping[str, Any], place: str, number: int = 0) -> ChatMessage:
-    """One {"from", "value"} as a turn."""
+    """Return one {"from", "value"} as a message."""
     who, value = each.get("from"), each.get("value")
     if not isinstance(who, str) or who not in _SHAREGPT_ROLES:
         raise field_error(f"{place}.from", f"one of {', '.join(_SHAREGPT_ROLES)}", who, _EMPTIES_HINT)
@@ -72,7 +69,7 @@ def _message_from_turn(each: Mapping[str, Any], place: str, number: int = 0) -> 
 
 
 def check_alternation(turns: Sequence[Mapping[str, Any]], *, answered: bool) -> None:
-    """UserError unless turns after the system's alternate, and end with an answer, or with a question."""
+    """Raise UserError unless the turns after the system's alternate, and end with an answer (`answered`) or with a question."""
     first = next((number for number, turn in enumerate(turns) if turn["role"] not in ("system", "developer")), len(turns))
     for number, turn in enumerate(turns[first:]):
         if turn["role"] not in (_ANSWER_ROLES if number % 2 else _PROMPT_ROLES):
@@ -86,7 +83,7 @@ def check_alternation(turns: Sequence[Mapping[str, Any]], *, answered: bool) -> 
 
 
 def _conversation_from_messages(turns: Sequence[ChatMessage], otherwise: Mapping[str, str]) -> list[FileRow]:
-    """Turns as {"from", "value"}. otherwise: values of calls as they came, by their places."""
+    """Return messages as {"from", "value"}. otherwise: values of calls as they were, by their places."""
     found = []
     for number, turn in enumerate(turns):
         came = otherwise.get(str(number))
@@ -99,12 +96,12 @@ def _conversation_from_messages(turns: Sequence[ChatMessage], otherwise: Mapping
 
 
 def _split_system_text(turns: Sequence[ChatMessage], inside: bool) -> tuple[str, Sequence[ChatMessage]]:
-    """The system's words for a field of their own, and the turns that stay in the conversation."""
+    """Return the system's text for a field of its own, and the turns that stay in the conversation."""
     return ("", turns) if inside else split_system_messages(turns)
 
 
 def _message_value(turn: ChatMessage, number: int) -> str:
-    """What a turn says; of a call, the JSON text of its functions."""
+    """Return the text of a message; of a call, the JSON text of its functions."""
     if not turn.get("tool_calls"):
         return message_text(turn, f"turn {number + 1}")
     if turn.get("content"):
@@ -147,20 +144,20 @@ def _parse_json(value: str) -> Any:
 
 
 def _same_calls(came: str, value: str) -> bool:
-    """Whether two texts of calls say the same."""
+    """Return whether two texts of calls mean the same."""
     one, other = _parse_json(came), _parse_json(value)
     single = one[0] if isinstance(one, list) and len(one) == 1 else one
     return single is not None and single == other
 
 
 def _preceding_call_id(turns: Sequence[ChatMessage]) -> str | None:
-    """The id of the call that a result answers."""
+    """Return the id of the call that a result answers."""
     calls = turns[-1].get("tool_calls") if turns else None
     return str(calls[0]["id"]) if calls else None
 
 
 def _answer_value(record: Mapping[str, Any], field: str) -> str:
-    """The value of the one {"from", "value"} in a field, which must be an answer."""
+    """Return the value of the one {"from", "value"} in a field, which must be an answer."""
     given = record.get(field)
     if not isinstance(given, dict):
         raise field_error(field, 'an answer, {"from": "gpt", "value": "…"}', given)
@@ -202,12 +199,12 @@ def _to_row(record: FileRow) -> FileRow:
 
 
 def read_conversation(record: FileRow) -> tuple[list[ChatMessage], dict[str, Any]]:
-    """The turns of a record, the system's first, and what must be noted to write it again."""
+    """Return the messages of a record, the system's first, and what must be noted to write it again."""
     turns, otherwise = _messages_from_conversation(record, "conversations")
     system = optional_text_field(record, "system")
     notes: dict[str, Any] = {"system": "inside"} if turns[0]["role"] == "system" else {}
     if "system" in record and not (system and not notes):
-        notes["optional"] = {"system": record["system"]}  # LLaMA-Factory passes it over, or it says nothing
+        notes["optional"] = {"system": record["system"]}  # LLaMA-Factory ignores it, or it is empty
     if system and not notes:
         turns = [make_message("system", system), *turns]
         notes["system"] = "beside"
@@ -215,7 +212,10 @@ def read_conversation(record: FileRow) -> tuple[list[ChatMessage], dict[str, Any
 
 
 def make_sharegpt_record(row: Mapping[str, Any], turns: list[ChatMessage], notes: Mapping[str, Any] | None) -> FileRow:
-    """The conversation, the system's words, and the tools of a row."""
+    """Return a record with the conversation, the system's text, and the tools of a row.
+
+    turns: the messages of the conversation. notes: those that ShareGPT made when the row was read, None for rows from other sources.
+    """
     system, kept = _split_system_text(turns, (notes or {}).get("system") == "inside")
     calls = (notes or {}).get("calls")
     conversation = _conversation_from_messages(kept, calls if isinstance(calls, dict) else {})
@@ -260,7 +260,7 @@ def _answer_turn(text: str, notes: Mapping[str, Any] | None) -> FileRow:
 
 
 def _bare_functions(tools: list[Any]) -> list[Any]:
-    """Tools as LLaMA-Factory has them: the functions themselves."""
+    """Return tools as LLaMA-Factory has them: the functions themselves."""
     return [tool["function"] if isinstance(tool, dict) and isinstance(tool.get("function"), dict) else tool for tool in tools]
 
 

@@ -1,16 +1,11 @@
-"""What a row teaches: its answer by the judgments, its preference pairs, and its training example.
+"""Turn a row into what it teaches: its training example, its preference pairs, or whether its answer is desirable.
 
-What the judgments of a row come to, where a training file takes one answer: the known one, else that of most people.
+Rows are those of the interchange form, and those of a snapshot, which have an `answer`. Where a training file takes one answer, it is the
+known one (gold), else that of the majority of the judgments; a tie is no answer. For a consensus that weighs annotators, take a snapshot.
 
-A tie is no answer. Who wants a consensus that weighs people takes a snapshot, whose rows have an `answer`.
-
-Rows of what was asked with two responses, of which somebody preferred the first; or with one that somebody liked or not.
-
-What a row teaches, as a conversation: rows of the interchange, and rows of a snapshot, which have an `answer`.
-
-A text or a prompt is what the user says, and the answer is the assistant's. What isn't a text (a number, several labels) is said
-as JSON. Answers in a conversation are taught unless their `weight` is 0; in a snapshot the last is, and earlier ones whose
-`weight` is 1.
+An example is a conversation: a text or a prompt is the user's message, and the answer is the assistant's. An answer that isn't a text (a
+number, several labels) is written as JSON. The answers in a conversation are trained on unless their `weight` is 0; in a snapshot the last
+is, and earlier ones whose `weight` is 1.
 """
 
 from __future__ import annotations
@@ -33,14 +28,17 @@ _SNAPSHOT_HINT = "take a snapshot, and export that: its consensus decides"
 
 
 def counted_judgments(row: Mapping[str, Any], *kinds: str) -> list[Mapping[str, Any]]:
-    """The judgments that count, of these kinds (all without any)."""
+    """Return the judgments that count, of these kinds (of all kinds if none is given)."""
     judgments = row.get("judgments")
     found = [each for each in judgments if isinstance(each, Mapping)] if isinstance(judgments, list) else []
     return [each for each in found if each.get("status", "submitted") == "submitted" and (not kinds or each.get("kind") in kinds)]
 
 
 def majority_answer(judgments: Sequence[Mapping[str, Any]], of: str = "") -> Any:
-    """The answer, or its part `of`, that is known, or that most give; UserError where as many say otherwise, or questions differ."""
+    """Return the answer, or its part `of`, that is known (gold), or that most annotators give.
+
+    Raises UserError for a tie, and where the judgments answer several questions.
+    """
     asked = sorted({str(each.get("question")) for each in judgments})
     if len(asked) > 1:
         raise UserError(f"the row has judgments of several questions: {', '.join(asked)}", "export the snapshot of one question")
@@ -54,7 +52,7 @@ def majority_answer(judgments: Sequence[Mapping[str, Any]], of: str = "") -> Any
 
 
 def _best_response(row: Mapping[str, Any]) -> int:
-    """Which response is best. A tie is refused: no file of pairs can hold one."""
+    """Return the index of the best response; a tie raises UserError, since no file of pairs can hold one."""
     responses = _get_responses(row)
     found = row["answer"] if "answer" in row else _best_by_judgments(row)
     if found == "tie":
@@ -67,7 +65,7 @@ def _best_response(row: Mapping[str, Any]) -> int:
 
 
 def _get_responses(row: Mapping[str, Any]) -> list[str]:
-    """The responses of a row, two at least."""
+    """Return the responses of a row, at least two."""
     responses = row.get("responses")
     if not isinstance(responses, list) or len(responses) < 2 or not all(isinstance(each, str) for each in responses):
         raise UserError("the row has no responses to choose from", "a preference has a prompt, two responses, and who won")
@@ -75,7 +73,7 @@ def _get_responses(row: Mapping[str, Any]) -> list[str]:
 
 
 def preference_pairs(row: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(better, worse) texts: the best response against each other one, or a correction against what it corrects."""
+    """Return (better, worse) texts: the best response against each other one, or a correction against what it corrects."""
     if "responses" not in row and (corrected := _correction_pair(row)):
         return [corrected]
     best, responses = _best_response(row), _get_responses(row)
@@ -83,7 +81,7 @@ def preference_pairs(row: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def is_desirable(row: Mapping[str, Any]) -> bool | None:
-    """Whether a completion is desirable: up or good, against down or bad; None where nobody said."""
+    """Return whether a completion is desirable: up or good, against down or bad; None where nobody judged it."""
     if "answer" in row:
         return _DESIRABLE_ANSWERS.get(row["answer"]) if isinstance(row["answer"], str) else None
     votes = [
@@ -112,33 +110,37 @@ def _correction_pair(row: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def prompt_content(turns: Sequence[ChatMessage]) -> dict[str, Any]:
-    """What was asked: a `prompt` where it is one plain turn of the user, else `messages`."""
+    """Return messages as an item's content: a `prompt` where they are one plain message of the user, else `messages`."""
     if len(turns) == 1 and is_plain_message(turns[0], "user"):
         return {"prompt": turns[0]["content"]}
     return {"messages": list(turns)}
 
 
 def completion_content(turns: Sequence[ChatMessage]) -> dict[str, Any]:
-    """What was asked and answered: `prompt` and `completion` where each is one plain turn, else `messages`."""
+    """Return messages as an item's content: `prompt` and `completion` where each is one plain message, else `messages`."""
     if len(turns) == 2 and is_plain_message(turns[0], "user") and is_plain_message(turns[1], "assistant"):
         return {"prompt": turns[0]["content"], "completion": turns[1]["content"]}
     return {"messages": list(turns)}
 
 
 def preference_content(better: str, worse: str) -> dict[str, Any]:
-    """Two responses, and the judgment that the first is better."""
+    """Return two responses, and the judgment that the first is better."""
     said = make_judgment(_PREFERRED_QUESTION, "compare", {"winner": 0, "order": None, "reasons": ""})
     return {"responses": [better, worse], "judgments": [said]}
 
 
 def desirability_judgment(good: bool) -> dict[str, Any]:
-    """The judgment of a completion: up or down."""
+    """Return the judgment of a completion: up or down."""
     return {"judgments": [make_judgment(_THUMBS_QUESTION, "choice", "up" if good else "down")]}
 
 
 @dataclass(frozen=True)
 class TrainingExample:
-    """A conversation, the places of the turns in it that are taught, and what was asked where that is one text."""
+    """A training example.
+
+    turns: the messages of the conversation. trained_turns: the places of those that are trained on. prompt: what was asked where that is
+    one text.
+    """
 
     turns: list[ChatMessage]
     trained_turns: tuple[int, ...]
@@ -146,22 +148,22 @@ class TrainingExample:
 
     @property
     def prompt_messages(self) -> list[ChatMessage]:
-        """The turns before the last."""
+        """The messages before the last."""
         return self.turns[:-1]
 
     @property
     def last_message(self) -> ChatMessage:
-        """The turn that the conversation ends with."""
+        """The message that the conversation ends with."""
         return self.turns[-1]
 
     @property
     def has_untrained_answer(self) -> bool:
-        """Whether an answer is marked as one that isn't to be learnt."""
+        """Whether an answer is marked as one that isn't to be trained on (weight 0)."""
         return any(turn.get("weight") == 0 for turn in self.turns)
 
 
 def make_training_example(row: Mapping[str, Any]) -> TrainingExample:
-    """What a row teaches; UserError where it teaches nothing."""
+    """Return the training example of a row; raises UserError where it has no answer, or a bad one."""
     if has_response(row) and (good := is_desirable(row)) is not None:
         if not good:
             raise UserError("its answer was judged to be bad, so it can't be taught", "leave the row out, or write kto")
@@ -177,7 +179,7 @@ def make_training_example(row: Mapping[str, Any]) -> TrainingExample:
 
 
 def input_messages(row: Mapping[str, Any]) -> list[ChatMessage]:
-    """What is asked: the conversation up to its last answer, or the text as the user's turn."""
+    """Return what is asked: the conversation up to its last answer, or the text as the user's message."""
     if "messages" in row:
         turns = parse_messages(row, "messages")
         end = len(turns) if "responses" in row else _prompt_length(turns)
@@ -186,12 +188,12 @@ def input_messages(row: Mapping[str, Any]) -> list[ChatMessage]:
 
 
 def prompt_text(row: Mapping[str, Any]) -> str | None:
-    """What is asked where that is one text; None for a conversation."""
+    """Return what is asked where that is one text; None for a conversation."""
     return None if "messages" in row else _prompt_or_text(row)
 
 
 def _answer_text(answer: Any) -> str:
-    """An answer as the assistant says it."""
+    """Return an answer as the assistant writes it."""
     if isinstance(answer, float) and answer.is_integer():
         answer = int(answer)
     return answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
@@ -200,7 +202,7 @@ def _answer_text(answer: Any) -> str:
 def _snapshot_example(row: Mapping[str, Any]) -> TrainingExample:
     if "responses" in row:
         return _example_with_answer(input_messages(row), _get_responses(row)[_best_response(row)], prompt_text(row), spare=True)
-    if "completion" in row:  # the answer is what people said of both
+    if "completion" in row:  # the answer is the judgment of both
         both = render_content(row)
         return _example_with_answer([make_message("user", both)], _answer_text(row["answer"]), both, spare=True)
     return _example_with_answer(input_messages(row), _answer_text(row["answer"]), prompt_text(row), spare=True)
@@ -214,7 +216,7 @@ def _example_with_answer(asked: list[ChatMessage], answer: str, prompt: str | No
 
 
 def _given_answer(row: Mapping[str, Any]) -> str | None:
-    """The answer that people wrote or chose, or that the row came with; None where a conversation holds its own."""
+    """Return the answer that people wrote or chose, or that the row came with; None where a conversation holds its own."""
     if written := counted_judgments(row, "write"):
         return _answer_text(majority_answer(written, of="text"))
     if "responses" in row:
@@ -228,13 +230,13 @@ def _given_answer(row: Mapping[str, Any]) -> str | None:
 
 
 def _trained_places(turns: list[ChatMessage], *, spare: bool) -> tuple[int, ...]:
-    """The places of taught answers. spare: only those that are marked so."""
+    """Return the places of the answers to train on. spare: only those that are marked so."""
     answers = [place for place, turn in enumerate(turns) if turn["role"] == "assistant"]
     return tuple(place for place in answers if (turns[place].get("weight") == 1 if spare else turns[place].get("weight") != 0))
 
 
 def _prompt_length(turns: list[ChatMessage]) -> int:
-    """Where the answers begin that a conversation ends with."""
+    """Return where the answers at the end of a conversation begin."""
     end = len(turns)
     while end and turns[end - 1]["role"] == "assistant":
         end -= 1
@@ -257,14 +259,14 @@ def _require_text(row: Mapping[str, Any], field: str) -> str:
 
 
 def has_response(row: Mapping[str, Any]) -> bool:
-    """Whether a row holds an answer that people may like or not: a completion, or the assistant's turn at the end."""
+    """Return whether a row holds an answer that can be judged desirable or not: a completion, or the assistant's message at the end."""
     if "messages" not in row:
         return "completion" in row
     return "responses" not in row and parse_messages(row, "messages")[-1]["role"] == "assistant"
 
 
 def response_example(row: Mapping[str, Any]) -> TrainingExample:
-    """What was asked and answered, whatever people think of the answer; UserError where there is no answer."""
+    """Return what was asked and answered, however the answer was judged; raises UserError where there is no answer."""
     if not has_response(row):
         raise UserError("the row has no answer that could be good or bad", "a row has a prompt and a completion, or a conversation")
     if "messages" not in row:
@@ -275,7 +277,7 @@ def response_example(row: Mapping[str, Any]) -> TrainingExample:
 
 
 def has_answer(row: Mapping[str, Any]) -> bool:
-    """Whether a row holds anything that could be taught."""
+    """Return whether a row holds anything to train on."""
     if "answer" in row or "completion" in row or counted_judgments(row):
         return True
     return "messages" in row and bool(_trained_places(parse_messages(row, "messages"), spare=False))

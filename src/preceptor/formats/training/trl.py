@@ -1,14 +1,4 @@
-"""Rows as records of TRL, all of a file of one type: that of its first row.
-
-Two responses make a preference, a completion that somebody liked or not an unpaired preference, steps with marks stepwise
-supervision, a text of which nothing is asked language modeling, what has no answer prompt-only. Everything else is
-prompt-completion, which TRL learns the completion of alone: a conversation makes a record for each answer in it that is taught.
-(Only `messages` that came from such a file leave as such: by default TRL learns every token of them, the user's too.)
-
-Prompts are turns, as chat models are trained; they are plain texts where they came from such a file, or where the completion goes on
-with a space. Calls have their arguments as values, as chat templates want them; tools are JSON text, which TRL reads back.
-
-The dataset types of TRL, standard (texts) and conversational (turns); https://huggingface.co/docs/trl/dataset_formats.
+"""Read and write the dataset types of TRL, standard (texts) and conversational (messages); https://huggingface.co/docs/trl/dataset_formats.
 
     language modeling     text, or messages
     prompt-only           prompt
@@ -17,11 +7,21 @@ The dataset types of TRL, standard (texts) and conversational (turns); https://h
     unpaired preference   prompt, completion, label (true or false)
     stepwise supervision  prompt, completions, labels
 
-Read, a prompt of one turn of the user is a `prompt`, a longer one `messages`, in which answers before the completion have weight 0.
-chosen and rejected are `responses` with a judgment of "preferred"; a label is one of "thumbs", up or down; steps are `claims`, a
-label for each a judgment of "steps", supported or contradicted. Other columns, and what tells the type apart, are kept under
-`metadata["trl"]`. How rows are written: see `trl_writing`. Canonical: one record a line; prompts explicit (a text is cut at a word, never
-inside it as TRL itself does; a text prompt beside conversations gives way to their common turns), no weights.
+Read, a prompt of one message of the user is a `prompt`, a longer one `messages`, in which answers before the completion have weight 0.
+chosen and rejected are `responses` with a judgment of "preferred"; a label is one of "thumbs", up or down; steps are `claims`, and their
+labels a judgment of "steps", each supported or contradicted. Other columns, and what distinguishes the type, are kept under
+`metadata["trl"]`.
+
+Written, all records of a file are of one type, that of its first row. Two responses make a preference, a completion that was judged
+desirable or not an unpaired preference, steps with marks stepwise supervision, a text without an answer language modeling, and anything
+else without an answer prompt-only. The rest is prompt-completion, of which TRL trains on the completion alone: a conversation makes one
+record for each answer in it that is trained on. (Only `messages` that came from such a file are written as such: by default TRL trains on
+every token of them, the user's too.)
+
+Prompts are messages, as chat models are trained; they are plain texts where they came from such a file, or where the completion begins with
+a space. Calls have their arguments as values, as chat templates want them; tools are JSON text, which TRL parses. Canonical: one record a
+line; prompts explicit (a text is cut at a word, never inside it as TRL itself does; a text prompt beside conversations is replaced by their
+common messages), no weights.
 """
 
 from __future__ import annotations
@@ -81,25 +81,25 @@ _STANDARD_FORM, _CONVERSATIONAL_FORM = "standard", "conversational"
 
 
 def _write_trl(rows: Iterator[Mapping[str, Any]], target: FormatTarget) -> int:
-    """Write rows; how many records they made."""
+    """Write rows and return how many records they made."""
     return write_record_lines(rows, target, _TrlFile().records)
 
 
 def _join_messages(turns: Sequence[Mapping[str, Any]]) -> str:
-    """What turns say, as one text; parts and calls as JSON."""
+    """Return the content of messages as one text; parts and calls as JSON."""
     said = [turn.get("content") or turn.get("tool_calls") or "" for turn in turns]
     return "\n\n".join(each if isinstance(each, str) else json.dumps(each, ensure_ascii=False) for each in said)
 
 
 @dataclass
 class _TrlFile:
-    """The file being written: its type and form, once the first record has settled them."""
+    """The file being written: its type and form, once the first record has set them."""
 
     type: str = ""
     form: str = ""
 
     def records(self, row: Mapping[str, Any]) -> Iterator[FileRow]:
-        """A row's records, all of the file's type and form."""
+        """Yield a row's records, all of the file's type and form."""
         notes = format_notes(row, NAME)
         type, made = self._made(row, notes or {})
         tools = get_tools(row) if notes is None and type != "stepwise supervision" else None
@@ -136,7 +136,7 @@ class _TrlFile:
             yield self._pair(TrainingExample(learnt.turns[: place + 1], (place,)), notes)
 
     def _pair(self, learnt: TrainingExample, notes: Mapping[str, Any]) -> FileRow:
-        """Prompt and completion."""
+        """Return the prompt and the completion of an example."""
         count = notes.get("answer") if isinstance(notes.get("answer"), int) else 1
         prompt, answer = learnt.turns[:-count], learnt.turns[-count:]  # type: ignore[operator]
         if not prompt:
@@ -161,7 +161,7 @@ class _TrlFile:
                 }
 
     def _is_standard(self, prompt: str | None, answer: str, notes: Mapping[str, Any]) -> bool:
-        """Whether a record is plain texts. Once the file's form is settled, a row that could be either follows it."""
+        """Return whether a record is plain texts; once the file's form is set, a row that could be either follows it."""
         if prompt is None:
             return False
         if notes.get("form") in (_STANDARD_FORM, _CONVERSATIONAL_FORM):
@@ -189,7 +189,7 @@ def _stepwise_record(row: Mapping[str, Any], marks: Any) -> FileRow:
 
 
 def _output_messages(text: str, notes: Mapping[str, Any]) -> list[ChatMessage]:
-    """A response as turns, as it came where it came from such a file."""
+    """Return a response as messages, as it was where it came from such a file."""
     for output in notes.get("outputs") or []:
         if _join_messages(output) == text:
             return [*output]
@@ -206,12 +206,12 @@ def _bare_messages(turns: Sequence[ChatMessage]) -> list[ChatMessage]:
     return [convert_arguments(drop_weight(turn), as_text=False) for turn in turns]
 
 
-_ASSISTANT_MARK = "\n\nAssistant:"  # with which the prompt ends in sets of dialogues as texts
+_ASSISTANT_MARK = "\n\nAssistant:"  # ends the prompt in data sets of dialogues as plain texts
 
 
 @unless_interchange
 def _sniff(opening: bytes) -> bool:
-    """Fields that nothing but TRL has; a table of texts and completions stays a table."""
+    """Return whether the first record has fields that nothing but TRL has; a table of texts and completions remains a table."""
     seen = peek_first_record(opening)
     if seen.has("instruction") or seen.has("conversations"):
         return False
@@ -292,7 +292,7 @@ def _read_preference(record: FileRow) -> tuple[FileRow, dict[str, Any]]:
 
 
 def _explicit_prompt(record: FileRow) -> tuple[str, str, str]:
-    """Prompt and both responses; a prompt that isn't given is what both begin with, up to a whole word."""
+    """Return the prompt and both responses; a prompt that isn't given is what both begin with, up to a whole word."""
     chosen, rejected = record["chosen"], record["rejected"]
     if record.get("prompt") is not None:
         return text_field(record, "prompt"), chosen, rejected
@@ -328,7 +328,7 @@ def _read_steps(record: FileRow) -> FileRow:
 
 
 def _are_texts(record: FileRow, one: str, other: str) -> bool:
-    """Whether both are texts; UserError where one is and the other isn't."""
+    """Return whether both are texts; raises UserError where one is and the other isn't."""
     found = [isinstance(record[field], str) for field in (one, other)]
     if any(found) and not all(found):
         raise UserError(f"of {one} and {other}, one is a text and the other isn't", "both are texts, or both are lists of turns")

@@ -1,6 +1,6 @@
-"""Move a project here from another labelling tool or from a hosted model.
+"""Migrate a project from another annotation tool, or a hosted model to a local successor.
 
-Everything stays in the project's `migration/` as soon as it is there, so that the same command goes on where it was stopped.
+Everything is stored in the project's `migration/` as soon as it arrives, so that the same command continues where it was interrupted.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Migrate a hosted fine-tuned model: fetch, distill, train, compare, ask people, and serve the successor under its name.
 
-The successor under the hosted model's name: code that asks for the old one gets the new one, once it asks this address.
-
-Moving one model, from its files to its successor's report. Whatever an earlier start has done is not done again.
+Code that asks for the hosted model gets the successor, once it uses this server's address. Steps that an earlier start has finished are not
+repeated.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ _PROGRAM_SCOPES = ("chat", "train")
 
 @dataclass(frozen=True)
 class _AdoptedModel:
-    """The name that the successor answers to, the program whose it is, and a token of it; empty where it was handed out before."""
+    """The name that the successor is served under, the application that it belongs to, and its token; empty where it was issued before."""
 
     name: str
     program: str
@@ -59,19 +58,19 @@ class _AdoptedModel:
 
 
 def _successor_name(project: Project, source: HostedSource, model: Model, base: str) -> str:
-    """What the successor answers to: the hosted model's name, or one of that form."""
+    """Return the name that the successor is served under: the hosted model's, or one of that form."""
     return source.hosted_model or f"ft:{base}:{project.config.name}::{model.id}"
 
 
 def _program_name(source: HostedSource) -> str:
-    """What the program is called whose code asked for the hosted model; the successor is its own."""
+    """Return the name of the application whose code asked for the hosted model; the successor belongs to it."""
     return f"code of {source.name}"[:200]
 
 
 def _adopt_successor(project: Project, source: HostedSource, model: Model, base: str) -> _AdoptedModel:
-    """Note a finished job of the hosted model's name whose model is the successor; the latest successor stands.
+    """Record a finished job under the hosted model's name whose model is the successor; the latest successor is active.
 
-    Its token is a program's own, and shown this once. Everybody else may chat with the successor when it is released.
+    Its token is the application's own, and shown only once. Everybody else may chat with the successor when it is released.
     """
     name, program = _successor_name(project, source, model, base), _program_name(source)
     with project.database.reading() as connection:
@@ -103,7 +102,7 @@ def _adopt_successor(project: Project, source: HostedSource, model: Model, base:
 
 
 def _client_settings_lines(project: Project, adopted: _AdoptedModel) -> list[str]:
-    """The three lines that the code changes: where, with which key, and which model."""
+    """Return the three lines that client code changes: the address, the key, and the model."""
     handed_out = f"the token that the first run showed, or a new one: preceptor people rotate {shlex.quote(adopted.program)} --by NAME"
     return [
         f'base_url="{project.address}/v1"',
@@ -112,19 +111,18 @@ def _client_settings_lines(project: Project, adopted: _AdoptedModel) -> list[str
     ]
 
 
-_BOUND_FIGURES = ("accuracy", "token_f1", "exact_match")  # the first of these that there is
+_BOUND_FIGURES = ("accuracy", "token_f1", "exact_match")  # the first of these that was measured is bounded
 TrainOnChoice = Literal["rows", "teacher", "both", "best"]
 
 
 @dataclass(frozen=True)
 class HostedMigrationOptions:
-    """What is wanted of a move.
+    """Options of a migration.
 
-    base: what to start from, none: as `propose_base` does. teacher: ask the hosted model while it lives. train_on: the rows, its
-    answers, both, or the best of the three on validation rows. max_cost: dollars that its answers may cost in all. prices: by
-    the beginning of a model's name. requests: a month. ask: pairs of answers for people.
-    margin: how much worse than the hosted model, as a difference of shares, the successor may be (of
-    non-inferiority). options: of the recipe `sft`.
+    base: the model to start from; None: as `propose_base` chooses. teacher: ask the hosted model while it exists. train_on: the rows, its
+    answers, both, or the best of the three on validation rows. max_cost: the most dollars for its answers in all. prices: by the prefix of
+    a model's name. requests: a month. ask: pairs of answers to queue for annotation. margin: how much worse than the hosted model, as a
+    difference of shares, the successor may be (of non-inferiority). options: of the recipe `sft`.
     """
 
     base: str | None = None
@@ -139,17 +137,20 @@ class HostedMigrationOptions:
 
     @property
     def asks_training_rows(self) -> bool:
-        """Whether the hosted model is asked the questions that are trained on, too."""
+        """Whether the hosted model also answers the prompts of the training rows."""
         return self.teacher and self.train_on != "rows"
 
     def for_source(self, source: HostedSource) -> HostedMigrationOptions:
-        """As they are for this model: one that learnt preferences is succeeded by what learns them, and its answers teach nothing."""
+        """Return the options for this model.
+
+        One tuned on preferences has a successor trained on them, and its answers aren't trained on.
+        """
         return replace(self, train_on="rows") if source.method == "dpo" else self
 
 
 @dataclass(frozen=True)
 class HostedMigrationResult:
-    """A report, where its page lies, and the three lines that the code changes: the one with the token is nowhere else."""
+    """A report, the path of its page, and the three lines that client code changes: the one with the token is stored nowhere else."""
 
     report: Report
     page: Path
@@ -163,9 +164,9 @@ def migrate_hosted_model(
     wishes: HostedMigrationOptions,
     tell: Callable[[TrainingProgress], None] = lambda step: None,
 ) -> HostedMigrationResult:
-    """Fetch, teach, train, weigh, ask people; the report, which also lies in the source's folder as HTML and JSON.
+    """Migrate a hosted model: fetch, distill, train, compare, ask people; return the report, also saved in the source's folder.
 
-    service: None for files alone. UserError where it can't be done, with everything kept that was.
+    service: None for files alone. Raises UserError where it isn't possible, with everything kept that was done.
     """
     if source.unsupported_reason:
         raise UserError(f"{source.name} can't be moved: {source.unsupported_reason}", "name another job")
@@ -208,7 +209,7 @@ def _ask_teacher(
     gathered: MigrationData,
     tell: Callable[[TrainingProgress], None],
 ) -> tuple[TeacherAnswers | None, TokenPrice | None, list[str]]:
-    """The hosted model's answers with their price, or none, and why."""
+    """Return the hosted model's answers with their price, or none, and why."""
     if service is None or not source.hosted_model:
         return None, None, ["There is no hosted model to ask: the successor is measured beside its base."]
     if not wishes.teacher:
@@ -229,19 +230,19 @@ def _ask_teacher(
 
 
 def _training_options(source: HostedSource, wishes: HostedMigrationOptions) -> dict[str, Any]:
-    """The recipe's options: the job's passes over the rows; batch and rate belong to another model, and are found anew."""
+    """Return the recipe's options: the job's epochs; batch size and learning rate belong to another model, and are chosen again."""
     epochs = source.hyperparameters.get("n_epochs", "auto")
     return {**usual_options({"n_epochs": epochs}, FINE_TUNING_METHODS[source.method].recipe), **wishes.options}
 
 
 def _row_counts_section(gathered: MigrationData) -> dict[str, Any]:
-    """How many rows there are on each side, and how many were left out by reason."""
+    """Return how many rows each split has, and how many were left out by reason."""
     counts = {side: len(gathered.split_rows(side)) for side in SPLITS}
     return {"rows": {**counts, "left_out": dict(gathered.excluded)}}
 
 
 def _variants_section(taught: TeacherAnswers | None, variants: list[SuccessorVariant]) -> dict[str, Any]:
-    """What the hosted model gave, and what was trained on it; the first variant is the one taken."""
+    """Return what the hosted model answered, and what was trained on it; the first variant is the one taken."""
     given = taught and {"answers": len(taught.answers), "empty": taught.empty_count, "paid": taught.cost, "again": taught.retried_count}
     trained = [
         {"train_on": each.train_on, "model": each.model.id, "score": each.score, "taken": each is variants[0]} for each in variants
@@ -250,15 +251,17 @@ def _variants_section(taught: TeacherAnswers | None, variants: list[SuccessorVar
 
 
 def _successor_bounds(weighed: SuccessorComparison, margin: float) -> list[str]:
-    """What the successor must reach: not worse than the hosted model by more than the margin; where that can't be asked, not worse than
-    its base."""
+    """Return the bounds that the successor must reach: not worse than the hosted model by more than the margin.
+
+    Where the hosted model couldn't be asked, not worse than its base.
+    """
     other = "hosted" if "hosted" in weighed.texts else "base"
     figure = next(name for name in _BOUND_FIGURES if f"tuned_minus_{other}_{name}" in weighed.sections["comparison"])
     return [f"tuned_minus_{other}_{figure}.low >= {-margin if other == 'hosted' else 0:g}"]
 
 
 def _report_document(project: Project, source: HostedSource, best: SuccessorVariant, weighed: SuccessorComparison) -> dict[str, Any]:
-    """The report's other sections."""
+    """Build the report's other sections."""
     traced = lineage.trace_lineage(project, best.model.id)
     sections = {name: weighed.sections[name] for name in ("models", "comparison", "examples")}
     return evaluation.build_report_header(project, best.snapshot) | {

@@ -1,8 +1,7 @@
 """Fetch a hosted fine-tuning job with its files, import the rows, and split them.
 
-What can be moved: hosted jobs with their files, as a service lists them, or training files alone.
-
-A model's files as rows: what can be learnt here brought in as items, what can't be left out and counted, sides drawn.
+A source is a hosted job with its files, as a service lists it, or training files alone. Rows that can be trained on here are imported as
+items and split; the others are left out and counted.
 """
 
 from __future__ import annotations
@@ -38,10 +37,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HostedSource:
-    """One model to be succeeded. folder: where all that belongs to it stays. job: as the service describes it, empty without one.
+    """A hosted model to replace.
 
-    files: by role (train, validation) the id of a file at the service. here: by role files of one's own, which take precedence.
-    why_not: the reason why it can't be moved, if it can't.
+    folder: where everything that belongs to it is stored. job: as the service describes it, empty without one. files: by role (train,
+    validation) the id of a file at the service. local_files: by role the user's own files, which take precedence. unsupported_reason: why
+    it can't be migrated, if it can't.
     """
 
     name: str
@@ -58,39 +58,42 @@ class HostedSource:
 
     @property
     def method(self) -> str:
-        """How the model was trained: supervised, dpo, or another way that can't be moved."""
+        """How the model was trained: supervised, dpo, or another method that can't be migrated."""
         return str((self.job.get("method") or {}).get("type") or "supervised")
 
     @property
     def hyperparameters(self) -> Mapping[str, Any]:
-        """Those of the job."""
+        """The hyperparameters of the job."""
         method = self.job.get("method") or {}
         return (method.get(self.method) or {}).get("hyperparameters") or self.job.get("hyperparameters") or {}
 
     def parse_row(self, row: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """A line of its files as turns up to the answer that is wanted, of two the preferred one; UserError with its first fault."""
+        """Parse a line of its files as turns up to the wanted answer, of two the preferred one.
+
+        Raises UserError with its first fault.
+        """
         if self.method != "dpo":
             return parse_conversation(row)
         found = parse_preference(row)
         return [*found.messages, {"role": "assistant", "content": found.preferred}]
 
     def file_path(self, role: str) -> Path:
-        """Where a file lies, or will."""
+        """Return where a file is, or will be."""
         return self.local_files.get(role) or self.folder.parent / "files" / f"{self.files[role]}.jsonl"
 
     def file_roles(self) -> list[str]:
-        """Which files there are."""
+        """Return the roles of the files that exist."""
         return [role for role in ("train", "validation") if role in self.local_files or role in self.files]
 
     def with_local_files(self, here: Mapping[str, Path]) -> HostedSource:
-        """With files of one's own in place of those at the service."""
+        """Return the source with the user's own files in place of those at the service."""
         return replace(self, local_files={**self.local_files, **here})
 
 
 def list_hosted_sources(service: OpenAIClient, root: Path, wanted: Sequence[str] = ()) -> list[HostedSource]:
-    """The service's jobs, all or those wanted by id or by their model's name, and those fetched before that it lists no more.
+    """List the service's jobs, all or those wanted by id or by their model's name, and those fetched before that it no longer lists.
 
-    NotFound for one that is in neither place.
+    Raises NotFoundError for one that is in neither place.
     """
     jobs = [job.model_dump(mode="json") for job in service.list_jobs()]
     kept = [read_json(path) for path in sorted(root.glob("*/job.json"))]
@@ -102,7 +105,10 @@ def list_hosted_sources(service: OpenAIClient, root: Path, wanted: Sequence[str]
 
 
 def local_source(root: Path, train: Path, validation: Path | None = None, *, name: str = "") -> HostedSource:
-    """Training files alone. name: what the hosted model was called, if it shall still be called so."""
+    """Build a source from training files alone.
+
+    name: the hosted model's name, if the successor is to keep it. Raises UserError where a file doesn't exist.
+    """
     here = {"train": train, **({"validation": validation} if validation else {})}
     for path in here.values():
         if not path.is_file():
@@ -116,11 +122,14 @@ def _is_preference_file(path: Path) -> bool:
     try:
         return any(side in row for row in islice(read(path, "jsonl"), 1) for side in OUTPUT_FIELDS)
     except UserError:
-        return False  # what is wrong with it is told when it is brought in
+        return False  # its faults are reported when it is imported
 
 
 def fetch_source(service: OpenAIClient, source: HostedSource) -> None:
-    """Keep a job's description and its files; what is here already isn't fetched. UserError for a file that was deleted."""
+    """Download a job's description and its files; files that exist already aren't fetched.
+
+    Raises UserError for a file that was deleted.
+    """
     source.folder.mkdir(parents=True, exist_ok=True)
     for role in source.file_roles():
         path = source.file_path(role)
@@ -140,13 +149,13 @@ def fetch_source(service: OpenAIClient, source: HostedSource) -> None:
 
 
 def list_source_files(service: OpenAIClient | None, source: HostedSource) -> Iterator[dict[str, Any]]:
-    """Each file: its role, name, bytes, and whether it is here; `missing` where it was deleted."""
+    """Yield each file's role, name and bytes, and whether it is here; `missing` where it was deleted."""
     for role in source.file_roles():
         path = source.file_path(role)
         if path.exists():
             yield {"role": role, "file": source.files.get(role, path.name), "bytes": path.stat().st_size, "here": True}
             continue
-        assert service is not None  # files of one's own are here
+        assert service is not None  # the user's own files exist here
         try:
             known = service.get_file(source.files[role])
             yield {"role": role, "file": known.id, "name": known.filename, "bytes": known.bytes, "here": False}
@@ -169,19 +178,23 @@ def _unsupported_reason(job: Mapping[str, Any], files: Mapping[str, str]) -> str
     return "" if "train" in files else "it names no training file"
 
 
-_SPLIT_FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}  # of a training file that stands alone
-_VALIDATION_FRACTIONS = {"train": 0.5, "validation": 0.5}  # of a validation file: one chooses, the other measures
+_SPLIT_FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}  # of a training file without a validation file
+_VALIDATION_FRACTIONS = {"train": 0.5, "validation": 0.5}  # of a validation file: one half for model selection, the other for testing
 _DUPLICATE_REASON = "repeats another line"
 _PREFERENCE_NOTE = (
     "The hosted model was tuned by dpo. Its successor learns the same preferences, and, from a base that hasn't learnt such answers "
     "before, the preferred ones too; it is measured by these."
 )
-_MIN_VALIDATION_ROWS = 10  # rows of a validation file, with which it can be parted
+_MIN_VALIDATION_ROWS = 10  # the fewest rows of a validation file that is split
 
 
 @dataclass(frozen=True)
 class MigrationData:
-    """Items to learn from by id, rows with their sides, how many lines were left out by reason, and what a reader must know."""
+    """The imported rows of a source.
+
+    train_items: items to train on by id; rows: with their splits; manifest_fields: of the snapshot; excluded: how many lines were left out
+    by reason; notes: what a reader of the report must know.
+    """
 
     train_items: Mapping[str, Item]
     rows: tuple[SnapshotRow, ...]
@@ -190,15 +203,15 @@ class MigrationData:
     notes: tuple[str, ...]
 
     def split_rows(self, split: str) -> list[SnapshotRow]:
-        """The rows of a split."""
+        """Return the rows of a split."""
         return [row for row in self.rows if row.split == split]
 
 
 def import_source_rows(project: Project, source: HostedSource) -> MigrationData:
-    """Bring a model's files in, and draw the sides; the same files again change nothing.
+    """Import a model's files and split their rows; the same files again change nothing.
 
-    With a validation file, half of it measures and half chooses. Without one, a fifth of the training file does, which the hosted
-    model has learnt and its successor hasn't.
+    With a validation file, half of it is for testing and half for model selection. Without one, a fifth of the training file is held out
+    for both, which the hosted model was trained on and its successor isn't. Raises UserError where too few rows can be trained on.
     """
     left_out: Counter[str] = Counter()
     source.folder.mkdir(parents=True, exist_ok=True)
@@ -239,7 +252,7 @@ def import_source_rows(project: Project, source: HostedSource) -> MigrationData:
 def build_completion_rows(
     project: Project, items: Mapping[str, Item], fractions: Mapping[str, float]
 ) -> tuple[list[SnapshotRow], dict[str, Any]]:
-    """Rows of items that end with their answers."""
+    """Build the rows of items that end with their answers, and the fields of their manifest."""
     texts = {id_: target_answer(item) for id_, item in items.items()}
     return build_text_rows(
         items.values(), texts, find_completion_judgments(project, items.keys()), fractions=fractions, seed=None, all_turns=True
@@ -247,14 +260,14 @@ def build_completion_rows(
 
 
 def write_training_lines(path: Path, rows: Any) -> None:
-    """A file of training rows, whole or not at all."""
+    """Write a file of training rows, whole or not at all."""
     with atomic_write(path) as file:
         for row in rows:
             file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
 
 
 def _import_usable_rows(project: Project, source: HostedSource, role: str, left_out: Counter[str]) -> dict[str, Item]:
-    """A file's usable rows as items."""
+    """Import a file's usable rows as items."""
     usable = source.folder / f"{role}.jsonl"
     fitting = []
     for row in read(source.file_path(role), "jsonl"):
@@ -264,12 +277,12 @@ def _import_usable_rows(project: Project, source: HostedSource, role: str, left_
             left_out[_exclusion_reason(fault)] += 1
     write_training_lines(usable, fitting)
     taken = import_examples(project, usable, f"{source.name} ({role})") if fitting else {}
-    if source.method == "supervised":  # a preferred answer may stand beside several others
+    if source.method == "supervised":  # a preferred answer may be paired with several others
         left_out[_DUPLICATE_REASON] += len(fitting) - len(taken)
     return taken
 
 
 def _exclusion_reason(fault: UserError) -> str:
-    """Why a row can't be learnt, the same words for the same reason wherever it stands."""
+    """Return why a row can't be trained on, in the same words for the same reason wherever it occurs."""
     field = re.sub(r"\[\d+\]", "[…]", fault.where)
     return f"{field}: {fault.message}" if field else fault.message

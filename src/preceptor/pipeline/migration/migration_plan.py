@@ -1,8 +1,6 @@
 """Choose the successor's base, and estimate what a migration would fetch, train and cost before anything is done.
 
-Which base the successor starts from: the best of those known that this machine can train.
-
-What moving a model would fetch, train and pay, before anything of it is done.
+The base is the best known one that this machine can train.
 """
 
 from __future__ import annotations
@@ -30,13 +28,13 @@ if TYPE_CHECKING:
 
 _GIB = 2**30
 _BASE_PARAMETERS = {"smollm2": 135e6}  # of the known chat bases, the smallest first
-_BYTES_PER_PARAMETER = 16  # weights, those that are written down beside them, an adapter with its gradients, activations of a small step
-_FLOPS_PER_CORE = 2e10  # a second and core, as measured with a small base; for a rough guess of the time
+_BYTES_PER_PARAMETER = 16  # weights, the copy that is saved, an adapter with its gradients, activations of a small step
+_FLOPS_PER_CORE = 2e10  # a second and core, as measured with a small base; for a rough estimate of the time
 
 
 @dataclass(frozen=True)
 class BaseProposal:
-    """A base, why, and what training takes: bytes of memory, and very roughly seconds for a million tokens."""
+    """A base, why it was chosen, and what training takes: bytes of memory, and very roughly seconds for a million tokens."""
 
     base: str
     summary: str
@@ -45,7 +43,10 @@ class BaseProposal:
 
 
 def propose_base(wanted: str | None = None, *, memory: float | None = None) -> BaseProposal:
-    """The base that is wanted, or the largest known one whose training fits into this machine's memory (bytes, if not as found)."""
+    """Propose the base that is wanted, or the largest known one whose training fits into this machine's memory.
+
+    memory: in bytes; measured where it isn't given. Raises UserError where the wanted base is neither known nor a model's folder.
+    """
     here = available_memory() if memory is None else memory
     if wanted is not None and wanted not in _BASE_PARAMETERS:
         if not Path(wanted).is_dir():
@@ -61,7 +62,7 @@ def propose_base(wanted: str | None = None, *, memory: float | None = None) -> B
 
 
 def available_memory() -> float:
-    """Bytes of memory that a process may still take."""
+    """Return the bytes of memory that a process may still allocate."""
     known = Path("/proc/meminfo")
     if known.is_file():
         lines = dict(line.split(":") for line in known.read_text(encoding="ascii").splitlines())
@@ -79,14 +80,14 @@ def _make_proposal(name: str, parameters: float, here: float, why: str) -> BaseP
 
 
 _DEFAULT_EPOCHS = 3
-_HELD_OUT_SHARE = 0.2  # of a training file that stands alone
+_HELD_OUT_SHARE = 0.2  # of a training file without a validation file
 _LIKELY_BYTES_PER_TOKEN = 4.0
 
 
 def plan_migration(project: Project, source: HostedSource, service: OpenAIClient | None, wishes: HostedMigrationOptions) -> dict[str, Any]:
-    """What would be fetched (bytes), trained (on which base, about how long) and paid (dollars at most). Reads, and pays nothing.
+    """Plan what would be fetched (bytes), trained (on which base, about how long) and paid (dollars at most).
 
-    Tokens are counted where a file is here already, and guessed from its size where it isn't.
+    It only reads, and pays nothing. Tokens are counted where a file is here already, and estimated from its size where it isn't.
     """
     wishes = wishes.for_source(source)
     if source.unsupported_reason:
@@ -144,16 +145,16 @@ def _plan_cost(
 
 
 def format_dollars(amount: float) -> str:
-    """An amount with two digits behind the point, or as many as a small one needs."""
+    """Format an amount with two decimals, or with four where it is between zero and one."""
     return f"{amount:.2f}" if amount >= 1 or not amount else f"{amount:.4f}"
 
 
 def _count_teacher_tokens(source: HostedSource, wishes: HostedMigrationOptions) -> tuple[float, float]:
-    """Tokens that the hosted model would read, and write at most, each answer as long as is allowed."""
+    """Count the tokens that the hosted model would read, and generate at most, each answer as long as is allowed."""
     sides: dict[str, list[Any]] = {role: [] for role in source.file_roles()}
     for role, found in sides.items():
         for row in read(source.file_path(role), "jsonl"):
-            with suppress(UserError):  # left out when it is moved, and counted then
+            with suppress(UserError):  # left out by the import, and counted there
                 found.append(source.parse_row(row))
     train, held = sides.get("train", []), sides.get("validation", [])
     longest = max((estimate_text_tokens(turns[-1]["content"]) for turns in (*train, *held)), default=0)
@@ -171,7 +172,7 @@ def _count_file_tokens(source: HostedSource, file: dict[str, Any]) -> float:
         try:
             total += estimate_message_tokens(source.parse_row(row))
         except UserError:
-            continue  # left out when it is moved, and counted then
+            continue  # left out by the import, and counted there
     return total * BYTES_PER_TOKEN / _LIKELY_BYTES_PER_TOKEN
 
 

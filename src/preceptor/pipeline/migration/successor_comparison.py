@@ -1,8 +1,6 @@
 """Compare a hosted model with its successor on held-out rows: quality, format, refusals, latency, monthly cost, and people's preference.
 
-The old model against the new one, on rows that neither chose by: quality, form, refusals, latency, what a month costs.
-
-The answers that matter, put before people: old and new side by side, blind, where they differ most.
+The rows were used for choosing neither model. Pairs of answers are queued for annotation blind, those first that differ most.
 """
 
 from __future__ import annotations
@@ -42,14 +40,14 @@ if TYPE_CHECKING:
     from preceptor.project import Project
 
 
-_TIMED_PROMPTS = 40  # questions that are asked one at a time, for latency
+_TIMED_PROMPTS = 40  # prompts that are sent one at a time, to measure latency
 _MAX_EXAMPLES = 12
-_MONTH_HOURS = 730.0  # of a month
+_MONTH_HOURS = 730.0  # hours of a month
 
 
 @dataclass(frozen=True)
 class SuccessorComparison:
-    """Answers of each model to the same rows, in order, and the figures of them."""
+    """Answers of each model to the same rows, in order, and the report sections about them."""
 
     rows: Sequence[SnapshotRow]
     texts: Mapping[str, Sequence[str]]
@@ -58,7 +56,7 @@ class SuccessorComparison:
 
 @dataclass(frozen=True)
 class _ModelAnswers:
-    """A model's answers to the rows, in order; the seconds of those that were timed, which of them refuse, how large it is."""
+    """A model's answers to the rows, in order; the seconds of those that were timed, which of them are refusals, and its parameters."""
 
     texts: Sequence[str]
     seconds: Sequence[float | None]
@@ -67,9 +65,9 @@ class _ModelAnswers:
 
 
 def compare_successor(model: Model, base: str, gathered: MigrationData, taught: TeacherAnswers | None, folder: Path) -> SuccessorComparison:
-    """Measure the successor beside the hosted model, or beside its base where the hosted one can't be asked.
+    """Compare the successor with the hosted model, or with its base where the hosted one can't be asked.
 
-    folder: where local answers are kept, so that the same models aren't asked again.
+    folder: where local answers are cached, so that the same models aren't run again.
     """
     rows, most = gathered.split_rows("test"), answer_token_limit(gathered.rows)
     begun = json_digest([[row.id for row in rows], most])[:12]
@@ -87,7 +85,7 @@ def compare_successor(model: Model, base: str, gathered: MigrationData, taught: 
 
 
 def _comparison_sections(said: Mapping[str, _ModelAnswers], rows: Sequence[SnapshotRow], gathered: MigrationData) -> dict[str, Any]:
-    """The figures of each model, their differences on the same rows, and examples."""
+    """Estimate the figures of each model and their differences on the same rows, with examples."""
     texts = {name: each.texts for name, each in said.items()}
     references, groups = [row.answer for row in rows], np.array([row.group for row in rows])
     labels = detect_labels([row.answer for row in gathered.split_rows("train")])
@@ -118,7 +116,10 @@ def _comparison_sections(said: Mapping[str, _ModelAnswers], rows: Sequence[Snaps
 def estimate_monthly_cost(
     weighed: SuccessorComparison, taught: TeacherAnswers | None, price: TokenPrice | None, requests: int, hour: float
 ) -> dict[str, Any]:
-    """What so many requests a month cost: the hosted model by its price a token, the successor by machines that are always on."""
+    """Estimate the cost of so many requests a month: the hosted model by its price a token, the successor by machines that are always on.
+
+    hour: the price of one machine hour.
+    """
     found: dict[str, Any] = {"requests": requests, "currency": "USD"}
     groups = np.array([row.group for row in weighed.rows])
     if taught is not None and price is not None:
@@ -133,7 +134,7 @@ def estimate_monthly_cost(
 
 
 def _count_machines(seconds: float, requests: int) -> float:
-    """How many machines are kept up, each answering one request at a time; no end where latency has none."""
+    """Return how many machines are kept running, each answering one request at a time; infinite where latency is."""
     return (
         max(1, math.ceil(max(seconds, 0.0) * requests / 3600 / _MONTH_HOURS))
         if math.isfinite(seconds)
@@ -159,14 +160,14 @@ def _answer_locally(folder: Path, rows: Sequence[SnapshotRow], most: int) -> _Mo
 
 
 def _cached_answers(path: Path, compute: Callable[[], _ModelAnswers]) -> _ModelAnswers:
-    """What an earlier start left in a file, or what is computed now and left there."""
+    """Return what an earlier start cached in a file, or compute and cache it."""
     from preceptor.training.run_folder import cached_json
 
     return _ModelAnswers(**cached_json(path, lambda: asdict(compute())))
 
 
 def _time_answers(provider: LocalProvider, rows: Sequence[SnapshotRow], most: int) -> list[float | None]:
-    """Seconds of answers asked for one at a time, of the first rows; the first of all only warms the machine up."""
+    """Measure the seconds of answers requested one at a time, of the first rows; the first of all only warms the machine up."""
     found: list[float | None] = [None] * len(rows)
     fitting = [at for at, row in enumerate(rows) if provider.fits(prompt_messages(row))][:_TIMED_PROMPTS]
     for at in [*fitting[:1], *fitting]:
@@ -194,7 +195,7 @@ def _compare_latency(first: Sequence[float | None], second: Sequence[float | Non
 
 
 def _worst_examples(rows: Sequence[SnapshotRow], texts: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
-    """What they wrote where the successor is furthest from the reference."""
+    """Return the models' answers where the successor's is furthest from the reference."""
     f1 = [word_f1(text, row.answer) for text, row in zip(texts["tuned"], rows, strict=True)]
     worst = sorted(range(len(rows)), key=lambda at: (normalize_spaces(texts["tuned"][at]) == normalize_spaces(rows[at].answer), f1[at]))[
         :_MAX_EXAMPLES
@@ -213,7 +214,7 @@ def _worst_examples(rows: Sequence[SnapshotRow], texts: Mapping[str, Sequence[st
 
 
 def _render_prompt(row: SnapshotRow) -> str:
-    """What was asked, as one text: the question, or the turns with their roles."""
+    """Render a row's prompt as one text: the question, or the turns with their roles."""
     asked = prompt_messages(row)
     return asked[0]["content"] if len(asked) == 1 else "\n".join(f"{turn['role']}: {turn['content']}" for turn in asked)
 
@@ -224,14 +225,14 @@ _PAIR_PREFIX = "pair-"
 
 
 def successor_question_name(source: str) -> str:
-    """The question about the answers of a source's successor."""
+    """Return the name of the question about the answers of a source's successor."""
     return f"successor-{source}"[:200]
 
 
 def queue_answer_pairs(project: Project, source: str, weighed: SuccessorComparison, most: int) -> int:
-    """Ask people about at most so many pairs of answers; how many there are. The same again asks nothing new.
+    """Queue at most so many pairs of answers for annotation, and return their number; repeated, it queues nothing new.
 
-    Which of two answers is the new one is drawn for each item, and the page shows them in an order of its own.
+    The position of the new answer is random for each item, and the page shows both in an order of its own.
     """
     pairs = _differing_pairs(source, weighed)[:most]
     if not pairs:
@@ -244,7 +245,7 @@ def queue_answer_pairs(project: Project, source: str, weighed: SuccessorComparis
 
 
 def estimate_preference(project: Project, source: str) -> Estimate | None:
-    """How often people prefer the new answer, a tie being half; None when nobody has answered."""
+    """Estimate how often people prefer the new answer, a tie being half; None when nobody has answered."""
     with project.database.reading() as connection:
         if not any(question == successor_question_name(source) for question, *_ in judgment_log.count_by_annotator(connection)):
             return None
@@ -263,7 +264,7 @@ def estimate_preference(project: Project, source: str) -> Estimate | None:
 
 
 def _differing_pairs(source: str, weighed: SuccessorComparison) -> list[Item]:
-    """Pairs that differ, those with the least in common first."""
+    """Return the pairs that differ, those with the least in common first."""
     found = []
     for row, old, new in zip(weighed.rows, weighed.texts.get("hosted", ()), weighed.texts["tuned"], strict=False):
         if normalize_spaces(old) != normalize_spaces(new) and old.strip() and new.strip():
@@ -277,5 +278,5 @@ def _answer_pair_item(source: str, row: SnapshotRow, old: str, new: str) -> Item
 
 
 def _successor_position(item: str) -> int:
-    """Where the new answer stands among an item's responses: nothing that the page shows tells it."""
+    """Return the position of the new answer among an item's responses: nothing that the page shows reveals it."""
     return hashlib.sha256(item.encode()).digest()[0] % 2

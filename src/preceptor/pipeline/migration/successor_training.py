@@ -1,10 +1,8 @@
 """Train the successor of a hosted model on its rows, on the answers that it gives as a teacher, or on both.
 
-The hosted model's answers while it lives: paid for once, kept at once, and brought in as judgments of a model.
-
-The preferences that a hosted model was tuned on, frozen on the sides that its preferred answers were drawn to.
-
-Training the successor: on the rows, on the hosted model's answers, or on both; the best is the one that validation likes most.
+The hosted model's answers are paid for once, stored at once, and imported as judgments of a model. A model tuned on preferences has a
+successor trained on the same preferences, split as its preferred answers were. Of several variants the best is the one with the best
+answers to validation rows.
 """
 
 from __future__ import annotations
@@ -39,13 +37,17 @@ if TYPE_CHECKING:
     from preceptor.project import Project
 
 
-_MAX_ANSWER_TOKENS = 2048  # of an answer
+_MAX_ANSWER_TOKENS = 2048
 _MIN_ANSWER_TOKENS = 16
 
 
 @dataclass(frozen=True)
 class TeacherAnswers:
-    """What the hosted model answered, by row id; and its answers to training questions as items that end with them."""
+    """The hosted model's answers.
+
+    answers: by row id; items: its answers to training prompts, as items that end with them; empty_count: answers that are empty or refused;
+    cost: in dollars; retried_count: requests that may have been paid twice.
+    """
 
     answers: dict[str, HostedAnswer]
     items: dict[str, Item]
@@ -55,27 +57,27 @@ class TeacherAnswers:
 
 
 def answer_token_limit(rows: Sequence[SnapshotRow]) -> int:
-    """How many tokens an answer may have: twice the longest reference."""
+    """Return the most tokens of an answer: twice the longest reference."""
     return clamp_answer_tokens(max(estimate_text_tokens(row.answer) for row in rows))
 
 
 def clamp_answer_tokens(longest: int) -> int:
-    """The same from the longest reference's tokens."""
+    """Return the most tokens of an answer from the tokens of the longest reference."""
     return max(_MIN_ANSWER_TOKENS, min(_MAX_ANSWER_TOKENS, 2 * longest))
 
 
 def select_teacher_rows(gathered: MigrationData, *, training: bool) -> list[SnapshotRow]:
-    """The rows whose questions the hosted model is asked: those held out, and with `training` all."""
+    """Select the rows whose prompts the hosted model answers: those held out, and with `training` all."""
     return [row for row in gathered.rows if training or row.split != "train"]
 
 
 def teacher_settings(gathered: MigrationData) -> dict[str, Any]:
-    """The settings of its answers: the most probable ones."""
+    """Return the sampling settings of the teacher's answers: the most probable ones."""
     return {"max_tokens": answer_token_limit(gathered.rows), "temperature": 0.0, "seed": 0}
 
 
 def prompt_messages(row: SnapshotRow) -> list[dict[str, str]]:
-    """A row's question as it is sent."""
+    """Return a row's prompt as it is sent."""
     return [{"role": turn["role"], "content": turn["content"]} for turn in row.content["messages"]]
 
 
@@ -88,7 +90,7 @@ def collect_teacher_answers(
     training: bool,
     tell: Callable[[TrainingProgress], None],
 ) -> TeacherAnswers:
-    """Ask the hosted model; nothing is sent where the budget doesn't suffice for all of it."""
+    """Ask the hosted model for answers; nothing is sent where the budget doesn't suffice for all of them."""
     rows = select_teacher_rows(gathered, training=training)
 
     def heard(done: int, total: int) -> None:
@@ -109,16 +111,16 @@ def collect_teacher_answers(
 
 
 def _training_line(row: SnapshotRow, text: str) -> dict[str, Any]:
-    """A row with the hosted model's answer; earlier answers are learnt as they were."""
+    """Return a row with the hosted model's answer; earlier answers are trained on as they were."""
     before = [{name: value for name, value in turn.items() if (name, value) != ("weight", 1)} for turn in row.content["messages"]]
     return {"messages": [*before, {"role": "assistant", "content": text}]}
 
 
-_PREFERENCE_OPTIONS = {**FINE_TUNING_METHODS["dpo"].settings, "nll": 1.0}  # the hosted model had mostly learnt such answers before
+_PREFERENCE_OPTIONS = {**FINE_TUNING_METHODS["dpo"].settings, "nll": 1.0}  # hosted models were mostly tuned on such answers before
 
 
 def _create_preference_snapshot(project: Project, source: HostedSource, gathered: MigrationData) -> Snapshot:
-    """A snapshot of the files' pairs, each on the side of its prompt; those of prompts that measure nothing are left out."""
+    """Create a snapshot of the files' pairs, each in the split of its prompt; those of prompts that are in no split are left out."""
     side = {prompt_key(row.content): row.split for row in gathered.rows}
     found: dict[str, SnapshotRow] = {}
     for role in source.file_roles():
@@ -140,14 +142,14 @@ def _create_preference_snapshot(project: Project, source: HostedSource, gathered
 
 def _iterate_valid_preferences(path: Path) -> Iterator[Mapping[str, Any]]:
     for row in read(path, "jsonl"):
-        with suppress(UserError):  # counted where the answers were gathered
+        with suppress(UserError):  # counted where the answers were imported
             parse_preference(row)
             yield row
 
 
 @dataclass(frozen=True)
 class SuccessorVariant:
-    """A model, what it was trained on, and how good its answers to validation rows are (exact match of labels, else word F1)."""
+    """A model, what it was trained on, and the score of its answers to validation rows (exact match of labels, else word F1)."""
 
     train_on: str
     model: Model
@@ -156,7 +158,7 @@ class SuccessorVariant:
 
 
 def _list_variants(train_on: str, taught: TeacherAnswers | None) -> list[str]:
-    """What is trained: of `best` each of the three, without a teacher the rows alone."""
+    """List what is trained: for `best` each of the three, without a teacher the rows alone."""
     if taught is None or not taught.items:
         return ["rows"]
     return ["rows", "teacher", "both"] if train_on == "best" else [train_on]
@@ -166,7 +168,7 @@ def train_successors(
     project: Project, source: HostedSource, gathered: MigrationData, taught: TeacherAnswers | None, train_on: str, base: str, *,
     seed: int, options: Mapping[str, Any], tell: Callable[[TrainingProgress], None],
 ) -> list[SuccessorVariant]:  # fmt: skip
-    """Each variant, the best first; what an earlier start has trained is there at once."""
+    """Train each variant, and return them, the best first; what an earlier start has trained is reused."""
     if source.method == "dpo":
         snapshot = _create_preference_snapshot(project, source, gathered)
         model = project.train("dpo", snapshot=snapshot, base=base, seed=seed, progress=tell, **{**_PREFERENCE_OPTIONS, **options})
@@ -180,7 +182,7 @@ def train_successors(
 
 
 def _create_variant_snapshot(project: Project, gathered: MigrationData, taught: TeacherAnswers | None, train_on: str) -> Snapshot:
-    """A snapshot whose training rows are those of the variant; the others are the same for all."""
+    """Create a snapshot whose training rows are those of the variant; the others are the same for all."""
     rows = [row for row in gathered.rows if train_on != "teacher" or row.split != "train"]
     about = dict(gathered.manifest_fields)
     if train_on != "rows" and taught is not None:
@@ -197,7 +199,7 @@ def _create_variant_snapshot(project: Project, gathered: MigrationData, taught: 
 
 
 def _score_on_validation(model: Model, gathered: MigrationData, folder: Path) -> Estimate:
-    """How good a model's answers to the validation rows are; the answers are kept in the folder."""
+    """Estimate how good a model's answers to the validation rows are; the answers are cached in the folder."""
     from preceptor.training.run_folder import cached_json
 
     rows, most = gathered.split_rows("validation"), answer_token_limit(gathered.rows)
@@ -210,7 +212,7 @@ def _score_on_validation(model: Model, gathered: MigrationData, folder: Path) ->
 
 
 def generate_answers(provider: LocalProvider, rows: Sequence[SnapshotRow], max_tokens: int) -> list[str]:
-    """A local model's answers; an empty one to a question that doesn't fit into what it reads."""
+    """Generate a local model's answers; an empty one to a prompt that doesn't fit into its context."""
     fitting = [row for row in rows if provider.fits(prompt_messages(row))]
     given = provider.write([prompt_messages(row) for row in fitting], max_tokens=max_tokens)
     by_id = {row.id: text for row, text in zip(fitting, given, strict=True)}

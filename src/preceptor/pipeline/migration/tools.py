@@ -1,8 +1,7 @@
 """Migrate a whole project from Label Studio, Argilla or Potato into a new project.
 
-What another tool's project holds, found in the files that it leaves: its questions, its people, and where its answers lie.
-
-Another tool's project becomes one of ours: laid beside its place first, and put there when all of it is in.
+A tool's project is found in the files that it exports: its questions, its people, and its answers. The new project is built in a staging
+folder, and moved into place when everything is imported.
 """
 
 from __future__ import annotations
@@ -33,11 +32,11 @@ from preceptor.storage import events, questions
 
 @dataclass(frozen=True)
 class ToolProject:
-    """A project to be moved in.
+    """Another tool's project to migrate.
 
-    files: to be read in the format of its tool; a folder counts as one. questions: as fields of a question file. gold: known
-    answers by question and item, with explanations. left_out: what has no place here, each with the reason. least: judgments
-    wanted of an item, where that is known. settings: the tool's own, as text, for the way back.
+    files: to be read in the format of the tool; a folder counts as one. questions: as fields of a question file. people: (name, role) each.
+    gold: known answers by question and item, with explanations. excluded: what has no counterpart here, each with the reason.
+    min_judgments: judgments wanted of an item, where that is known. settings: the tool's own, as text, for exporting back.
     """
 
     format: str
@@ -52,7 +51,10 @@ class ToolProject:
 
 
 def open_label_studio_export(source: Path) -> ToolProject:
-    """An export (JSON), or a folder with exports, and the labelling config beside it: as XML, or in the project's JSON."""
+    """Open an export (JSON), or a folder with exports, and the labelling config with it: as XML, or in the project's JSON.
+
+    Raises UserError where several labelling configs match.
+    """
     folder = source if source.is_dir() else source.parent
     project = read_label_studio_project(folder / "project.json")
     files = [source] if source.is_file() else _find_exports(folder, "label_studio", besides=("project.json",))
@@ -80,7 +82,10 @@ def open_label_studio_export(source: Path) -> ToolProject:
 
 
 def read_argilla_project(source: Path) -> ToolProject:
-    """A folder as `dataset.to_disk()` leaves it, or its records beside their settings; of several files one that tells drafts."""
+    """Read a folder as `dataset.to_disk()` writes it, or its records with their settings.
+
+    Of several files of records, one that distinguishes drafts is read.
+    """
     files = [source] if source.is_file() else _find_exports(source, "argilla", besides=("settings.json", "dataset.json"))
     chosen = min(files, key=_lacks_response_states)
     others = [f"{path.name}: left out; the records were read from {chosen.name}" for path in files if path != chosen]
@@ -99,20 +104,23 @@ def read_argilla_project(source: Path) -> ToolProject:
 
 
 def _lacks_response_states(path: Path) -> bool:
-    """Whether a file of records doesn't say which responses are drafts or discarded."""
+    """Return whether a file of records doesn't say which responses are drafts or discarded."""
     with suppress(UserError):
         return any(row.get("metadata", {}).get("argilla", {}).get("stateless") for row in islice(read(path, "argilla"), 100))
     return True
 
 
 def _allow_empty_answers(question: Mapping[str, Any]) -> dict[str, Any]:
-    """A question that takes an empty answer: drafts may be empty, and a file of records doesn't always say that they are drafts."""
+    """Return a question that accepts an empty answer.
+
+    Drafts may be empty, and a file of records doesn't always say that they are drafts.
+    """
     settings = {name: value for name, value in question.get("settings", {}).items() if name != "minimum"}
     return {**question, "settings": settings}
 
 
 def open_potato_export(source: Path) -> ToolProject:
-    """A project's folder with its config.yaml, its data files and what its people said, or the config itself."""
+    """Open a project's folder with its config.yaml, its data files and its people's answers, or the config itself."""
     config = read_potato_project(source)
     folder = source if source.is_dir() else config.config.parent
     questions = [
@@ -144,7 +152,7 @@ TOOL_READERS: dict[str, Callable[[Path], ToolProject]] = {
 
 
 def _find_exports(folder: Path, format: str, besides: tuple[str, ...]) -> list[Path]:
-    """The files of a folder that are in the tool's format."""
+    """Find the files of a folder that are in the tool's format."""
     found = []
     for path in sorted([*folder.glob("*.json*"), *folder.glob("*.parquet")]):
         with suppress(UserError):
@@ -156,7 +164,7 @@ def _find_exports(folder: Path, format: str, besides: tuple[str, ...]) -> list[P
 
 
 def _read_potato_gold(path: Path) -> dict[str, dict[str, tuple[Any, str]]]:
-    """Known answers of a file of {"id", "gold_label": {question: answer}, "explanation"}."""
+    """Read known answers from a file of {"id", "gold_label": {question: answer}, "explanation"}."""
     known: dict[str, dict[str, tuple[Any, str]]] = {}
     rows = read(path)
     for row in rows:
@@ -176,7 +184,10 @@ def _read_text(path: Path) -> str:
 
 @dataclass(frozen=True)
 class ToolMigrationResult:
-    """What became of a project. left_out: what couldn't come, or came otherwise than it was, as sentences."""
+    """The result of a migration, with the number of people, items, judgments and gold answers.
+
+    excluded: what couldn't be imported, or was changed, as sentences.
+    """
 
     tool: str
     project: str
@@ -189,7 +200,7 @@ class ToolMigrationResult:
     excluded: Sequence[str]
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the result as a JSON-serializable dictionary."""
         counts = {"people": self.people, "items": self.items, "judgments": self.judgments, "gold": self.gold}
         return {
             "tool": self.tool,
@@ -204,10 +215,11 @@ class ToolMigrationResult:
 def migrate_tool_project(
     tool: str, source: str | os.PathLike[str], out: str | os.PathLike[str], *, max_bad: int = 0
 ) -> ToolMigrationResult:
-    """Make a project in a new folder of what another tool (of TOOLS) left in a file or folder.
+    """Create a project in a new folder from what another tool (of `TOOL_READERS`) exported to a file or folder.
 
-    The folder appears when everything is in. What is killed on the way leaves no project, and the same call begins anew; tables
-    that are on a server then go on where they were, since nothing enters twice.
+    The folder appears when everything is imported. A killed migration leaves no project, and the same call begins again; tables on a
+    database server continue where they were, since nothing is imported twice. Raises UserError where the source doesn't exist, or the
+    folder isn't empty.
     """
     path, folder = Path(source), Path(out).absolute()
     if not path.exists():
@@ -225,7 +237,7 @@ def migrate_tool_project(
 
 @contextmanager
 def _staging_folder(folder: Path) -> Iterator[Path]:
-    """A place beside a folder for what will be there, this call's alone; what a killed one left in it is gone."""
+    """Hold a staging folder next to the target, exclusively; what a killed call left in it is deleted."""
     staged, lock = (folder.parent / f".preceptor-moving-{folder.name}{end}" for end in ("", ".lock"))
     with exclusive_lock(lock, ConflictError("another command is moving a project there", "wait until it is done", where=str(folder))):
         shutil.rmtree(staged, ignore_errors=True)
@@ -267,7 +279,7 @@ def _config_tables(found: ToolProject) -> dict[str, Any]:
 
 
 def _add_questions(project: Project, found: ToolProject) -> Iterator[str]:
-    """Add the questions, those that follow another after it; yields what is wrong with those that can't be asked."""
+    """Add the questions, those that follow another after it; yield what is wrong with those that can't be asked."""
     for fields in sorted(found.questions, key=lambda fields: bool(fields.get("follows"))):
         given = {**fields, "instructions": _join_guidelines(str(fields.get("instructions") or ""), found.guidelines)}
         try:
@@ -283,7 +295,7 @@ def _join_guidelines(instructions: str, guidelines: str) -> str:
 
 
 def _add_gold(project: Project, known: Mapping[str, Mapping[str, tuple[Any, str]]]) -> tuple[int, list[str]]:
-    """Keep known answers; how many, and which couldn't be kept."""
+    """Add known answers; return how many, and which couldn't be added."""
     kept, unfit = 0, []
     with project.database.reading() as connection:
         asked = {question.name for _, question in questions.list_active(connection)}

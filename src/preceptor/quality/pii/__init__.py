@@ -1,4 +1,4 @@
-"""Personal data in a training set: found by forms, check digits and the words around them; masked so that rows still hang together."""
+"""Find personal data in a training set by patterns, check digits and context words, and mask it so that equal values stay equal."""
 
 from __future__ import annotations
 

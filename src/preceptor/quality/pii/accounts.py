@@ -1,14 +1,8 @@
 """Find accounts, records and secrets: payment cards, bank accounts, machine addresses, record numbers, keys and passwords.
 
-The arithmetic by which numbers of cards, banks and people are told from any others.
-
-What pays: cards, by scheme, length and check digit; bank accounts, by country, length and checksum.
-
-Addresses of machines, and links that carry somebody's password.
-
-What words say that it is: dates of birth, numbers of patients, passports, licences and accounts.
-
-Keys and passwords: what opens an account for whoever reads it. Services give theirs a prefix so that they can be found.
+Cards are recognised by scheme, length and check digit, bank accounts by country, length and checksum, and dates of birth and numbers of
+patients, passports, licences and accounts by the words before them. Keys and passwords open an account for whoever reads them; services
+give theirs a prefix so that they can be found.
 """
 
 from __future__ import annotations
@@ -21,7 +15,7 @@ from collections.abc import Iterator
 
 from preceptor.quality.pii.national_ids import TextSpan, is_passport_mrz_line, passes_luhn
 
-_CARD_LENGTHS = (  # what a number begins with, from and up to; how long it then is (ISO/IEC 7812, the schemes' own tables)
+_CARD_LENGTHS = (  # first and last prefix of a range; lengths of its numbers (ISO/IEC 7812, the schemes' own tables)
     ("34", "34", (15,)),
     ("37", "37", (15,)),
     ("300", "305", (14,)),
@@ -61,13 +55,13 @@ _IBAN_LENGTHS = {
 
 
 def is_card(digits: str) -> bool:
-    """Whether digits are the number of a payment card: a scheme's beginning, its length, and the check digit."""
+    """Return whether digits are a payment card's number: a scheme's prefix, its length, and the check digit."""
     fits = any(first <= digits[: len(first)] <= last and len(digits) in lengths for first, last, lengths in _CARD_LENGTHS)
     return fits and passes_luhn(digits)
 
 
 def is_iban(letters: str) -> bool:
-    """Whether letters and digits without spaces are an account number of ISO 13616: its country's length, and the remainder of 97."""
+    """Return whether letters and digits without spaces are an account number of ISO 13616: its country's length, and remainder 97."""
     upper = letters.upper()
     if not upper.isascii() or len(upper) != _IBAN_LENGTHS.get(upper[:2]):
         return False
@@ -80,7 +74,7 @@ _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d\d(?=[ -]?[A-Za-z0-9])")
 
 
 def find_cards(text: str) -> Iterator[TextSpan]:
-    """Numbers in a plain text; the longest that ends where a group of digits ends."""
+    """Find card numbers in a plain text; the longest that ends where a group of digits ends."""
     for run in _CARD.finditer(text):
         start = run.start()
         while found := next((end for end in _possible_ends(text, start, run.end()) if is_card(re.sub(r"\D", "", text[start:end]))), 0):
@@ -89,13 +83,14 @@ def find_cards(text: str) -> Iterator[TextSpan]:
 
 
 def _possible_ends(text: str, start: int, end: int) -> Iterator[int]:
-    """Where a number from `start` on may end within a run of digits and separators, the farthest first."""
+    """Yield where a number from `start` on may end within a run of digits and separators, the farthest first."""
     for at in range(min(start + 38, end), start + 12, -1):
         if text[at - 1].isdigit() and (at == end or text[at] == " "):
             yield at
 
 
 def find_ibans(text: str) -> Iterator[TextSpan]:
+    """Find bank account numbers (IBAN) in a plain text, with or without separators."""
     for found in _IBAN.finditer(text):
         length = _IBAN_LENGTHS.get(found[0][:2].upper())
         whole = (
@@ -116,7 +111,7 @@ _EXAMPLE_PASSWORD = re.compile(r"[<{\[(]|pass(?:word)?|pwd|secret|x+|\*+", re.I)
 
 
 def find_ip_addresses(text: str) -> Iterator[TextSpan]:
-    """Addresses of the internet, which tell a household; those of one's own network, of no machine and of all are nobody's."""
+    """Find public internet addresses, which may identify a household; private, reserved and multicast ones identify nobody."""
     for form in (_V4, _V6):
         for found in form.finditer(text):
             if _is_public_address(found[0]) and not _VERSION_BEFORE.search(text[max(0, found.start() - 12) : found.start()]):
@@ -124,12 +119,12 @@ def find_ip_addresses(text: str) -> Iterator[TextSpan]:
 
 
 def find_mac_addresses(text: str) -> Iterator[TextSpan]:
-    """Addresses of network cards; all zeros and all ones are nobody's."""
+    """Find addresses of network cards; all zeros and all ones belong to nobody."""
     return (found.span() for found in _MAC_PATTERN.finditer(text) if len(set(re.sub(r"\W", "", found[0]).lower())) > 1)
 
 
 def find_url_logins(text: str) -> Iterator[TextSpan]:
-    """Links with a user and a password before the host; a placeholder is no password."""
+    """Find links with a user and a password before the host; a placeholder is no password."""
     return (
         found.span() for found in _LOGIN_PATTERN.finditer(text) if not _EXAMPLE_PASSWORD.fullmatch(found[1]) and found[1][0] not in "<{[$"
     )
@@ -237,18 +232,18 @@ _ACCOUNT_PATTERN = re.compile(
 
 
 def find_birth_dates(text: str) -> Iterator[TextSpan]:
-    """Dates that are said to be of birth."""
+    """Find dates that the text calls dates of birth."""
     return (found.span(1) for found in _BIRTH_DATE_PATTERN.finditer(text))
 
 
 def find_record_numbers(text: str) -> Iterator[TextSpan]:
-    """Numbers of patients, passports, licences and accounts."""
+    """Find numbers of patients, passports, licences and accounts."""
     for form in (_RECORD_PATTERN, _MEDICAL_PATTERN, _ACCOUNT_PATTERN):
         yield from (found.span(1) for found in form.finditer(text))
 
 
 def find_passport_numbers(text: str) -> Iterator[TextSpan]:
-    """Numbers that are said to be of a passport, and the second line that machines read of one."""
+    """Find numbers that the text calls a passport's, and the second machine-readable line of a passport."""
     yield from (found.span(1) for found in _PASSPORT_PATTERN.finditer(text))
     yield from (found.span() for found in _PASSPORT_MRZ_PATTERN.finditer(text) if is_passport_mrz_line(found[0]))
 
@@ -287,11 +282,11 @@ _STATED_SECRET_PATTERN = re.compile(
 _SECRET_WORDS = ("pass", "pwd", "kennwort", "contraseña", "senha", "wachtwoord", "pin", "secret", "key", "token")
 _LONG_TOKEN_PATTERN = re.compile(r"[\w./+-]{18}|-----BEGIN")
 _BEARER_PATTERN = re.compile(r"\bBearer ([\w.~+/-]{20,2000}=*)")
-_MIN_ENTROPY = 2.5  # bits a character: a word repeated, or x's, are placeholders
+_MIN_ENTROPY = 2.5  # bits per character: a repeated word, or x's, are placeholders
 
 
 def find_secrets(text: str) -> Iterator[TextSpan]:
-    """Keys, tokens, passwords in a text as it was written."""
+    """Find keys, tokens and passwords in an original text."""
     if _LONG_TOKEN_PATTERN.search(text):
         for form in (_TOKEN_PATTERN, _PRIVATE_KEY_PATTERN):
             yield from (found.span() for found in form.finditer(text) if _is_random(found[0], 2.0))
@@ -304,12 +299,12 @@ def find_secrets(text: str) -> Iterator[TextSpan]:
 
 
 def _is_password(value: str) -> bool:
-    """Letters beside digits or signs, so that it is no word of a sentence about passwords, and no two characters over and over."""
+    """Return whether a value mixes letters with digits or signs, so that it is no word of a sentence, and isn't repetitive."""
     kinds = sum(bool(re.search(kind, value)) for kind in (r"[^\W\d_]", r"\d", r"[^\w\s]|_"))
     return len(value) >= 6 and kinds >= 2 and bool(re.search(r"\d|[!@#$%^&*?~+=]", value)) and _is_random(value, 2.0)
 
 
 def _is_random(value: str, least: float) -> bool:
-    """Whether the characters are as mixed as that, in bits each."""
+    """Return whether the entropy of the characters is at least `least` bits each."""
     shares = (count / len(value) for count in Counter(value).values())
     return -sum(share * math.log2(share) for share in shares) >= least

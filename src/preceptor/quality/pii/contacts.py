@@ -1,20 +1,15 @@
 """Find how a person is named and reached: names, postal and e-mail addresses, telephone numbers, social handles.
 
-Where somebody lives: a house and street beside words that say so, or a whole postal address, which need no words.
+A house and street count beside words that say somebody lives there; a whole postal address needs no such words. E-mail addresses may be
+written as `jane (at) example (dot) com`; role mailboxes (support@, info@) belong to no person. Handles count where the text says they are
+the writer's or a user's: a bare @name may be a person's or a company's.
 
-Mailboxes of people: an address, also as `jane (at) example (dot) com`. Mailboxes of a role (support@, info@) are nobody's.
+Names are found where words indicate one: a title before it, a greeting, a signature, a self-introduction. Most names in a text have no such
+words around them, and only a model finds those; these rules favour precision.
 
-Names in social networks that somebody says are their own; of a bare @name nobody can tell whether it is a person's or a firm's.
-
-Names of people, where words say that it is one: a title before it, a greeting, a signature, somebody introducing themselves.
-
-Most names in a text have no such words about them, and only a model that reads finds those; what is found here is meant to be right.
-
-Telephone numbers: international, North American and national ones with a leading 0; others where words say that it is a phone.
-
-Toll-free numbers are nobody's. What a number abroad may look like is the knowledge of `phonenumbers`, which carries the plans of
-all countries; which numbers in a text are phones at all is ours, since a text in which orders, parcels and cases have numbers too
-says it by the words around them.
+Telephone numbers are international, North American and national ones with a leading 0; others where words say that it is a phone. Toll-free
+numbers belong to no person. `phonenumbers` knows the plans of all countries; which numbers in a text are phones is decided here by the
+words around them, since orders, parcels and cases have numbers too.
 """
 
 from __future__ import annotations
@@ -67,12 +62,12 @@ _POSTAL_PATTERNS = (
 
 
 def find_home_addresses(text: str) -> Iterator[TextSpan]:
-    """A house and street where words say that somebody lives there."""
+    """Find a house and street where words say that somebody lives there."""
     return (found.span() for found in _STREET.finditer(text) if _LIVES_PATTERN.search(text[max(0, found.start() - 80) : found.start()]))
 
 
 def find_postal_addresses(text: str) -> Iterator[TextSpan]:
-    """House, street, postcode and town, whosever they are; it may run over lines."""
+    """Find house, street, postcode and town, whoever lives there; an address may run over lines."""
     one_line = re.sub(r"[\n\r\v\f\x85\u2028\u2029\u00a0]", " ", text)
     return (found.span() for form in _POSTAL_PATTERNS for found in form.finditer(one_line))
 
@@ -80,7 +75,7 @@ def find_postal_addresses(text: str) -> Iterator[TextSpan]:
 _LOCAL, _DOMAIN = r"[\w.+%'-]{0,63}\w", r"\w(?:[\w-]{0,61}\w)?"
 _TOP_LEVEL_DOMAIN = r"com|org|net|edu|gov|io|co|uk|de|fr|es|it|nl|eu|info|me|ca|au|us|ch|at|in"
 _AT, _DOT = r"\s*[(\[{<]\s*at\s*[)\]}>]\s*", r"\s*(?:\.|[(\[{<]\s*dot\s*[)\]}>]|\sdot\s)\s*"
-_EMAIL_PATTERNS = [  # a sign that costs little to look for, then the form that costs much
+_EMAIL_PATTERNS = [  # a cheap pre-check, then the costly pattern
     (re.compile(r"@|[(\[{<]\s*at\b", re.I), re.compile(rf"(?<![\w.@+%-])({_LOCAL})(?:@| @ |{_AT})({_DOMAIN}(?:\.{_DOMAIN})+)", re.I)),
     (
         re.compile(r"[(\[{<]\s*at\b", re.I),
@@ -100,11 +95,11 @@ _ROLE_MAILBOX = re.compile(
     r"privacy|reception|refunds?|returns?|sales|security|service|services|shop|support|team|tech|webmaster|welcome)",
     re.IGNORECASE,
 )
-_LINK_BEFORE = re.compile(r"://[^\s/]*$")  # what stands before @ in a link is a login
+_LINK_BEFORE = re.compile(r"://[^\s/]*$")  # before @ in a link stands a login
 
 
 def find_emails(text: str) -> Iterator[TextSpan]:
-    """Addresses in a plain text."""
+    """Find e-mail addresses of people in a plain text."""
     seen = set[TextSpan]()
     for sign, form in _EMAIL_PATTERNS:
         for found in form.finditer(text) if sign.search(text) else ():
@@ -135,7 +130,7 @@ _HANDLE = re.compile(rf"\b(?:{_OWN_HANDLE}|{_HANDLE_FIELD}|{_CONTACT_ME}){_HANDL
 
 
 def find_handles(text: str) -> Iterator[TextSpan]:
-    """Names beginning with @ that words before them say are the writer's, or a user's name."""
+    """Find names beginning with @ that the words before them call the writer's, or a user's name."""
     return (found.span(1) for found in _HANDLE.finditer(text))
 
 
@@ -200,7 +195,7 @@ _FIRMS = frozenset(["Association", "Club", "Corp", "Family", "FC", "Football", "
 
 
 def find_names(text: str) -> Iterator[TextSpan]:
-    """Names in a text as it was written, without their titles."""
+    """Find names in an original text, without their titles."""
     for form in _NAME_FORMS:
         for found in form.finditer(text):
             words = list(re.finditer(r"\w+", found[1]))
@@ -212,7 +207,7 @@ def find_names(text: str) -> Iterator[TextSpan]:
 _PHONE_CANDIDATE = re.compile(r"(?<![\w+(.,/$€£#-])\(?\+?\d(?:[\d ()\-/]|\.(?! )){5,}\d(?![\w%])")
 _NANP = re.compile(r"(?:\+?1[ .-]?)?(?:\([2-9]\d\d\) ?|[2-9]\d\d[ .-])\d{3}[ .-]\d{4}")
 _NATIONAL = re.compile(r"\(?0[1-9]\d{0,3}\)?(?:[ /-]{1,3}\d{2,8}){1,5}")
-_SPACED_DIGITS = re.compile(r"0(?! 1 2 3)(?: [1-9])(?: \d){8,9}")  # digit by digit, and no counting
+_SPACED_DIGITS = re.compile(r"0(?! 1 2 3)(?: [1-9])(?: \d){8,9}")  # digit by digit, but not counting up
 _ABROAD = re.compile(r"\(?00[1-9]")
 _YEAR_PART = r"(?:\d\d?/)?(?:1[89]|20)\d\d"
 _DATE_PART = r"(?:\d{1,2}[./-]\d{1,2}[./-](?:\d{4}|\d\d)|\d{4}[./-]\d{1,2}[./-]\d{1,2})"
@@ -237,7 +232,7 @@ _SAYS_OTHER = re.compile(
 
 
 def find_phones(text: str) -> Iterator[TextSpan]:
-    """Numbers in a plain text."""
+    """Find telephone numbers in a plain text."""
     for found in _PHONE_CANDIDATE.finditer(text):
         start, written = found.start(), found[0].strip()
         digits = re.sub(r"\D", "", written)
@@ -267,7 +262,7 @@ def _is_written_as_phone(written: str, digits: int) -> bool:
 
 
 def national_number(written: str) -> str:
-    """The digits without the country's prefix and the zero that some countries put before: the same for one line, home and abroad."""
+    """Return the digits without the country's prefix and leading zero: the same for one line, at home and abroad."""
     digits = re.sub(r"\D", "", re.sub(r"\(0\)", "", written))
     if "+" in written or digits.startswith("00"):
         digits = _national_part(digits.removeprefix("00") if "+" not in written else digits) or digits
@@ -277,7 +272,7 @@ def national_number(written: str) -> str:
 
 
 def _is_possible_phone(digits: str) -> bool:
-    """Whether an international number's country exists and has numbers of that length."""
+    """Return whether an international number's country exists and has numbers of that length."""
     import phonenumbers
 
     try:
@@ -287,7 +282,7 @@ def _is_possible_phone(digits: str) -> bool:
 
 
 def _national_part(digits: str) -> str:
-    """An international number without its country's prefix; nothing where no country has it."""
+    """Return an international number without its country's prefix; empty where no country has it."""
     import phonenumbers
 
     try:

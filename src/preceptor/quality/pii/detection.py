@@ -1,12 +1,7 @@
-"""Find personal data in texts by forms, check digits and the words around them, and mask it with keyed placeholders.
+"""Find personal data in texts by patterns, check digits and context words, and mask it with keyed placeholders.
 
-What was found, and where.
-
-The kinds of personal data, each with what finds it. The order decides between two that fit the same place.
-
-Personal data in texts: what identifies, reaches or bills somebody, or opens their accounts.
-
-Placeholders instead of personal data: the same value has the same one, and no one can find out whose it was by trying values.
+Personal data is what identifies, reaches or bills somebody, or opens their accounts. The order of `PII_KINDS` decides between two kinds
+that fit the same place. Equal values get the same placeholder, and without the key nobody can find out a value by trying candidates.
 """
 
 from __future__ import annotations
@@ -52,7 +47,7 @@ from preceptor.registry import suggest_name
 
 @dataclass(frozen=True, slots=True)
 class PiiFinding:
-    """Something personal in one of many texts: texts[index][start:end] is `text`; start and end count code points."""
+    """Personal data in one of many texts: texts[index][start:end] is `text`; start and end count code points."""
 
     index: int
     start: int
@@ -68,10 +63,11 @@ _SIX_DIGITS_SIGN = re.compile(r"\d(?:[ ./()\u00a0\u2010-\u2014\u202f-]{0,3}\d){5
 
 @dataclass(frozen=True)
 class PiiKind:
-    """A kind of personal data: what it is in words, and what finds it in a plain text (`folding.plain`).
+    """A kind of personal data.
 
-    sign, among: a pattern and words (in lower case) without which a line holds none; they only save time.
-    over_lines: it is sought in the whole text as it was written, where lines and each character count.
+    description: in words. finder: finds it in a plain text (`text_normalization`). sign, required_words: a pattern and words (in lower
+    case) without which a line holds none; the pattern only saves time. spans_lines: whether it is sought in the whole original text, where
+    lines and each character count.
     """
 
     description: str
@@ -109,8 +105,8 @@ DEFAULT_PII_KINDS: tuple[str, ...] = tuple(PII_KINDS)
 _PLACEHOLDER_PATTERN = re.compile(r"\[[A-Z_]+-[a-z2-7]{8}\]")
 """What `mask` writes; it is never found again."""
 _LINE_PATTERN = re.compile(r"[^\n\r\v\f\x85\u2028\u2029]+")
-_PLAIN_LINE = re.compile(r"[ -)+-^a-~]*")  # printable ASCII without Markdown's signs: `normalize_characters` would change nothing
-_UNSPACED = "\u2e80"  # from here on scripts that put no spaces between words
+_PLAIN_LINE = re.compile(r"[ -)+-^a-~]*")  # printable ASCII without Markdown's signs: `normalize_characters` changes nothing
+_UNSPACED = "\u2e80"  # from this code point on, scripts without spaces between words
 _WORD_PATTERN = re.compile(r"[^\W\d_]+")
 
 
@@ -119,13 +115,13 @@ _KindsBySign = Sequence[tuple[re.Pattern[str], Sequence[_OrderedKind]]]
 
 
 def find_pii(texts: Iterable[str], kinds: Sequence[str] = DEFAULT_PII_KINDS, allow: Sequence[str] = ()) -> Iterator[PiiFinding]:
-    """What each text holds of these kinds, in order of texts and places; findings never overlap, the longer one stays.
+    """Find personal data of these kinds in each text, in order of texts and places; findings never overlap, the longer one wins.
 
-    A number is sought within a line, so that the one that a line ends with doesn't run into the next line's.
+    A number is sought within a line, so that one at a line's end doesn't run into the next line's.
 
-    allow: what is one's own, such as an e-mail's domain or a hotline; digits and letters count, not how they are set.
-    Texts are read one by one, and what was found in one is known before the next is asked for. UserError for an
-    unknown kind.
+    allow: values that aren't personal, such as a company's e-mail domain or hotline; compared by letters, digits and @, ignoring
+    formatting. Texts are read one by one, and the findings of one are yielded before the next is read. Raises UserError for an unknown
+    kind.
     """
     for kind in kinds:
         if kind not in PII_KINDS:
@@ -137,12 +133,12 @@ def find_pii(texts: Iterable[str], kinds: Sequence[str] = DEFAULT_PII_KINDS, all
 
 
 def strip_formatting(text: str) -> str:
-    """The letters, digits and @ of a text, in lower case."""
+    """Return the letters, digits and @ of a text, in lower case."""
     return re.sub(r"[^\w@]|_", "", text).lower()
 
 
 def _group_by_sign(kinds: Sequence[_OrderedKind]) -> _KindsBySign:
-    """Kinds that have a sign in common, so that it is looked for once."""
+    """Group kinds with the same sign, so that it is searched once."""
     signs = defaultdict[re.Pattern[str], list[_OrderedKind]](list)
     for each in kinds:
         signs[each[2].sign].append(each)
@@ -150,7 +146,7 @@ def _group_by_sign(kinds: Sequence[_OrderedKind]) -> _KindsBySign:
 
 
 def _find_in_text(index: int, text: str, whole: _KindsBySign, by_line: _KindsBySign, own: Sequence[str]) -> list[PiiFinding]:
-    found = list[tuple[int, int, int, str]]()  # longest first, then by the order of kinds
+    found = list[tuple[int, int, int, str]]()  # to be sorted: longest first, then by the order of kinds
     for order, kind, start, end in _candidate_spans(text, whole, by_line):
         if not any(entry in strip_formatting(text[start:end]) for entry in own):
             found.append((start - end, order, start, kind))
@@ -168,7 +164,7 @@ def _find_in_text(index: int, text: str, whole: _KindsBySign, by_line: _KindsByS
 
 
 def _candidate_spans(text: str, whole: _KindsBySign, by_line: _KindsBySign) -> Iterator[tuple[int, str, int, int]]:
-    """(order of the kind, kind, start, end) of all that may be personal: over the whole text, or line by line."""
+    """Yield (order of the kind, kind, start, end) of all that may be personal, over the whole text or line by line."""
     for order, kind, known in _candidate_kinds(text, whole):
         yield from ((order, kind, start, end) for start, end in known.finder(text))
     for line in _LINE_PATTERN.finditer(text):
@@ -181,7 +177,7 @@ def _candidate_spans(text: str, whole: _KindsBySign, by_line: _KindsBySign) -> I
 
 
 def _candidate_kinds(text: str, signs: _KindsBySign) -> list[_OrderedKind]:
-    """The kinds that a text may hold, by their signs and words."""
+    """Return the kinds that a text may hold, by their signs and words."""
     found = [each for sign, kinds in signs if sign.search(text) for each in kinds]
     if not any(known.required_words for _, _, known in found):
         return found
@@ -196,18 +192,18 @@ def _normalize_line(line: str) -> NormalizedText:
     return normalize_characters(line)
 
 
-_PLACEHOLDER_LETTERS = 8  # of base32: 40 bits, so that among 100,000 values two share a placeholder once in 200 projects
+_PLACEHOLDER_LETTERS = 8  # of base32: 40 bits; among 100,000 values two share a placeholder in one of 200 projects
 
 
 def new_mask_key() -> bytes:
-    """A key for a project to keep: under it a value keeps its placeholder, and without it nobody can tell which."""
+    """Create a key for a project to keep: with it a value keeps its placeholder, and without it nobody can tell the value."""
     return secrets.token_bytes(32)
 
 
 def mask_pii(text: str, findings: Iterable[PiiFinding], key: bytes) -> str:
-    """The text with each of its findings replaced, such as `[EMAIL-k3f7q2ma]`.
+    """Replace each finding in a text by a placeholder such as `[EMAIL-k3f7q2ma]`.
 
-    findings: those of this text. UserError where one doesn't fit it, or where two overlap.
+    findings: those of this text. Raises UserError where one doesn't fit it, or where two overlap.
     """
     pieces, at = list[str](), 0
     for finding in sorted(findings, key=lambda finding: finding.start):
@@ -222,7 +218,10 @@ def mask_pii(text: str, findings: Iterable[PiiFinding], key: bytes) -> str:
 
 
 def pii_placeholder(kind: str, value: str, key: bytes) -> str:
-    """What stands for a value: its kind, and eight letters by HMAC-SHA256 of how it is set at its plainest."""
+    """Return the placeholder of a value: its kind, and eight letters by HMAC-SHA256 of its canonical form.
+
+    Raises UserError for a key shorter than 16 bytes.
+    """
     if len(key) < 16:
         raise UserError(f"the key has {len(key)} bytes; whoever can try all keys can try all values", "use `new_key()` once and keep it")
     digest = hmac.new(key, f"{kind}\0{_canonical_value(kind, value)}".encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
@@ -230,7 +229,7 @@ def pii_placeholder(kind: str, value: str, key: bytes) -> str:
 
 
 def _canonical_value(kind: str, value: str) -> str:
-    """The same for one value however it is set: spaces, capitals, `(at)`, a country's prefix before a phone number."""
+    """Return the same text for one value however it is formatted: spaces, capitals, `(at)`, a country's prefix before a phone number."""
     if kind == "phone":
         return national_number(value)
     if kind == "email":

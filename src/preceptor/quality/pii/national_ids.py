@@ -1,16 +1,7 @@
-"""Numbers by which states and banks know people: their forms, check digits, and the words that stand beside them.
+"""Recognise numbers by which states identify people: their patterns, check digits, and the words that stand beside them.
 
-What was found, and where.
-
-The arithmetic by which numbers of cards, banks and people are told from any others.
-
-What a country's number looks like, and how one is found in a text.
-
-The check digits of countries' numbers. Each takes letters and digits without separators, in capitals.
-
-European countries' numbers.
-
-Numbers of countries outside Europe, and of telephones, which all countries share.
+Each validator takes letters and digits without separators, in capitals, that match the number's pattern. `NON_EUROPEAN_IDS` also holds the
+serial numbers of telephones.
 """
 
 from __future__ import annotations
@@ -27,13 +18,13 @@ TextSpan = tuple[int, int]
 
 
 def passes_luhn(digits: str) -> bool:
-    """Whether the last digit is the check digit of those before it (ISO/IEC 7812-1)."""
+    """Return whether the last digit is the check digit of those before it, by Luhn's algorithm (ISO/IEC 7812-1)."""
     doubled = [int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(digits))]
     return sum(value - 9 if value > 9 else value for value in doubled) % 10 == 0
 
 
 def _passes_verhoeff(digits: str) -> bool:
-    """Whether the last digit is the check digit of those before it, by Verhoeff's scheme over the symmetries of a pentagon (1969)."""
+    """Return whether the last digit is the check digit of those before it, by Verhoeff's scheme over the dihedral group D5 (1969)."""
     state = 0
     for place, digit in enumerate(reversed(digits)):
         state = _dihedral_product(state, _verhoeff_permutation(int(digit), place))
@@ -41,12 +32,12 @@ def _passes_verhoeff(digits: str) -> bool:
 
 
 def _mrz_check_digit(field: str) -> int:
-    """The check digit of a field of a machine-readable document (ICAO 9303): weights 7, 3, 1 modulo 10; < counts 0."""
+    """Return the check digit of a field of a machine-readable document (ICAO 9303): weights 7, 3, 1 modulo 10; < counts 0."""
     return sum((0 if letter == "<" else int(letter, 36)) * (7, 3, 1)[place % 3] for place, letter in enumerate(field)) % 10
 
 
 def _dihedral_product(one: int, other: int) -> int:
-    """The product of two symmetries of a pentagon: 0–4 are turns, 5–9 turns after a reflection."""
+    """Return the product of two symmetries of a pentagon: 0–4 are rotations, 5–9 rotations after a reflection."""
     if one < 5:
         return (one + other) % 5 if other < 5 else 5 + (one + other - 5) % 5
     return 5 + (one - 5 - other) % 5 if other < 5 else (one - other) % 5
@@ -58,18 +49,18 @@ def _verhoeff_permutation(digit: int, times: int) -> int:
     return digit
 
 
-_FIGURE_BEFORE = re.compile(r"(?<!\w)[\d.,/-]*\d $")  # then the number is a part of a longer one
-_CUE_BEFORE, _CUE_AFTER = 60, 30  # characters in which a cue stands
+_FIGURE_BEFORE = re.compile(r"(?<!\w)[\d.,/-]*\d $")  # the number is part of a longer one
+_CUE_BEFORE, _CUE_AFTER = 60, 30  # characters searched for a cue
 
 
 @dataclass(frozen=True)
 class NationalId:
     """One country's number of a person.
 
-    form: as it is written, with its separators. valid: whether letters and digits without separators, in capitals, are
-    one: its check digits, its date. cue: words that must stand beside it, where chance makes such numbers too often;
-    bare: a second form, without separators, that always needs the cue.
-    mixed: letters stand between its digits, so that it has no six in a row.
+    kind, description: its name and what it is in words. pattern: as it is written, with its separators. is_valid: whether letters and
+    digits without separators, in capitals, are one: its check digits, its date. cue: words that must stand beside it, where such numbers
+    occur too often by chance. unseparated_pattern: a second pattern, without separators, that always needs the cue. has_letters: whether
+    letters stand between its digits, so that it has no six in a row.
     """
 
     kind: str
@@ -81,7 +72,7 @@ class NationalId:
     has_letters: bool = False
 
     def spans(self, text: str) -> Iterator[TextSpan]:
-        """Where such numbers stand in a plain text."""
+        """Yield where such numbers stand in a plain text."""
         for form, needs_cue in self._patterns:
             for found in form.finditer(text):
                 if " " in found[0] and _FIGURE_BEFORE.search(text, max(0, found.start() - 12), found.start()):
@@ -138,32 +129,38 @@ _RVNR_WEIGHTS = (2, 1, 2, 5, 7, 1, 2, 1, 2, 1, 2, 1)
 
 
 def _weighted_sum(digits: Iterable[str], weights: Iterable[int]) -> int:
-    """Σ weight · digit over the digits that have a weight."""
+    """Return Σ weight · digit over the digits that have a weight."""
     return sum(int(digit) * weight for digit, weight in zip(digits, weights, strict=False))
 
 
 def is_calendar_day(month: str, day: str) -> bool:
-    """Whether a month has such a day, in some year."""
+    """Return whether a month has such a day, in some year."""
     return 1 <= int(month) <= 12 and 1 <= int(day) <= calendar.monthrange(2000, int(month))[1]
 
 
 def is_nhs(number: str) -> bool:
+    """Return whether digits are a UK patient's NHS number: check digit modulo 11, not all digits equal."""
     return len(set(number)) > 1 and (11 - _weighted_sum(number, range(10, 1, -1)) % 11) % 11 == int(number[9])
 
 
 def is_dni(number: str) -> bool:
+    """Return whether a code is a Spanish identity number (DNI, NIE): check letter modulo 23."""
     digits = {"X": "0", "Y": "1", "Z": "2"}.get(number[0], number[0]) + number[1:-1]
     return _DNI_LETTERS[int(digits) % 23] == number[-1]
 
 
 def is_codice_fiscale(code: str) -> bool:
+    """Return whether a code is an Italian codice fiscale: check letter modulo 26."""
     values = [int(letter) if letter.isdigit() else ord(letter) - 65 for letter in code[:15]]
     total = sum(_CODICE_FISCALE_ODD[value] if place % 2 == 0 else value for place, value in enumerate(values))
     return chr(65 + total % 26) == code[15]
 
 
 def is_steuer_id(number: str) -> bool:
-    """ISO 7064 mod 11, 10; of the first ten digits one stands twice or three times, and no other repeats."""
+    """Return whether digits are a German tax identification number.
+
+    ISO 7064 mod 11, 10; of the first ten digits one occurs twice or three times, and no other repeats.
+    """
     often = sorted(Counter(number[:10]).values(), reverse=True)
     if number[0] == "0" or often[0] not in (2, 3) or often[1] > 1:
         return False
@@ -174,7 +171,7 @@ def is_steuer_id(number: str) -> bool:
 
 
 def is_rvnr(number: str) -> bool:
-    """A German pension insurance number: area, date of birth, letter of the name, serial, check digit."""
+    """Return whether a code is a German pension insurance number: area, date of birth, letter of the name, serial, check digit."""
     digits = number[:8] + f"{ord(number[8]) - 64:02d}" + number[9:11]
     products = (int(digit) * weight for digit, weight in zip(digits, _RVNR_WEIGHTS, strict=True))
     return is_calendar_day(number[4:6], f"{(int(number[2:4]) - 50) if int(number[2:4]) > 50 else int(number[2:4]):02d}") and (
@@ -183,127 +180,154 @@ def is_rvnr(number: str) -> bool:
 
 
 def is_nir(number: str) -> bool:
+    """Return whether a code is a French social security number (NIR): two check digits modulo 97, with Corsica's 2A and 2B."""
     digits = number[:13].replace("2A", "19", 1) if number[5:7] == "2A" else number[:13]
     digits = digits.replace("2B", "18", 1) if number[5:7] == "2B" else digits
     return digits.isdigit() and 97 - int(digits) % 97 == int(number[13:])
 
 
 def is_bsn(number: str) -> bool:
+    """Return whether digits are a Dutch citizen service number (BSN): weighted sum modulo 11."""
     return int(number) > 0 and (_weighted_sum(number, range(9, 1, -1)) - int(number[8])) % 11 == 0
 
 
 def is_belgian_nrn(number: str) -> bool:
+    """Return whether digits are a Belgian national register number: month, and two check digits modulo 97, of either century."""
     born = [97 - int(century + number[:9]) % 97 for century in ("", "2")]
     return int(number[2:4]) % 20 <= 12 and int(number[9:]) in born
 
 
 def is_nif(number: str) -> bool:
+    """Return whether digits are a Portuguese tax number (NIF): check digit modulo 11."""
     check = 11 - _weighted_sum(number, range(9, 1, -1)) % 11
     return (0 if check > 9 else check) == int(number[8])
 
 
 def is_pesel(number: str) -> bool:
+    """Return whether digits are a Polish PESEL: date of birth and check digit modulo 10."""
     check = -_weighted_sum(number, (1, 3, 7, 9, 1, 3, 7, 9, 1, 3)) % 10
     return is_calendar_day(f"{int(number[2:4]) % 20:02d}", number[4:6]) and check == int(number[10])
 
 
 def is_personnummer(number: str) -> bool:
+    """Return whether digits are a Swedish personal number: date of birth (a coordination number's day plus 60) and Luhn's check digit."""
     short = number[-10:]
     return is_calendar_day(short[2:4], f"{int(short[4:6]) % 60:02d}") and passes_luhn(short)
 
 
 def is_hetu(code: str) -> bool:
+    """Return whether a code is a Finnish personal identity code: date of birth and check character modulo 31."""
     digits = code[:6] + code[-4:-1]
     return is_calendar_day(code[2:4], code[:2]) and _HETU_LETTERS[int(digits) % 31] == code[-1]
 
 
 def is_fodselsnummer(number: str) -> bool:
+    """Return whether digits are a Norwegian birth number: date of birth and two check digits modulo 11."""
     first = -_weighted_sum(number, (3, 7, 6, 1, 8, 9, 4, 5, 2)) % 11
     second = -_weighted_sum(number, (5, 4, 3, 2, 7, 6, 5, 4, 3, 2)) % 11
     return is_calendar_day(f"{int(number[2:4]) % 40:02d}", f"{int(number[:2]) % 40:02d}") and number[9:] == f"{first}{second}"
 
 
 def is_cpr(number: str) -> bool:
+    """Return whether digits are a Danish personal number (CPR), which since 2007 has no check digit: a date of birth."""
     return is_calendar_day(number[2:4], number[:2])
 
 
 def is_ahv(number: str) -> bool:
+    """Return whether digits are a Swiss social security number (AHV): the check digit of EAN-13."""
     return -_weighted_sum(number, (1, 3) * 6) % 10 == int(number[12])
 
 
 def is_svnr(number: str) -> bool:
+    """Return whether digits are an Austrian social security number: check digit modulo 11."""
     return number[0] != "0" and _weighted_sum(number, (3, 7, 9, 0, 5, 8, 4, 2, 1, 6)) % 11 == int(number[3])
 
 
 def is_ppsn(code: str) -> bool:
+    """Return whether a code is an Irish PPS number: check letter modulo 23."""
     second = ord(code[8]) - 64 if len(code) == 9 and code[8] != "W" else 0
     return chr(64 + (_weighted_sum(code, range(8, 1, -1)) + 9 * second) % 23) == ("@" if code[7] == "W" else code[7])
 
 
 def is_amka(number: str) -> bool:
+    """Return whether digits are a Greek social security number (AMKA): date of birth and Luhn's check digit."""
     return is_calendar_day(number[2:4], number[:2]) and passes_luhn(number)
 
 
 def is_rodne_cislo(number: str) -> bool:
+    """Return whether digits are a Czech or Slovak birth number: date of birth and check digit modulo 11."""
     return is_calendar_day(f"{int(number[2:4]) % 50 % 20:02d}", number[4:6]) and int(number[:9]) % 11 % 10 == int(number[9])
 
 
 def is_cnp(number: str) -> bool:
+    """Return whether digits are a Romanian personal code (CNP): date of birth and check digit modulo 11."""
     check = _weighted_sum(number, _CNP_WEIGHTS) % 11
     return is_calendar_day(number[3:5], number[5:7]) and (1 if check == 10 else check) == int(number[12])
 
 
 def is_egn(number: str) -> bool:
+    """Return whether digits are a Bulgarian personal number (EGN): date of birth and check digit modulo 11."""
     return is_calendar_day(f"{int(number[2:4]) % 20:02d}", number[4:6]) and _weighted_sum(number, _EGN_WEIGHTS) % 11 % 10 == int(number[9])
 
 
 def is_snils(number: str) -> bool:
+    """Return whether digits are a Russian insurance number (SNILS): two check digits modulo 101."""
     return _weighted_sum(number, range(9, 0, -1)) % 101 % 100 == int(number[9:])
 
 
 def is_tckn(number: str) -> bool:
+    """Return whether digits are a Turkish identity number: two check digits modulo 10."""
     odd, even = sum(map(int, number[0:9:2])), sum(map(int, number[1:8:2]))
     return number[0] != "0" and (7 * odd - even) % 10 == int(number[9]) and sum(map(int, number[:10])) % 10 == int(number[10])
 
 
 def is_cpf(number: str) -> bool:
+    """Return whether digits are a Brazilian CPF: two check digits modulo 11, not all digits equal."""
     first = _weighted_sum(number, range(10, 1, -1)) * 10 % 11 % 10
     second = _weighted_sum(number, range(11, 1, -1)) * 10 % 11 % 10
     return len(set(number)) > 1 and number[9:] == f"{first}{second}"
 
 
 def is_cuit(number: str) -> bool:
+    """Return whether digits are an Argentine CUIL or CUIT: check digit modulo 11."""
     return min(-_weighted_sum(number, (5, 4, 3, 2, 7, 6, 5, 4, 3, 2)) % 11, 9) == int(number[10])
 
 
 def is_rut(code: str) -> bool:
+    """Return whether a code is a Chilean RUT: check character modulo 11."""
     check = -_weighted_sum(reversed(code[:-1]), (2, 3, 4, 5, 6, 7) * 2) % 11
     return "0123456789K"[check] == code[-1]
 
 
 def is_curp(code: str) -> bool:
+    """Return whether a code is a Mexican CURP: date of birth and check digit modulo 10."""
     total = sum(_CURP_LETTERS.index(letter) * weight for letter, weight in zip(code, range(18, 1, -1), strict=False))
     return is_calendar_day(code[6:8], code[8:10]) and str(-total % 10) == code[17]
 
 
 def is_aadhaar(number: str) -> bool:
+    """Return whether digits are an Indian Aadhaar number: Verhoeff's check digit, no palindrome, first digit above 1."""
     return number[0] not in "01" and number != number[::-1] and _passes_verhoeff(number)
 
 
 def is_sin(number: str) -> bool:
+    """Return whether digits are a Canadian social insurance number: Luhn's check digit, first digit not 8, not all digits equal."""
     return number[0] != "8" and len(set(number)) > 1 and passes_luhn(number)
 
 
 def is_tfn(number: str) -> bool:
+    """Return whether digits are an Australian tax file number of 8 or 9 digits: weighted sum modulo 11, not all digits equal."""
     weights = (10, 7, 8, 4, 6, 3, 5, 1) if len(number) == 8 else (1, 4, 3, 7, 5, 8, 6, 9, 10)
     return len(set(number)) > 1 and _weighted_sum(number, weights) % 11 == 0
 
 
 def is_medicare(number: str) -> bool:
+    """Return whether digits are an Australian Medicare number: first digit 2 to 6, check digit modulo 10."""
     return number[0] in "23456" and _weighted_sum(number, (1, 3, 7, 9, 1, 3, 7, 9)) % 10 == int(number[8])
 
 
 def is_nric(code: str) -> bool:
+    """Return whether a code is a Singaporean NRIC or FIN: check letter modulo 11."""
     total = _weighted_sum(code[1:8], (2, 7, 6, 5, 4, 3, 2)) + {"T": 4, "G": 4, "M": 3}.get(code[0], 0)
     letters = {"S": "JZIHGFEDCBA", "T": "JZIHGFEDCBA", "F": "XWUTRQPNMLK", "G": "XWUTRQPNMLK", "M": "XWUTRQPNJLK"}
     place = 10 - total % 11 if code[0] == "M" else total % 11
@@ -311,6 +335,7 @@ def is_nric(code: str) -> bool:
 
 
 def is_hkid(code: str) -> bool:
+    """Return whether a code is a Hong Kong identity card's number: one or two letters, check character modulo 11."""
     letters = code.rstrip("0123456789")[:2] if code[-1] != "A" else code[:-1].rstrip("0123456789")
     values = [36, *(ord(letter) - 55 for letter in letters)] if len(letters) == 1 else [ord(letter) - 55 for letter in letters]
     values += [int(digit) for digit in code[len(letters) : -1]] + [10 if code[-1] == "A" else int(code[-1])]
@@ -318,30 +343,34 @@ def is_hkid(code: str) -> bool:
 
 
 def is_chinese_id(code: str) -> bool:
-    """ISO 7064 mod 11-2, with a date of birth."""
+    """Return whether a code is a Chinese resident identity number: ISO 7064 mod 11-2, with a date of birth."""
     total = sum(int(digit) * pow(2, 17 - place, 11) for place, digit in enumerate(code[:17]))
     return is_calendar_day(code[10:12], code[12:14]) and "10X98765432"[total % 11] == code[17]
 
 
 def is_my_number(number: str) -> bool:
+    """Return whether digits are a Japanese My Number: check digit modulo 11, not all digits equal."""
     rest = _weighted_sum(number, (6, 5, 4, 3, 2, 7, 6, 5, 4, 3, 2)) % 11
     return len(set(number)) > 1 and (0 if rest <= 1 else 11 - rest) == int(number[11])
 
 
 def is_rrn(number: str) -> bool:
+    """Return whether digits are a Korean resident registration number, whose newer ones have no check digit: a date of birth."""
     return is_calendar_day(number[2:4], number[4:6])
 
 
 def is_south_african_id(number: str) -> bool:
+    """Return whether digits are a South African identity number: date of birth, citizenship 0 to 2, Luhn's check digit."""
     return is_calendar_day(number[2:4], number[4:6]) and number[10] in "012" and passes_luhn(number)
 
 
 def is_israeli_id(number: str) -> bool:
+    """Return whether digits are an Israeli identity number: Luhn's check digit, not all digits equal."""
     return len(set(number)) > 1 and passes_luhn(number)
 
 
 def is_passport_mrz_line(code: str) -> bool:
-    """The second line of a machine-readable passport (ICAO 9303): each field's check digit."""
+    """Return whether a code is the second line of a machine-readable passport (ICAO 9303): each field's check digit."""
     fields = ((code[:9], code[9]), (code[13:19], code[19]), (code[21:27], code[27]))
     return all(_mrz_check_digit(field) == int(check) for field, check in fields)
 

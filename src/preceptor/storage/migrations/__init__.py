@@ -1,1 +1,1 @@
-"""Bring the tables of an older version up to this one."""
+"""Migrate the tables of an older version to this one."""

@@ -1,4 +1,4 @@
-"""Triggers that refuse to change or delete what a table holds."""
+"""Create triggers that refuse to change or delete the rows of a table."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def forbid_changes(connection: Connection, table: str) -> None:
 
 @contextmanager
 def changes_allowed(connection: Connection, tables: Iterable[str]) -> Iterator[None]:
-    """Within the caller's transaction, lift what keeps these tables as they are: for what must be erased, and nothing else.
+    """Lift the insert-only triggers of these tables within the caller's transaction, for erasures and nothing else.
 
     A transaction that doesn't end leaves the triggers in place. PostgreSQL makes other writers of the tables wait meanwhile.
     """

@@ -1,4 +1,4 @@
-"""Bring a database to the newest version of the schema, step by step; refuse one from a newer release.
+"""Bring a database to the newest version of the schema; refuse one from a newer release.
 
 A new database is created at the newest version at once; an older one is brought forward step by step.
 """
@@ -20,7 +20,7 @@ from preceptor.storage.migrations.version_6 import add_serving_tables
 from preceptor.storage.migrations.version_7 import advance_to_7
 
 MigrationStep = Callable[[Connection], None]
-# version -> what leads to it from the version before
+# version -> the step to it from the version before
 STEPS: dict[int, MigrationStep] = {
     2: add_access_and_tiers,
     3: add_files_and_jobs,
@@ -38,7 +38,7 @@ def has_schema(connection: Connection) -> bool:
 
 
 def migrate(connection: Connection) -> None:
-    """Bring the database to VERSION; a database from a newer release is refused."""
+    """Bring the database to VERSION; raises UserError for a database from a newer release."""
     if connection.dialect.name == "postgresql":  # two servers that start together must not both create the tables
         connection.execute(text("SELECT pg_advisory_xact_lock(727274)"))
     if not has_schema(connection):

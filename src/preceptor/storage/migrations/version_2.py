@@ -1,4 +1,4 @@
-"""Version 2: people sign in, take answers back and pass items on; conflicts climb; an expired lease is remembered."""
+"""Version 2: accounts, withdrawn answers, skipped items, escalation of conflicts, and expired leases that are kept on record."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _DIALECT_TYPES = {
 
 
 def add_access_and_tiers(connection: Connection) -> None:
-    """Add the columns, indexes and tables; what is there stays as it is."""
+    """Add the columns, indexes and tables; existing rows stay as they are."""
     words = _DIALECT_TYPES[connection.dialect.name]
     for statement in (*(f"ALTER TABLE {column}" for column in _COLUMNS), *_INDEXES, *_TABLES):
         connection.execute(text(statement.format(**words)))

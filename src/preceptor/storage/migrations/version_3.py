@@ -1,4 +1,4 @@
-"""Version 3: files that were uploaded, and jobs that train on them."""
+"""Version 3: uploaded files, and jobs that train on them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ _PK = {"sqlite": "INTEGER NOT NULL PRIMARY KEY", "postgresql": "BIGSERIAL NOT NU
 
 
 def add_files_and_jobs(connection: Connection) -> None:
-    """Add the tables; what is there stays as it is."""
+    """Add the tables; existing rows stay as they are."""
     for statement in _TABLES:
         connection.execute(text(statement.format(pk=_PK[connection.dialect.name])))

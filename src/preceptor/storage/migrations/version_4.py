@@ -1,4 +1,4 @@
-"""Version 4: an item may be there for questions of its own, such as answers of a model that people verify."""
+"""Version 4: items of a purpose, with questions of their own, such as answers of a model that people verify."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from sqlalchemy import Connection, text
 
 
 def add_purposes(connection: Connection) -> None:
-    """Add the column; what is there stays ordinary."""
+    """Add the column; existing items stay ordinary."""
     connection.execute(text("ALTER TABLE items ADD COLUMN purpose TEXT DEFAULT '' NOT NULL"))

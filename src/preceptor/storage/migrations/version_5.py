@@ -1,4 +1,4 @@
-"""Version 5: what other tools kept beside judgments, suspect rows, and what was decided about them."""
+"""Version 5: annotations kept by other tools, suspect rows, and the decisions about them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PK = {"sqlite": "INTEGER NOT NULL PRIMARY KEY", "postgresql": "BIGSERIAL NOT NU
 
 
 def add_curation(connection: Connection) -> None:
-    """Add the tables; what is there stays as it is."""
+    """Add the tables; existing rows stay as they are."""
     for statement in _TABLES:
         connection.execute(text(statement.format(pk=_PK[connection.dialect.name])))
     forbid_changes(connection, "curations")

@@ -1,4 +1,4 @@
-"""Version 6: documents, aliases, answers with what came of them, turns of the loop, and what was erased."""
+"""Version 6: documents, aliases, answers with feedback and deferrals, pipeline runs, and erasures."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _PK = {"sqlite": "INTEGER NOT NULL PRIMARY KEY", "postgresql": "BIGSERIAL NOT NU
 
 
 def add_serving_tables(connection: Connection) -> None:
-    """Add the tables; what is there stays as it is."""
+    """Add the tables; existing rows stay as they are."""
     for statement in _TABLES:
         connection.execute(text(statement.format(pk=_PK[connection.dialect.name])))
     for table in ("aliases", "erasures"):

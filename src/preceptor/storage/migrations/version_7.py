@@ -1,5 +1,6 @@
-"""Version 7: whose an uploaded file is, which held-out contents each model was measured on; and no key that signs sessions, which are
-secrets of their own now.
+"""Version 7: owners of uploaded files, and which held-out contents each model was measured on.
+
+The key that signed sessions is removed; sessions are secrets of their own now.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ _COLUMNS = (
     "CREATE INDEX files_owner ON files (owner, pk)",
     "CREATE INDEX jobs_credential ON jobs (credential, pk)",
 )
-# models that were measured before count from their next evaluation on
+# models that were measured earlier count from their next evaluation on
 _OPENINGS = """CREATE TABLE openings (pk {pk}, content TEXT NOT NULL, model TEXT NOT NULL, created FLOAT NOT NULL,
     UNIQUE (content, model))"""
 _PK = {"sqlite": "INTEGER NOT NULL PRIMARY KEY", "postgresql": "BIGSERIAL NOT NULL PRIMARY KEY"}
@@ -28,9 +29,9 @@ def advance_to_7(connection: Connection) -> None:
 
 
 def _add_owners(connection: Connection) -> None:
-    """Give each file to who uploaded it, or to whose job made it, as the audit log says.
+    """Give each file to whoever uploaded it, or whose job made it, according to the audit log.
 
-    A file of which the log says nothing, or nobody who is still there, is the project's own: its managers see it.
+    A file without an entry in the log, or whose owner is no longer there, belongs to the project: its managers see it.
     """
     for statement in _COLUMNS:
         connection.execute(text(statement))
@@ -42,7 +43,7 @@ def _add_owners(connection: Connection) -> None:
 
 
 def _find_uploads(connection: Connection) -> dict[tuple[Any, Any], list[tuple[float, int]]]:
-    """(digest, name) -> when files of this content and name were uploaded, and by whom; for who made them is a person, program or job."""
+    """Return (digest, name) -> when files of this content and name were uploaded, and by which person, program or job."""
     owners: dict[str, int] = {row.id: row.pk for row in connection.execute(text("SELECT pk, id FROM annotators"))}
     jobs = "SELECT jobs.id, credentials.annotator FROM jobs JOIN credentials ON credentials.pk = jobs.credential"
     owners |= {row.id: row.annotator for row in connection.execute(text(jobs))}

@@ -1,23 +1,20 @@
 """Parse a reward specification, and score answers by its weighted parts.
 
-The parts that a reward can be made of, by name.
+The parts of a reward, by name:
 
-model      what reward models say, see `by_model`
-function   a function of one's own, see `by_function`
-regex      a pattern that the answer has, see `by_pattern`
-format     a form that all of the answer has
-policy     a policy's rules, kept, see `by_check`
-claims     what the answer claims, supported by its sources
-exact      the row's own answer, see `by_target`
-length     words, see `by_length`
+  model      the score of reward models, see `ModelReward`
+  function   a custom function, see `UserFunctionReward`
+  regex      a pattern that the answer contains, see `RegexReward`
+  format     a pattern or format of the whole answer, see `FormatReward`
+  policy     whether a policy's rules are kept, see `ProjectCheckReward`
+  claims     share of the answer's claims that its sources support, see `ProjectCheckReward`
+  exact      the row's own answer, see `ExactReward`
+  length     a bound on the number of words, see `LengthReward`
 
-What a run is rewarded by, as an option says it: `exact, regex:^Answer*0.5, length<=80`; a list of such parts; or a file of them.
-
-Parts are separated by commas; behind a part's name stands what it is about, and its weight behind a star (1 without). In quotes
-may stand what has a comma or ends like a weight: `regex:'a{1,3}'*0.5`. A file is TOML with tables `[[reward]]`, or JSON with a
-list, of `part`, `of` and `weight`; the paths in it are from its own folder on.
-
-A reward made of weighted parts: what answers earn, in all and by part, and how sure that is.
+A specification is a text such as `exact, regex:^Answer*0.5, length<=80`, a list of such parts, or the name of a file. Parts are separated
+by commas; a part's name is followed by its argument, and by its weight after a star (1 by default). An argument that contains a comma or
+ends like a weight is put in quotes: `regex:'a{1,3}'*0.5`. A file is TOML with tables `[[reward]]`, or JSON with a list, of `part`, `of` and
+`weight`; paths in it are relative to its own folder.
 """
 
 from __future__ import annotations
@@ -62,7 +59,7 @@ REWARD_FUNCTIONS: Mapping[str, Callable[[str, TrainingRun], RewardFunction]] = {
 }
 
 SPEC_EXAMPLE = "exact, regex:'^Answer: '*0.5, model:m-1a2b, policy:policy.toml, length<=80"
-MAX_FORMAT_WEIGHT = 0.1  # weight of a form beside a content: more, and a policy learns the form and stops there
+MAX_FORMAT_WEIGHT = 0.1  # of a format next to other parts: with more, a policy learns the format and stops there
 _PART = re.compile(
     r"""\s*(?P<part>\w+)\s*
     (?: :\s*(?: '(?P<single>[^']*)' | "(?P<double>[^"]*)" | (?P<bare>[^,]*?) ) | (?P<bound>[<>]=\s*\d+) )?
@@ -72,7 +69,7 @@ _PART = re.compile(
 
 
 class RewardPartSpec(OptionsBase):
-    """One part of a reward."""
+    """The specification of one part of a reward."""
 
     part: str = Field(description="the part's name, see `kinds`")
     of: str = Field("", description="what it is about: a pattern, a model, a file, a bound")
@@ -81,12 +78,12 @@ class RewardPartSpec(OptionsBase):
 
     @property
     def name(self) -> str:
-        """The part as figures and messages call it."""
+        """The part's name in figures and messages."""
         return f"{self.part}{'' if self.of[:1] in ('<', '>', '') else ':'}{self.of}"
 
 
 def parse_reward_spec(given: Any) -> tuple[RewardPartSpec, ...]:
-    """The parts that an option names; UserError where it can't be read, names an unknown part, one twice, or none."""
+    """Parse the parts that an option names; raises UserError where it can't be read, names an unknown part, one twice, or none."""
     if isinstance(given, str) and Path(given.strip()).suffix in (".toml", ".json") and "," not in given and ":" not in given:
         found = _read_spec_file(Path(given.strip()))
     elif isinstance(given, str):
@@ -162,7 +159,7 @@ def _validate_part(given: Mapping[str, Any], beside: Path | None = None) -> Rewa
 
 
 def _part_digest(part: str, of: str) -> str:
-    """Of what lies elsewhere under the name that a part gives: with another policy, function or model in its place it is another run."""
+    """Return a digest of the policy, function or model that a part refers to by name: with another one it is another run."""
     if part == "policy":
         return _sha256(of)
     if part == "function" and (source := _find_module_file(of.partition(":")[0])) is not None:
@@ -175,7 +172,7 @@ def _part_digest(part: str, of: str) -> str:
 
 
 def _find_module_file(module: str) -> Path | None:
-    """The module's file, found as the process finds it in which the function runs; None for one that has none."""
+    """Return the module's file, found as the process that runs the function finds it; None for a module without one."""
     name = Path(*module.split("."))
     places = [Path(root) / name for root in ("", *sys.path)]
     files = [file for place in places for file in (place.with_suffix(".py"), place / "__init__.py")]
@@ -191,10 +188,10 @@ def _sha256(path: str) -> str:
 
 @dataclass(frozen=True)
 class RewardScores:
-    """What answers earned. total: the weighted sum, (n,). by_part: each part's own score, unweighted, (n,) each.
+    """The rewards of answers.
 
-    doubt: how much the parts, or the models of one, differ about an answer, in standard deviations, (n,); 0 where there is
-    but one voice.
+    total: the weighted sum, (n,). by_part: each part's own score, unweighted, (n,) each. disagreement: how much the parts, or the models of
+    one, differ about an answer, in standard deviations, (n,); 0 where there is only one score.
     """
 
     total: FloatArray
@@ -202,7 +199,7 @@ class RewardScores:
     disagreement: FloatArray
 
     def select(self, places: Sequence[int]) -> RewardScores:
-        """What these answers earned."""
+        """Return the scores of these answers."""
         rows = list(places)
         return RewardScores(self.total[rows], {name: values[rows] for name, values in self.by_part.items()}, self.disagreement[rows])
 
@@ -213,18 +210,22 @@ class RewardScores:
 
 
 class CompositeReward:
-    """Parts with their weights."""
+    """Score answers by weighted parts."""
 
     def __init__(self, parts: Mapping[str, tuple[float, RewardFunction]]) -> None:
         self._parts = parts
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The parts, in the spec's order."""
+        """The names of the parts, in the specification's order."""
         return tuple(self._parts)
 
     def check(self, rows: Sequence[TrainingRow], tokens: int) -> None:
-        """UserError for rows of which a part can't read the prompt with an answer of so many tokens, or needs an answer they lack."""
+        """Check rows before training.
+
+        Raises UserError for rows whose prompt a part can't read with an answer of `tokens` tokens, or that lack an answer that a part
+        needs.
+        """
         for _, reward in self._parts.values():
             if isinstance(reward, ModelReward):
                 reward.check_prompt_length(rows, tokens)
@@ -232,21 +233,21 @@ class CompositeReward:
                 reward.check_answered(rows)
 
     def total(self, samples: Sequence[SampledAnswer]) -> FloatArray:
-        """The weighted sum of the parts, (n,)."""
+        """Return the weighted sum of the parts, (n,)."""
         return self.score(samples).total
 
     def by_part(self, samples: Sequence[SampledAnswer]) -> Mapping[str, FloatArray]:
-        """Each part's own score, (n,) each."""
+        """Return each part's own score, (n,) each."""
         return self.score(samples).by_part
 
     def score(self, samples: Sequence[SampledAnswer]) -> RewardScores:
-        """All of it at once; UserError, with part and answer, for a score that is no number."""
+        """Return total, parts and disagreement; raises UserError, with part and answer, for a score that isn't finite."""
         given, voices = {}, []
         for name, (weight, reward) in self._parts.items():
             values, spread = reward.score_with_spread(samples) if isinstance(reward, ModelReward) else (reward.score(samples), None)
             given[name] = check_scores(name, values, samples)
             voices.append(weight * standardize_scores(given[name]))
-            if spread is not None:  # what the models of one part say apart from each other counts as voices too
+            if spread is not None:  # the spread of the models of one part counts as disagreement too
                 apart = weight * spread / _nonzero_deviation(given[name])
                 voices += [voices[-1] + apart, voices[-1] - apart]
         total = np.sum([weight * given[name] for name, (weight, _) in self._parts.items()], axis=0)
@@ -255,7 +256,7 @@ class CompositeReward:
         return RewardScores(np.asarray(total, dtype=np.float64), given, np.asarray(doubt, dtype=np.float64))
 
     def summary_lines(self) -> list[str]:
-        """What of the rewards should be known, in plain sentences."""
+        """Return sentences on answers that took too long to score."""
         timed = {
             name: reward.timeouts.timeouts
             for name, (_, reward) in self._parts.items()
@@ -265,12 +266,15 @@ class CompositeReward:
 
 
 def build_reward(spec: Sequence[RewardPartSpec], run: TrainingRun) -> CompositeReward:
-    """The reward that a spec describes; UserError where a part can't be made (a missing model, a wrong pattern, no such function)."""
+    """Build the reward of a specification.
+
+    Raises UserError where a part can't be built (a missing model, a wrong pattern, no such function).
+    """
     return CompositeReward({each.name: (each.weight, REWARD_FUNCTIONS[each.part](each.of, run)) for each in spec})
 
 
 def check_scores(name: str, values: FloatArray, samples: Sequence[SampledAnswer]) -> FloatArray:
-    """The scores, one finite number an answer; UserError, with the part and the answer, where they aren't."""
+    """Return the scores, one finite number an answer; raises UserError, with the part and the answer, where they aren't."""
     scores = np.asarray(values, dtype=np.float64)
     if scores.shape != (len(samples),):
         raise UserError(f"reward {name} gave scores of shape {scores.shape} for {len(samples)} answers", "one number an answer")
@@ -281,7 +285,7 @@ def check_scores(name: str, values: FloatArray, samples: Sequence[SampledAnswer]
 
 
 def standardize_scores(values: FloatArray) -> FloatArray:
-    """Values in standard deviations from their mean; all 0 where they are the same."""
+    """Return the values in standard deviations from their mean; all 0 where they are the same."""
     return np.asarray((values - values.mean()) / _nonzero_deviation(values))
 
 

@@ -1,12 +1,7 @@
 """Train a causal model by policy gradients on rewards: GRPO (Shao et al., 2024) and RLOO (Ahmadian et al., 2024).
 
-What became of a reinforcement, for its manifest: in figures, in sentences, and in answers to read.
-
-A reinforcement from its options to the finished model; `grpo` and `rloo` differ in how rewards become a loss.
-
-Reinforce a causal model by rewards of its own answers, each held against the others to the same prompt (GRPO).
-
-Reinforce a causal model by rewards of its own answers, each held against the mean of the others (RLOO).
+Both go from options to the finished model alike, and differ in how rewards become a loss: each answer is compared with the others to the
+same prompt. The manifest describes the course in figures, in sentences, and in answers to read.
 """
 
 from __future__ import annotations
@@ -53,9 +48,9 @@ from preceptor.types import Estimate, Model
 
 
 def policy_manifest(trainer: PolicyTrainer) -> dict[str, Any]:
-    """The run's course; `reward` on held-out prompts before and now, `looks`, `samples` of the weights that were kept.
+    """Return the run's course: `reward` on held-out prompts before and now, `looks`, and `samples` of the weights that were kept.
 
-    These weights are the best of all looks at these very prompts, so that intervals of what they earn hold for all looks together.
+    These weights are the best of all evaluations on these very prompts, so the intervals of their reward hold for all evaluations together.
     """
     looks, step = trainer.monitor.evaluations, selected_step(trainer)
     now = next(look for look in looks if look.step == step)
@@ -81,14 +76,14 @@ def policy_manifest(trainer: PolicyTrainer) -> dict[str, Any]:
 
 
 def selected_step(trainer: PolicyTrainer) -> int:
-    """The step whose weights the trainer holds."""
+    """Return the step whose weights the trainer holds."""
     if trainer.stop is None:
         return int(trainer.state.best_global_step)
     return max(checkpoint_step(folder) for folder in trainer.checkpoints.glob("checkpoint-*"))
 
 
 def policy_summary_lines(reward: Mapping[str, Any], looks: Sequence[Seen], now: Seen, tally: Mapping[str, int]) -> list[str]:
-    """What the rewards and the distance came to, in plain sentences."""
+    """Return the rewards and the divergence in plain sentences."""
     base, change = Estimate.from_dict(reward["base"]), Estimate.from_dict(reward["change"])
     clear = "clearly up" if change.low > 0 else "clearly down" if change.high < 0 else "not clearly another"
     told_ = [
@@ -113,12 +108,12 @@ ADAPTER_RANK, EVALUATION_COUNT, MAX_HELD_OUT_PROMPTS = (
     16,
     8,
     128,
-)  # width of the adapter; looks at held-out prompts in a run; held-out prompts at most
-UNLIMITED_PATIENCE = 10**9  # looks without a better reward, which is noisy: the guard ends a run, not patience
+)  # width of the adapter; evaluations on held-out prompts in a run; held-out prompts at most
+UNLIMITED_PATIENCE = 10**9  # evaluations without a better reward, which is noisy: the monitor ends a run, not patience
 
 
 class PolicyGradientOptions(OptionsBase):
-    """What can be tuned about a reinforcement; the defaults suit a small model and some hundred prompts."""
+    """Options that `grpo` and `rloo` share; the defaults suit a small model and some hundred prompts."""
 
     rewards: RewardSpec = Field(
         (RewardPartSpec(part="exact"),), description="what answers earn: exact, regex:PATTERN, model:ID, policy:FILE, …, each with *WEIGHT"
@@ -136,7 +131,7 @@ class PolicyGradientOptions(OptionsBase):
 
 
 def train_policy(run: TrainingRun, options: PolicyGradientOptions, name: str, method: PolicyGradientMethod) -> Model:
-    """Rounds of answers, rewards and one update each, over the prompts of the train split; the rest as `sft`."""
+    """Train a policy in rounds of answers, rewards and one update each, over the prompts of the train split; the rest as `sft`."""
     check_causal(run.base)
     refuse_quantized(run.base)
     with lock_run_folder(run.folder):
@@ -161,7 +156,10 @@ def train_policy(run: TrainingRun, options: PolicyGradientOptions, name: str, me
 
 
 def preview_policy(run: TrainingRun, options: PolicyGradientOptions) -> dict[str, Any]:
-    """What would be asked, and what left out, as `preview_completions` tells it; nothing is drawn. Each answer's tokens are learnt."""
+    """Return which prompts would be used, and which left out, in the form of `preview_completions`; nothing is sampled.
+
+    All tokens of the answers will be supervised.
+    """
     check_causal(run.base)
     refuse_quantized(run.base)
     rewards, chat = build_reward(options.rewards, run), ChatTokenizer(run.base)
@@ -188,7 +186,7 @@ def preview_policy(run: TrainingRun, options: PolicyGradientOptions) -> dict[str
 
 @dataclass(frozen=True)
 class PreparedPolicy:
-    """A run's prompts as tokens, and what is taught with them, before anything is drawn."""
+    """A run's prompts as tokens, and the objective, before anything is sampled."""
 
     task: TrainingTask
     tokenizer: Any
@@ -196,7 +194,10 @@ class PreparedPolicy:
 
 
 def prepare_policy(run: TrainingRun, options: PolicyGradientOptions, name: str, method: PolicyGradientMethod) -> PreparedPolicy:
-    """UserError where a reward can't be made, a split is empty, or none of its prompts can be asked."""
+    """Prepare the prompts and the objective of a run.
+
+    Raises UserError where a reward can't be built, a split is empty, or none of its prompts can be used.
+    """
     rewards, tokenizer, chat = build_reward(options.rewards, run), prepare_tokenizer(run.base), ChatTokenizer(run.base)
     rows = {"train": read_rows(run, "train", answers=False), "validation": read_rows(run, "validation", answers=False)}
     train, held = (build_prompt_examples(found, chat, room=options.max_new_tokens, split=split) for split, found in rows.items())
@@ -213,7 +214,7 @@ def prepare_policy(run: TrainingRun, options: PolicyGradientOptions, name: str, 
 
 
 def policy_train_config(run: TrainingRun, options: PolicyGradientOptions) -> TrainConfig:
-    """How the prompts are gone through, but for what is settled by measuring."""
+    """Return the configuration for the prompts; what is resolved by measuring is still open."""
     return TrainConfig(
         epochs=options.epochs, min_steps=1, batch_size=options.batch_size, weight_decay=0.0, patience=UNLIMITED_PATIENCE,
         evaluations=max(1, round(EVALUATION_COUNT / options.epochs)), seed=run.seed,
@@ -221,7 +222,7 @@ def policy_train_config(run: TrainingRun, options: PolicyGradientOptions) -> Tra
 
 
 def _placeholder_rollouts(task: TrainingTask, options: PolicyGradientOptions) -> TrainingTask:
-    """The task with answers of the longest kind in place of drawn ones, by which number formats are timed."""
+    """Return the task with placeholder answers of the longest kind, by which number formats are timed."""
     prompts, zeros = task.train, np.zeros(options.max_new_tokens)
     tokens = [[*ids, *([ids[-1]] * options.max_new_tokens)] for ids in prompts.tokens]
     targets = [RolloutTarget(np.arange(len(ids)) >= len(ids) - options.max_new_tokens, zeros, zeros, 0.0) for ids in tokens]
@@ -229,7 +230,7 @@ def _placeholder_rollouts(task: TrainingTask, options: PolicyGradientOptions) ->
 
 
 def _retention_manifest(knowledge: BaselineCapabilities, model: Any) -> Mapping[str, Any]:
-    """What is left of what the base knew; the divergence in the loss is all that holds it."""
+    """Return what was retained of the base's general capabilities; only the divergence in the loss or reward protects them."""
     about: dict[str, Any] = {"asked": "none", "remedy": "none", "alpha": 1.0, "suites": knowledge.suite_changes(model)}
     if knowledge.general.texts:
         standing = knowledge.score(model)
@@ -238,7 +239,7 @@ def _retention_manifest(knowledge: BaselineCapabilities, model: Any) -> Mapping[
 
 
 class GRPOOptions(PolicyGradientOptions):
-    """What can be tuned about `grpo`."""
+    """Options of the recipe `grpo`."""
 
     form: Literal["dr", "original"] = Field(
         "dr", description="dr: all groups and tokens count alike (Liu et al. 2025); original: by group's deviation and answer's length"
@@ -247,18 +248,20 @@ class GRPOOptions(PolicyGradientOptions):
 
 @recipes.register("grpo", options=GRPOOptions)
 def train_grpo(run: TrainingRun, options: GRPOOptions) -> Model:
-    """Group-relative policy optimisation (Shao et al. 2024) in the form of Liu et al. 2025: advantages are rewards less their
-    group's mean, and KL to the base stands in the loss, by the estimator whose gradient is right (see `losses`).
+    """Train by group-relative policy optimisation (Shao et al. 2024) in the form of Liu et al. 2025.
 
-    Supports: prompts, conversations, row weights, adapters, resume, people asked while it trains. Assumes: a base that sometimes
-    earns more than at other times. Refuses: what `sft` refuses, rewards that aren't finite or never differ within a group, prompts
-    none of which leaves room for an answer. Leaves out, counted by reason: prompts that can't be asked.
+    Advantages are rewards less their group's mean, and KL to the base is part of the loss, by the estimator whose gradient is right (see
+    `kl_losses`).
+
+    Supports: prompts, conversations, row weights, adapters, resume, human feedback while it trains. Assumes: a base whose answers to a
+    prompt sometimes earn more than at other times. Refuses: what `sft` refuses, rewards that aren't finite or never differ within a group,
+    prompts none of which leaves room for an answer. Leaves out, counted by reason: prompts that can't be used.
     """
     return train_policy(run, options, "grpo", grpo_method(options))
 
 
 def preview_grpo(run: TrainingRun, options: GRPOOptions) -> dict[str, Any]:
-    """What would be asked; nothing is drawn, trained or written."""
+    """Return which prompts would be used; nothing is sampled, trained or written."""
     return preview_policy(run, options)
 
 
@@ -266,26 +269,28 @@ train_grpo.preview = preview_grpo
 
 
 def grpo_method(options: GRPOOptions) -> PolicyGradientMethod:
-    """How rewards become the loss."""
+    """Return how the options turn rewards into the loss."""
     if options.form == "dr":
         return PolicyGradientMethod(centered_advantages, in_loss=options.beta, share="longest")
     return PolicyGradientMethod(standardized_advantages, in_loss=options.beta, share="own")
 
 
 class RLOOOptions(PolicyGradientOptions):
-    """What can be tuned about `rloo`."""
+    """Options of the recipe `rloo`."""
 
 
 @recipes.register("rloo", options=RLOOOptions)
 def train_rloo(run: TrainingRun, options: RLOOOptions) -> Model:
-    """REINFORCE with the mean of the other answers as baseline (Ahmadian et al. 2024, "Back to Basics"): whole answers are what is
-    rewarded, and KL to the base is taken off their reward. Supports, assumes, refuses and leaves out what `grpo` does.
+    """Train by REINFORCE with the mean of the other answers as baseline (Ahmadian et al. 2024, "Back to Basics").
+
+    Whole answers are rewarded, and KL to the base is subtracted from their reward. Supports, assumes, refuses and leaves out what `grpo`
+    does.
     """
     return train_policy(run, options, "rloo", PolicyGradientMethod(leave_one_out_advantages, in_reward=options.beta))
 
 
 def preview_rloo(run: TrainingRun, options: RLOOOptions) -> dict[str, Any]:
-    """What would be asked; nothing is drawn, trained or written."""
+    """Return which prompts would be used; nothing is sampled, trained or written."""
     return preview_policy(run, options)
 
 

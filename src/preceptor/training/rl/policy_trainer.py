@@ -1,10 +1,8 @@
 """Train a policy on its own rollouts: the objective, and the trainer's loop over rounds.
 
-What reinforcement teaches: more of those answers of the policy's own that earn more, not far from its base.
-
-The Trainer's loop over rounds: at each step the policy answers some prompts, is rewarded, and learns from these answers once.
-
-What is drawn depends on the run's seed and the step alone, so that a run that was killed goes on to the same weights.
+At each step the policy answers some prompts, the answers are rewarded, and the policy is updated on them once: answers that earn more
+become more probable, within the reach of the base. The samples depend on the run's seed and the step alone, so that a run that was killed
+resumes to the same weights.
 """
 
 from __future__ import annotations
@@ -50,15 +48,16 @@ from preceptor.training.sft import SFTObjective
 from preceptor.training.trainer import AdaptiveMicroBatcher, RecipeTrainer, checkpoint_step
 from preceptor.types import Estimate, FloatArray
 
-MAX_SAMPLING_GAP = 0.05  # nats a token between what was drawn and what training makes of it, at most, in float32
+MAX_SAMPLING_GAP = 0.05  # nats a token between the log-probabilities of sampling and of training, at most, in float32
 MAX_BFLOAT16_GAP = 0.25  # in bfloat16, whose kernels differ with the shape of a batch
 
 
 @dataclass(frozen=True)
 class PolicyObjective(SFTObjective):
-    """Answers to prompts are drawn from the policy, scored by `rewards`, and learnt as `method` says; the base is the reference.
+    """Sample answers from the policy, score them by `rewards`, and learn from them by `method`; the base is the reference.
 
-    ends: tokens that end an answer. held: validation rows with answers, by which parity is proved.
+    end_tokens: tokens that end an answer. choices: answers to a prompt. max_new_tokens: of an answer, at most. temperature: of sampling,
+    and of the policy that is trained. parity_rows: validation rows with answers, with which parity is verified.
     """
 
     recipe: str = "grpo"
@@ -72,7 +71,7 @@ class PolicyObjective(SFTObjective):
     _base: list[tuple[Any, LMHead]] = field(default_factory=list, compare=False, repr=False)
 
     def sample_rollouts(self, model: Any, prompts: TrainingExamples, *, choices: int, seed: int) -> PolicyRollouts:
-        """Answers of the model as it is now to each prompt, what they earn, and how probable they are to the base."""
+        """Sample the model's answers to each prompt, with their rewards and their log-probabilities under the base."""
         drawn = sample_rollouts(
             model, self.tokenizer, prompts.tokens, choices=choices, max_tokens=self.max_new_tokens, temperature=self.temperature,
             seed=seed, ends=self.end_tokens,
@@ -92,7 +91,10 @@ class PolicyObjective(SFTObjective):
         return PolicyRollouts(prompts, rollouts, self.base_log_probabilities(model, tokens, masks), samples, self.rewards.score(samples))
 
     def base_log_probabilities(self, model: Any, tokens: Sequence[TokenIds], masks: Sequence[Any]) -> list[FloatArray]:
-        """Log-probabilities of the marked tokens of each row under the base: the model without its adapter, or the base itself."""
+        """Return the log-probabilities of the marked tokens of each row under the base.
+
+        The base is the model without its adapter where it has one, else a copy of the base itself.
+        """
         if model is not unwrap_model(model):
             with model.disable_adapter():
                 return self.policy_log_probabilities(model, self._head(model), tokens, masks)
@@ -102,7 +104,7 @@ class PolicyObjective(SFTObjective):
         return self.policy_log_probabilities(*self._base[0], tokens, masks)
 
     def policy_log_probabilities(self, model: Any, head: LMHead, tokens: Sequence[TokenIds], masks: Sequence[Any]) -> list[FloatArray]:
-        """Log-probabilities at the sampling temperature of the marked tokens of each row, float64."""
+        """Return the log-probabilities at the sampling temperature of the marked tokens of each row, float64."""
 
         def read(logits: Any, wanted: Any) -> tuple[Any]:
             return (self._log_probability(logits, wanted).double(),)
@@ -110,7 +112,10 @@ class PolicyObjective(SFTObjective):
         return [np.asarray(row.numpy()) for (row,) in map_completion_positions(model, tokens, masks, self.pad_id, read, head=head)]
 
     def check_sampling_gap(self, model: Any, rows: TrainingExamples, most: float) -> None:
-        """UserError unless training makes of drawn tokens what they were drawn with: their ratio is 1 before the first update."""
+        """Raise UserError unless training computes the probabilities that tokens were sampled with.
+
+        Their ratio is 1 before the first update.
+        """
         few = rows.select(range(min(8, len(rows))))
         targets: list[RolloutTarget] = list(few.targets)
         found = self.policy_log_probabilities(model, self._head(model), few.tokens, [each.mask for each in targets])
@@ -122,6 +127,7 @@ class PolicyObjective(SFTObjective):
             )
 
     def batch(self, examples: TrainingExamples, rows: Sequence[int]) -> dict[str, Any]:
+        """Return the padded tokens of these rollouts, with the log-probabilities and advantages of their answers' tokens."""
         targets: list[RolloutTarget] = [examples.targets[row] for row in rows]
         places = {
             "drawn": np.concatenate([each.sampled_log_probabilities for each in targets]),
@@ -136,7 +142,7 @@ class PolicyObjective(SFTObjective):
         }
 
     def loss(self, model: Any, inputs: Mapping[str, Any]) -> Any:
-        """What the batch's answers add to the round's loss, a scalar with gradients."""
+        """Return what the batch's answers add to the round's loss, a scalar with gradients."""
         counts = inputs["supervised"].sum(dim=1)
         weights = inputs["weights"].repeat_interleave(counts)
         wanted = inputs["input_ids"][inputs["supervised"]]
@@ -151,7 +157,7 @@ class PolicyObjective(SFTObjective):
         return loss_at_positions(model, self._head(model), inputs, loss)
 
     def validate(self, model: Any, examples: TrainingExamples) -> ValidationResult:
-        """What an answer to each held-out prompt loses, its reward taken negative, with the means of what was seen."""
+        """Return the negative reward of one answer to each held-out prompt as its loss, with the means of what was measured."""
         found = self.sample_rollouts(model, examples, choices=1, seed=0)
         return ValidationResult(-found.scored.total, np.ones(len(examples)), found.figures())
 
@@ -160,13 +166,16 @@ class PolicyObjective(SFTObjective):
         return (1e-5,) if self.adapter == "none" else (2e-4,)
 
     def parity_probes(self, model: Any, examples: TrainingExamples) -> Mapping[str, Any]:
+        """Return the probes of `SFTObjective` on `parity_rows`."""
         assert self.parity_rows is not None
         return super().parity_probes(model, self.parity_rows)
 
     def before_saving(self, model: Any, examples: TrainingExamples) -> None:
+        """Set the stop tokens of the model."""
         set_stop_tokens(model, set(self.end_tokens), self.tokenizer)
 
     def summary_lines(self, examples: TrainingExamples, max_tokens: int) -> list[str]:
+        """Return sentences on excluded prompts and on the rewards."""
         left_out = sum(examples.excluded.values())
         told = (
             f"{left_out:,} of {left_out + len(examples):,} training prompts were left "
@@ -175,6 +184,7 @@ class PolicyObjective(SFTObjective):
         return [*([told] if left_out else []), *self.rewards.summary_lines()]
 
     def manifest_fields(self, examples: TrainingExamples) -> dict[str, Any]:
+        """Return an empty list of answers, since the model generates texts."""
         return {"answers": []}
 
     def _log_probability(self, logits: Any, wanted: Any) -> Any:
@@ -182,14 +192,18 @@ class PolicyObjective(SFTObjective):
         return scores.gather(-1, wanted[:, None])[:, 0]
 
 
-BACKWARD_TOKENS = 2048  # tokens that go through the model at once on the way back
-MAX_FLAT_ROUNDS = 12  # rounds in a row that teach nothing, after which there is nothing left to learn
-_SEED_STRIDE = 2**20  # more than a run has: seeds of rounds and of looks never meet
+BACKWARD_TOKENS = 2048  # tokens of a forward and backward pass, at most
+MAX_FLAT_ROUNDS = 12  # rounds in a row without a difference of rewards, after which there is nothing left to learn
+_SEED_STRIDE = 2**20  # more than a run's steps: seeds of rounds and evaluations never coincide
 
 
 @dataclass
 class RoundTally:
-    """What the rounds so far came to. flat: how many in a row taught nothing; taught: how many groups differed, of `groups`."""
+    """Count the rounds so far.
+
+    groups: all groups of answers to a prompt. equal: groups whose answers all earned the same. flat: rounds in a row in which all groups
+    were equal.
+    """
 
     rounds: int = 0
     groups: int = 0
@@ -198,30 +212,34 @@ class RoundTally:
 
     @property
     def informative_groups(self) -> int:
+        """Number of groups whose answers earned differently."""
         return self.groups - self.equal
 
     def add(self, round_: PolicyRound) -> None:
+        """Count a round."""
         self.rounds, self.groups, self.equal = self.rounds + 1, self.groups + round_.groups, self.equal + round_.equal_groups
         self.flat = self.flat + 1 if round_.equal_groups == round_.groups else 0
 
 
 @dataclass
 class RecentRollouts:
-    """Training answers since the last look, about which people may be asked."""
+    """Collect training answers since the last evaluation, about which people may be asked."""
 
     rollouts: list[PolicyRollouts] = field(default_factory=list)
 
     def scored(self) -> RewardScores:
+        """Return the scores of all collected answers."""
         found = [each.scored for each in self.rollouts]
         parts = {name: np.concatenate([each.by_part[name] for each in found]) for name in found[0].by_part}
         return RewardScores(np.concatenate([each.total for each in found]), parts, np.concatenate([each.disagreement for each in found]))
 
     def samples(self) -> list[Any]:
+        """Return all collected answers."""
         return [sample for each in self.rollouts for sample in each.samples]
 
 
 class PolicyTrainer(RecipeTrainer):
-    """Trains a policy; its validation rows are held-out prompts, and what it sees of them is its reward."""
+    """Train a policy; its validation rows are held-out prompts, and its validation is their reward."""
 
     objective: PolicyObjective
 
@@ -237,11 +255,12 @@ class PolicyTrainer(RecipeTrainer):
         self.tally, self.recent_rollouts = RoundTally(), RecentRollouts()
 
     def get_train_dataloader(self) -> Any:
+        """Return the loader of the batches of prompt numbers."""
         loader = DataLoader(self.prompts, batch_sampler=self.batches, collate_fn=lambda rows: {"rows": torch.as_tensor(rows)})
         return self.accelerator.prepare_data_loader(loader)
 
     def train(self, *arguments: Any, **named: Any) -> Any:
-        """With a look at the base first, and people's answers taken up where the run goes on."""
+        """Train, after evaluating the base first, or after collecting people's answers where the run resumes."""
         if self.state.global_step == 0:
             self.validate()
         elif self.reward_feedback is not None:
@@ -249,7 +268,7 @@ class PolicyTrainer(RecipeTrainer):
         return super().train(*arguments, **named)
 
     def run_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
-        """A round: answers are drawn and rewarded, and their loss goes through the model in pieces."""
+        """Run a round: sample and reward answers, and take a step on their loss, in pieces."""
         round_ = self._run_round(inputs["rows"].tolist())
         if not len(round_.rows):
             self._step_rows, found = "", torch.zeros((), device=self.args.device)  # no gradient: the weights stay
@@ -259,15 +278,16 @@ class PolicyTrainer(RecipeTrainer):
         return super().run_step(model, self.objective.batch(round_.rows, range(len(round_.rows))), num_items_in_batch)
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-        """The answers' losses, whose weights make them the round's."""
+        """Return the loss of the answers, whose weights make it the round's."""
         with self.accelerator.autocast():
             loss = self.objective.loss(model, inputs)
         return (loss, None) if return_outputs else loss
 
     def validate(self) -> ValidationResult:
-        """One answer to each held-out prompt, drawn by the same numbers at each look; the guard sees it, and may end the training.
+        """Evaluate one answer to each held-out prompt, sampled with the same seed every time.
 
-        The weights that are kept are those that the judge of human preference likes best, or without one the reward.
+        The monitor observes the evaluation, and may end the training. The weights that are kept are those that the judge of human
+        preference scores best, or without one the reward.
         """
         step, held = self.state.global_step, self.validation
         with self.accelerator.autocast():
@@ -288,7 +308,7 @@ class PolicyTrainer(RecipeTrainer):
         return ValidationResult(-worth, np.ones(len(held)), figures)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Not of what the guard refuses. What people have answered by now counts from here on."""
+        """Save a checkpoint unless the monitor has stopped the run, and collect people's answers, which count from here on."""
         if self.stop is not None:
             return
         super()._save_checkpoint(model, trial)
@@ -296,15 +316,17 @@ class PolicyTrainer(RecipeTrainer):
             self.reward_feedback.collect_answers(self.state.global_step)
 
     def save_extra_state(self, checkpoint: Path) -> None:
+        """Save the counts of rounds in the checkpoint too."""
         super().save_extra_state(checkpoint)
         (checkpoint / "tally.json").write_text(json.dumps(vars(self.tally)))
 
     def restore_state(self, checkpoint: Path) -> None:
+        """Restore the counts of rounds too."""
         super().restore_state(checkpoint)
         self.tally = RoundTally(**read_json(checkpoint / "tally.json"))
 
     def load_best_weights(self) -> int:
-        """The best weights; after the guard's stop those that it calls the last good ones."""
+        """Load the best weights; after a stop by the monitor those that it calls the last good ones."""
         if self.stop is not None:
             kept = sorted(self.checkpoints.glob("checkpoint-*"), key=checkpoint_step)
             good = [folder for folder in kept if checkpoint_step(folder) <= self.stop.last_good]
@@ -338,7 +360,7 @@ class PolicyTrainer(RecipeTrainer):
         return self.reward_feedback.corrected_rewards(answers.samples, answers.scored)
 
     def _check_signal(self, round_: PolicyRound) -> None:
-        """UserError where no round yet taught anything; where earlier ones did, it is over once `MAX_FLAT_ROUNDS` in a row didn't."""
+        """Raise UserError where no round so far had a signal; where earlier ones had, stop after `MAX_FLAT_ROUNDS` in a row without one."""
         if self.tally.flat < min(MAX_FLAT_ROUNDS, self.state.max_steps):
             return
         if not self.tally.informative_groups:
@@ -353,7 +375,10 @@ class PolicyTrainer(RecipeTrainer):
 
 
 def no_model_kept_error(stop: RewardHackingStop, samples: Path) -> UserError:
-    """What to say where the guard stopped a run that never was better than its base. samples: where its answers lie."""
+    """Return the error for a run that the monitor stopped before it was better than its base.
+
+    samples: the folder of its answers.
+    """
     mend = "take a smaller learning_rate, a larger beta or a larger most_kl" if stop.sign == "budget" else "mend the reward"
     return UserError(
         f"no look before the guard stopped the run was better than the base, so that no model is kept: {stop.explanation}",
@@ -362,7 +387,7 @@ def no_model_kept_error(stop: RewardHackingStop, samples: Path) -> UserError:
 
 
 def no_signal_error(tally: RoundTally, round_: PolicyRound) -> UserError:
-    """What to say of a reward that never differs between the answers to a prompt."""
+    """Return the error for a reward that never differs between the answers to a prompt."""
     total = round_.answers.scored.total
     same = f"the reward is {total[0]:g} for every answer" if np.ptp(total) == 0 else "all answers to one prompt earn the same"
     return UserError(

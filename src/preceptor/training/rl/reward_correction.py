@@ -1,8 +1,8 @@
-"""People in the loop of a reinforcement: they are asked about answers whose reward is in doubt, and their word corrects the reward.
+"""Correct rewards by human feedback in reinforcement learning: people are asked about answers whose reward is in doubt.
 
-In doubt is an answer about which the reward's voices differ, or which is rewarded highly and which the judge of human preference
-doesn't like. What people say of it is its reward from then on; what all their answers say about the reward's parts and about
-length is learnt (a ridge regression, so that a few answers change little) and corrects all other rewards.
+In doubt is an answer about which the reward's parts disagree, or which is rewarded highly and which the judge of human preference scores
+low. People's answer is its reward from then on; what all their answers show about the reward's parts and about length is learnt (a ridge
+regression, so that a few answers change little) and corrects all other rewards.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from preceptor.training.recipe import (
 from preceptor.training.rl.composite_reward import RewardScores, standardize_scores
 from preceptor.types import FloatArray, json_digest
 
-MAX_QUERIES, ROWS_PER_QUERY = 8, 2  # questions at a time; rows for each of them, of which the judge is asked
-PRIOR_ANSWERS = 4.0  # people's answers that "the reward is right as it is" is worth
+MAX_QUERIES, ROWS_PER_QUERY = 8, 2  # queries at a time; rows that the judge scores, for each of them
+PRIOR_ANSWERS = 4.0  # the prior that the reward is right weighs as much as so many answers
 
 QueryKind = Literal["good", "compare"]
 QUERY_KINDS: tuple[QueryKind, ...] = get_args(QueryKind)
@@ -38,10 +38,11 @@ QUERY_KINDS: tuple[QueryKind, ...] = get_args(QueryKind)
 
 @dataclass(frozen=True)
 class RewardQuery:
-    """What was put before people: one answer of a row, or two to compare. at: at which step. features: of each answer, see
-    `_answer_features`.
+    """What people are asked: about one answer of a row, or two to compare.
 
-    said: the probability that it is good, or that the first is better; none as long as nobody has answered. came: at which step.
+    at: the step of the query. row, content, texts, rewards: of the answers. features: of each answer, see `_answer_features`. priority:
+    higher comes first. said: the probability that it is good, or that the first is better; None as long as nobody has answered. came: the
+    step at which the answer was collected.
     """
 
     id: str
@@ -58,14 +59,14 @@ class RewardQuery:
 
     @property
     def request(self) -> FeedbackRequest:
-        """As it is asked."""
+        """The query as a feedback request."""
         return FeedbackRequest(self.id, {**self.content, "responses": list(self.texts)}, self.priority)
 
 
 class RewardFeedback:
-    """The questions of one run, kept in a file: after a kill the same are asked, and what came by a step is what it had then.
+    """The queries of one run, kept in a file: after a kill the same are asked, and answers count from the same steps as before.
 
-    measure: the judge of human preference, where there is one; asked about one answer at a time.
+    ask: requests feedback from people. measure: the judge of human preference, where there is one; it is asked about one answer at a time.
     """
 
     def __init__(self, ask: FeedbackRequester, path: Path, measure: PreferenceEstimator | None = None) -> None:
@@ -73,7 +74,7 @@ class RewardFeedback:
         self._queries = [RewardQuery(**each) for each in read_json(path)] if path.exists() else []
 
     def collect_answers(self, step: int) -> None:
-        """Take what people have answered by now. Waiting while more than half of what was asked before is open."""
+        """Collect what people have answered by now; raises FeedbackPending while more than half of the earlier queries are open."""
         self._now, chances = step, dict[str, float]()
         earlier = [put for put in self._queries if put.at <= step]  # a run that was killed may have asked more
         for kind in QUERY_KINDS:
@@ -91,12 +92,12 @@ class RewardFeedback:
             )
 
     def submit_queries(self, step: int, samples: Sequence[SampledAnswer], scored: RewardScores) -> None:
-        """Put the answers in doubt before people, the most doubtful first; after a resume the same ones, once."""
+        """Queue the answers in doubt for people, the most doubtful first; after a resume the same ones, once."""
         if any(put.at == step for put in self._queries):
             return
         known = {put.id for put in self._queries}
         found = select_reward_queries(step, samples, scored, None)
-        if self._measure is not None:  # it is asked about one answer at a time: about those of the likeliest rows alone
+        if self._measure is not None:  # it scores one answer at a time: only those of the likeliest rows
             likely = {put.row for put in found[: ROWS_PER_QUERY * MAX_QUERIES]}
             places = [place for place, sample in enumerate(samples) if sample.id in likely]
             fewer = [samples[place] for place in places]
@@ -109,7 +110,7 @@ class RewardFeedback:
                 self._ask(kind, asked)
 
     def corrected_rewards(self, samples: Sequence[SampledAnswer], scored: RewardScores) -> FloatArray:
-        """The total reward of each answer as people's word corrects it, (n,)."""
+        """Return the total reward of each answer, corrected by people's answers, (n,)."""
         answered = [put for put in self._queries if put.said is not None and put.came is not None and put.came <= self._now]
         if not answered:
             return scored.total
@@ -119,7 +120,7 @@ class RewardFeedback:
         return np.array([judged.get((sample.id, sample.text), value) for sample, value in zip(samples, found, strict=True)])
 
     def summary_lines(self) -> list[str]:
-        """How many were asked and answered, and how often people agreed with the reward."""
+        """Return sentences on how many queries were asked and answered, and how often people agreed with the reward."""
         said = [(put, put.said) for put in self._queries if put.said is not None]
         if not self._queries:
             return ["No answer was in doubt, so that people were asked nothing."]
@@ -134,7 +135,7 @@ class RewardFeedback:
         return told
 
     def _judge_scores(self, samples: Sequence[SampledAnswer], measure: PreferenceEstimator) -> FloatArray:
-        """What the judge says of each answer, (n,)."""
+        """Return the judge's score of each answer, (n,)."""
         found = [measure([HeldOutAnswer(sample.id, sample.content, sample.text)]) for sample in samples]
         return np.array([each[min(each)].value for each in found])
 
@@ -144,9 +145,10 @@ class RewardFeedback:
 
 
 def select_reward_queries(step: int, samples: Sequence[SampledAnswer], scored: RewardScores, judge: FloatArray | None) -> list[RewardQuery]:
-    """At most one question a row, the most doubtful first: whether the answer in doubt or another one to the same prompt is better,
-    and where there is no other, whether it is good. Where there is neither a second voice nor a judge, the reward's favourites are
-    in doubt.
+    """Select at most one query a row, the most doubtful first.
+
+    A query asks whether the answer in doubt or another one to the same prompt is better or, where there is no other, whether it is good.
+    Where the reward has one part and there is no judge, the answers that it scores highest are in doubt.
     """
     liked = standardize_scores(scored.total)
     suspicion = np.zeros(len(samples)) if judge is None else np.where(liked > 0, liked - standardize_scores(judge), 0.0).clip(min=0)
@@ -170,7 +172,7 @@ def select_reward_queries(step: int, samples: Sequence[SampledAnswer], scored: R
 
 
 def _find_alternative(at: int, samples: Sequence[SampledAnswer], scored: RewardScores, judge: FloatArray | None) -> int | None:
-    """Another answer to the same row, the one that differs most in reward, or by the judge; None where there is none."""
+    """Return another answer to the same row, the one that differs most in reward, or by the judge; None where there is none."""
     by = scored.total if judge is None else judge
     others = [
         row for row, sample in enumerate(samples) if sample.id == samples[at].id and sample.text.strip() and sample.text != samples[at].text
@@ -179,10 +181,10 @@ def _find_alternative(at: int, samples: Sequence[SampledAnswer], scored: RewardS
 
 
 class _RewardCorrection:
-    """What people's answers say about the reward, as a linear function of an answer's features, in the reward's own unit.
+    """Learn what people's answers show about the reward, as a linear function of an answer's features, in the reward's own unit.
 
-    A good answer should earn a standard deviation more than the mean of those asked about, a bad one as much less; of two, the
-    better one should earn a standard deviation more than the other, or more than that.
+    A good answer should earn a standard deviation more than the mean of those asked about, a bad one as much less; of two, the better one
+    should earn at least a standard deviation more than the other.
     """
 
     def __init__(self, answered: Sequence[RewardQuery]) -> None:
@@ -196,18 +198,18 @@ class _RewardCorrection:
         self._slopes = np.linalg.solve(table.T @ table + PRIOR_ANSWERS * np.eye(table.shape[1]), table.T @ np.array(missing))
 
     def predict(self, features: FloatArray) -> FloatArray:
-        """The correction of each answer, (n,)."""
+        """Return the correction of each answer, (n,)."""
         return np.asarray(self._laid(features) @ self._slopes)
 
     def reward_of(self, good: float) -> float:
-        """What an answer earns that is good with this probability."""
+        """Return the reward of an answer that is good with this probability."""
         return self._middle + (2 * good - 1) * self._spread
 
     def _laid(self, features: FloatArray) -> FloatArray:
         return np.column_stack([np.ones(len(features)), (features - self._centre) / self._width])
 
     def _row(self, put: RewardQuery) -> tuple[FloatArray, float]:
-        """A row of the regression, and by how much the reward is short of what people say."""
+        """Return a row of the regression, and by how much the reward falls short of people's answer."""
         laid, said = self._laid(np.array(put.features)), put.said or 0.0
         if put.kind == "good":
             return laid[0], self.reward_of(said) - put.rewards[0]
@@ -217,12 +219,12 @@ class _RewardCorrection:
 
 
 def _answer_features(samples: Sequence[SampledAnswer], scored: RewardScores) -> FloatArray:
-    """(n, parts + 2): the total reward, each part's score, and words."""
+    """Return the features of each answer, (n, parts + 2): the total reward, each part's score, and its number of words."""
     return np.column_stack([scored.total, *scored.by_part.values(), [float(sample.word_count) for sample in samples]])
 
 
 def _prompt_content(content: Mapping[str, Any]) -> dict[str, Any]:
-    """What people see above an answer: the prompt or the conversation, and its sources."""
+    """Return what people see above an answer: the prompt or the conversation, and its sources."""
     kept = {name: content[name] for name in ("prompt", "messages", "sources") if name in content}
     if "messages" in kept:
         turns = list(kept["messages"])
@@ -233,7 +235,7 @@ def _prompt_content(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _answer_probability(answer: FeedbackAnswer) -> float | None:
-    """The probability that one is good, or that the first of two is better, a tie half; None for an answer that says neither."""
+    """Return the probability that one is good, or that the first of two is better, a tie half; None for an answer that tells neither."""
     if isinstance(answer, str):
         answer = {answer: 1.0}
     if {"good", "bad"} & set(answer):

@@ -1,22 +1,16 @@
 """Reward functions: exact match, patterns, length, reward models, project checks and a user's own function.
 
-An answer that a policy wrote, and the contract of what rewards it.
+  exact                           whether the answer is what people gave as the row's answer
+  length<=80, length>=20          whether an answer has at most, or at least, so many words
+  regex:PATTERN                   whether the answer contains a pattern
+  format:PATTERN                  whether the whole answer matches a pattern, or is JSON (`format:json`)
+  policy:FILE                     whether the answer keeps a policy's rules
+  claims                          how much of what the answer claims is supported by its sources
+  model:ID, model:ID+ID+ID        the score of reward models, trained on people's preferences; of several, a lower bound
+  function:MODULE:NAME            a custom function, `def score(text, content)` or `def score(text, content, target)`, returns a number
 
-`exact`: whether the answer is what people gave as the row's answer.
-
-`length<=80`, `length>=20`: whether an answer has at most, or at least, so many words.
-
-`regex:PATTERN`: whether a pattern is found in the answer. `format:PATTERN`: whether all of the answer has a form.
-
-`policy:FILE`: whether the answer keeps a policy's rules. `claims`: how much of what it claims its sources support.
-
-What policies and claims are, the project knows; it gives the run a function for each.
-
-`model:ID`, or `model:ID+ID+ID`: what reward models say, trained on people's preferences; of several, a lower bound.
-
-`function:MODULE:NAME`: a function of one's own, `def score(text, content)` or `def score(text, content, target)`, gives a number.
-
-It runs in a process of its own, so that what never returns on some answer can be ended; that is no sandbox.
+The project implements `policy` and `claims`, and passes a function for each to the run. A custom function runs in its own process, so that
+a call that never returns can be ended; that is no sandbox.
 """
 
 from __future__ import annotations
@@ -44,20 +38,20 @@ from preceptor.models.chat_template import build_conversation
 from preceptor.training.recipe import SampledAnswer, TrainingRow, TrainingRun
 from preceptor.types import FloatArray
 
-MAX_INITIAL_TIMEOUTS = 3  # first answers that all take too long, after which no other is waited for
+MAX_INITIAL_TIMEOUTS = 3  # when so many first answers all take too long, the run ends
 
 
 class RewardFunction(Protocol):
     """Scores answers; equal answers get equal scores, and higher is better."""
 
     def score(self, samples: Sequence[SampledAnswer]) -> FloatArray:
-        """(n,), every number finite."""
+        """Return the score of each answer, (n,), every number finite."""
         ...
 
 
 @dataclass
 class TimeoutCounter:
-    """How many answers a part took too long to score, each of which earned 0, and how many it scored in time."""
+    """Count the answers that a part took too long to score, each of which earned 0, and those it scored in time."""
 
     part: str
     seconds: float
@@ -65,7 +59,7 @@ class TimeoutCounter:
     scored: int = 0
 
     def add(self, sample: SampledAnswer) -> float:
-        """What an answer earns that took too long; UserError where none of the first ones was scored in time."""
+        """Count a timeout and return the reward 0; raises UserError where none of the first answers was scored in time."""
         self.timeouts += 1
         if self.timeouts == MAX_INITIAL_TIMEOUTS and not self.scored:
             raise UserError(
@@ -76,9 +70,9 @@ class TimeoutCounter:
 
 
 class ExactReward:
-    """The probability that the answer is right: what the row's target gives to the answers that are the same text, made alike.
+    """Score the probability that the answer is right: what the row's target gives to the answers with the same normalised text.
 
-    Where people were of two minds, each of their answers earns its share.
+    Where people disagreed, each of their answers earns its share.
     """
 
     def __init__(self, of: str, run: TrainingRun) -> None:
@@ -86,7 +80,7 @@ class ExactReward:
             raise UserError(f"reward exact takes nothing, and {of!r} stands behind it", "exact, or exact*0.5")
 
     def check_answered(self, rows: Sequence[TrainingRow]) -> None:
-        """UserError where there are rows without an answer."""
+        """Raise UserError where there are rows without an answer."""
         if lacking := [row.id for row in rows if not row.target]:
             raise UserError(
                 f"reward exact: {len(lacking):,} of {len(rows):,} rows have no right answer", "have people answer them, or leave exact out",
@@ -94,6 +88,7 @@ class ExactReward:
             )  # fmt: skip
 
     def score(self, samples: Sequence[SampledAnswer]) -> FloatArray:
+        """Return the probability that each answer is right, (n,); raises UserError for a row without an answer."""
         return np.array([self._probability(sample) for sample in samples])
 
     def _probability(self, sample: SampledAnswer) -> float:
@@ -104,7 +99,7 @@ class ExactReward:
 
 
 def normalize_answer(text: str) -> str:
-    """A text as it is compared: without capitals, space of all kinds as one, no punctuation at its ends, letters in one form (NFKC)."""
+    """Normalise a text for comparison: case-folded, space of all kinds as one, no punctuation at its ends, Unicode NFKC."""
     words = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
     start, stop = 0, len(words)
     while start < stop and not words[start].isalnum():
@@ -118,7 +113,7 @@ _LENGTH_BOUND = re.compile(r"(?P<side>[<>]=)\s*(?P<words>\d+)")
 
 
 class LengthReward:
-    """1 where the number of words keeps the bound, else 0; an answer without a word keeps none, or silence would be rewarded."""
+    """Score 1 where the number of words keeps the bound, else 0; an answer without a word keeps none, or silence would be rewarded."""
 
     def __init__(self, bound: str, run: TrainingRun) -> None:
         found = _LENGTH_BOUND.fullmatch(bound.strip())
@@ -127,33 +122,39 @@ class LengthReward:
         self._at_most, self._words = found["side"] == "<=", int(found["words"])
 
     def score(self, samples: Sequence[SampledAnswer]) -> FloatArray:
+        """Return whether each answer keeps the bound, 1 or 0, (n,)."""
         return np.array([float(self._keeps(sample.word_count)) for sample in samples])
 
     def _keeps(self, words: int) -> bool:
         return words > 0 and (words <= self._words if self._at_most else words >= self._words)
 
 
-PATTERN_TIMEOUT_SECONDS = 1.0  # for one answer: what a pattern repeats within a repetition can be tried in more ways than there is time for
+PATTERN_TIMEOUT_SECONDS = 1.0  # for one answer: nested repetition can backtrack for ever
 
 
 class RegexReward:
-    """1 where a regular expression (Python's, capitals count) is found in the answer, else 0. late: answers that it took too long for."""
+    """Score 1 where the answer contains a regular expression (Python's, case-sensitive), else 0.
+
+    timeouts: counts the answers that it took too long for.
+    """
 
     def __init__(self, pattern: str, run: TrainingRun) -> None:
         self._pattern, self.timeouts = compile_pattern(pattern, "regex"), TimeoutCounter(f"regex {pattern!r}", PATTERN_TIMEOUT_SECONDS)
 
     def score(self, samples: Sequence[SampledAnswer]) -> FloatArray:
+        """Return whether each answer contains the pattern, 1 or 0, (n,)."""
         return np.array([_match_in_time(self._pattern.search, sample, sample.text, self.timeouts) for sample in samples])
 
 
 class FormatReward:
-    """1 where an answer that was ended is, from end to end, JSON (`format:json`) or what a regular expression says; else 0."""
+    """Score 1 where a completed answer is, from end to end, JSON (`format:json`) or a match of a regular expression; else 0."""
 
     def __init__(self, form: str, run: TrainingRun) -> None:
         self._pattern = None if form == "json" else compile_pattern(form, "format")
         self.timeouts = TimeoutCounter(f"format {form!r}", PATTERN_TIMEOUT_SECONDS)
 
     def score(self, samples: Sequence[SampledAnswer]) -> FloatArray:
+        """Return whether each answer has the format, 1 or 0, (n,)."""
         return np.array([self._fits(sample, sample.text.strip()) if sample.ended else 0.0 for sample in samples])
 
     def _fits(self, sample: SampledAnswer, text: str) -> float:
@@ -161,7 +162,7 @@ class FormatReward:
 
 
 def compile_pattern(pattern: str, part: str) -> Any:
-    """A pattern, its dot matching line ends too; UserError where it is none, or is found in every text."""
+    """Compile a pattern whose dot matches line ends too; raises UserError where it is invalid, or matches the empty answer."""
     try:
         found = regex.compile(pattern, regex.DOTALL)
     except regex.error as error:
@@ -172,7 +173,7 @@ def compile_pattern(pattern: str, part: str) -> Any:
 
 
 def _match_in_time(match: Callable[..., Any], sample: SampledAnswer, text: str, late: TimeoutCounter) -> float:
-    """Whether it matches, 1 or 0. The package `regex` can be told how long it may take, and Python's own can't."""
+    """Return whether the pattern matches, 1 or 0; the package `regex` supports a timeout, and Python's own doesn't."""
     try:
         found = match(text, timeout=PATTERN_TIMEOUT_SECONDS)
     except TimeoutError:
@@ -184,13 +185,13 @@ def _match_in_time(match: Callable[..., Any], sample: SampledAnswer, text: str, 
 def _is_json(text: str) -> bool:
     try:
         json.loads(text)
-    except (ValueError, RecursionError):  # no JSON, or lists in lists without end
+    except (ValueError, RecursionError):  # no JSON, or nested too deeply
         return False
     return True
 
 
 class ProjectCheckReward:
-    """What the run's check of this name says, in [0, 1]."""
+    """Score answers by the run's check of this name, in [0, 1]."""
 
     def __init__(self, name: str, of: str, run: TrainingRun) -> None:
         if name not in run.checks:
@@ -198,19 +199,20 @@ class ProjectCheckReward:
         self._check = run.checks[name](of)
 
     def score(self, samples: Sequence[SampledAnswer]) -> FloatArray:
+        """Return the check's score of each answer, (n,)."""
         return self._check(samples)
 
 
 def project_check_factory(name: str) -> Callable[[str, TrainingRun], ProjectCheckReward]:
-    """How the reward of this name is made."""
+    """Return the constructor of the reward of this name."""
     return lambda of, run: ProjectCheckReward(name, of, run)
 
 
-ENSEMBLE_PENALTY = 1.0  # standard deviations below the mean of several models: where they differ they know little (Coste et al. 2024)
+ENSEMBLE_PENALTY = 1.0  # standard deviations below the mean of several models: where they differ they are unreliable (Coste et al. 2024)
 
 
 class ModelReward:
-    """Log-odds of a reward model; of several the mean less `ENSEMBLE_PENALTY` standard deviations over them."""
+    """Score answers by the log-odds of a reward model; of several the mean less `ENSEMBLE_PENALTY` standard deviations over them."""
 
     def __init__(self, names: str, run: TrainingRun) -> None:
         from preceptor.models.classifier import RewardModel
@@ -220,7 +222,7 @@ class ModelReward:
         self._models = [RewardModel(run.folder_of(name)) for name in wanted]
 
     def check_prompt_length(self, rows: Sequence[TrainingRow], tokens: int) -> None:
-        """UserError for a row whose prompt a model can't read with an answer of so many tokens: it would end the run when it is drawn."""
+        """Raise UserError for a row whose prompt a model can't read with an answer of `tokens` tokens, which would end the run later."""
         from preceptor.models.chat_template import RenderError
 
         for model, row in product(self._models, rows):
@@ -237,10 +239,11 @@ class ModelReward:
                 )  # fmt: skip
 
     def score(self, samples: Sequence[SampledAnswer]) -> FloatArray:
+        """Return the score of each answer, (n,)."""
         return self.score_with_spread(samples)[0]
 
     def score_with_spread(self, samples: Sequence[SampledAnswer]) -> tuple[FloatArray, FloatArray]:
-        """Scores, and how much the models differ about each, both (n,)."""
+        """Return the scores, and the standard deviation over the models for each, both (n,)."""
         prompts = [build_conversation(sample.content, "")[:-1] for sample in samples]
         texts = [sample.text for sample in samples]
         said = np.array([model.score(prompts, texts) for model in self._models], dtype=np.float64)
@@ -250,13 +253,16 @@ class ModelReward:
         return np.asarray(said.mean(axis=0) - ENSEMBLE_PENALTY * spread), np.asarray(spread)
 
 
-FUNCTION_TIMEOUT_SECONDS = 10.0  # for one answer; one that takes longer earns nothing, since answers can make a check run for ever
+FUNCTION_TIMEOUT_SECONDS = 10.0  # for one answer; one that takes longer earns 0, since answers can make a check run for ever
 IMPORT_TIMEOUT_SECONDS = 120.0  # to import the function's module
 _WORKER = Path(__file__).with_name("reward_worker.py")
 
 
 class UserFunctionReward:
-    """What the function returns. late: the answers with which it didn't come to an end."""
+    """Score answers by a custom function, in a process of its own.
+
+    timeouts: counts the answers for which it didn't return in time.
+    """
 
     def __init__(self, name: str, run: TrainingRun, seconds: float = FUNCTION_TIMEOUT_SECONDS) -> None:
         module, sign, function = name.partition(":")
@@ -264,9 +270,10 @@ class UserFunctionReward:
             raise UserError(f"reward function: {name!r} names no function", "function:MODULE:NAME, as in function:checks:is_polite")
         self.name, self.seconds, self.timeouts = name, seconds, TimeoutCounter(f"function {name}", seconds)
         self._process: subprocess.Popen[bytes] | None = None
-        self._running_process()  # a wrong name is said before anything is trained
+        self._running_process()  # a wrong name is reported before anything is trained
 
     def score(self, samples: Sequence[SampledAnswer]) -> FloatArray:
+        """Return what the function returns for each answer, (n,), 0 after a timeout; raises UserError where it fails."""
         return np.array([self._score(sample) for sample in samples])
 
     def _score(self, sample: SampledAnswer) -> float:
@@ -304,7 +311,7 @@ class UserFunctionReward:
 
 
 def _read_reply(process: subprocess.Popen[bytes], seconds: float) -> dict[str, Any] | None:
-    """The process's next line; None where it doesn't come in time. A process that ended says so as a fault."""
+    """Return the process's next line; None where it doesn't come in time. A process that ended is reported as a fault."""
     assert process.stdout is not None
     if not select.select([process.stdout], [], [], seconds)[0]:
         return None
@@ -313,7 +320,7 @@ def _read_reply(process: subprocess.Popen[bytes], seconds: float) -> dict[str, A
 
 
 def _kill_process(process: subprocess.Popen[bytes]) -> None:
-    """With all that the function started."""
+    """Kill the process with all that the function started."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -1,13 +1,14 @@
-"""Stops a reinforcement that learns to please its reward and nobody else (Gao et al. 2023, "Scaling laws for reward model
-overoptimization"): it looks at held-out prompts now and then, and keeps the last weights that were good.
+"""Stop reinforcement learning when the reward is over-optimised (Gao et al. 2023, "Scaling laws for reward model overoptimization").
 
-budget    the policy is further from its base than the budget of KL allows
-falls     the reward is clearly up since an earlier look, and the judge of human preference clearly down
-lags      the reward is clearly up since the start, and the judge's rise is none, or clearly small beside it
-longer    answers are clearly more than three times as long as at first, and the judge doesn't clearly say that they are better
-repeats   answers have clearly less than half of the different word pairs that they had, and the judge doesn't …
+The monitor evaluates held-out prompts at intervals, and names the last good weights. Training is stopped by one of these signs:
 
-Clearly: beyond an interval over prompts that holds for all looks and pairs of looks together (Bonferroni).
+  budget    the policy is further from its base than the budget of KL allows
+  falls     the reward is clearly up since an earlier evaluation, and the judge of human preference clearly down
+  lags      the reward is clearly up since the start, and the judge's rise is none, or clearly small in comparison
+  longer    answers are clearly more than three times as long as at first, and the judge doesn't clearly prefer them
+  repeats   answers clearly have less than half of the share of distinct word pairs that they had, and the judge doesn't clearly prefer them
+
+Clearly: beyond an interval over prompts that holds for all evaluations and pairs of evaluations together (Bonferroni).
 """
 
 from __future__ import annotations
@@ -27,19 +28,19 @@ from preceptor.formats.durable_files import atomic_write, read_json
 from preceptor.statistics import compare_paired
 from preceptor.types import Estimate, FloatArray
 
-CONFIDENCE = 0.95  # that no look of a whole run alarms where nothing happens
+CONFIDENCE = 0.95  # that no evaluation of a whole run gives a false alarm
 MIN_RISE_RATIO = 0.2  # the judge's rise as a share of the reward's, both in standard deviations of the prompts' changes
-MAX_COUNTED_RISE = 3.0  # of the reward, in that unit: what is reached on every prompt alike would otherwise count as endless
+MAX_COUNTED_RISE = 3.0  # of the reward, in that unit: a rise that is equal on every prompt would otherwise be infinite
 MAX_LENGTH_RATIO, MIN_DISTINCT_RATIO = 3.0, 0.5
 
 
 @dataclass(frozen=True)
 class PolicyEvaluation:
-    """One look at the policy, each value the mean of a held-out prompt's answers: the same prompts in the same order at every look.
+    """One evaluation of the policy; each value is the mean of a held-out prompt's answers, the prompts in the same order every time.
 
     proxy: the reward that is trained on, (prompts,). lengths: tokens of the answers. distinct: see `distinct_bigram_share`. kl: nats an
-    answer
-    between policy and base. judge: what a second reward model says, (prompts,); or measured: what the project's judge says of all.
+    answer between policy and base. judge: the score of a second reward model, (prompts,); or measured: the estimate of the project's judge
+    over all prompts.
     """
 
     step: int
@@ -51,13 +52,13 @@ class PolicyEvaluation:
     measured: Estimate | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Return the evaluation as a JSON object."""
         arrays = {name: None if (value := getattr(self, name)) is None else value.tolist() for name in _ARRAY_FIELDS}
         return {"step": self.step, "kl": self.kl, **arrays, "measured": None if self.measured is None else self.measured.to_dict()}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Self:
-        """What `to_dict` was made of."""
+        """Restore an evaluation from `to_dict`."""
         proxy, lengths, distinct = (np.array(value[name], dtype=np.float64) for name in ("proxy", "lengths", "distinct"))
         judge = None if value["judge"] is None else np.array(value["judge"], dtype=np.float64)
         measured = None if value["measured"] is None else Estimate.from_dict(value["measured"])
@@ -69,7 +70,10 @@ _ARRAY_FIELDS = ("proxy", "lengths", "distinct", "judge")
 
 @dataclass(frozen=True)
 class RewardHackingStop:
-    """Why training should end. sign: which of the five, in a word. last_good: the step whose weights are to be kept."""
+    """The reason why training should end.
+
+    sign: which of the five. explanation: the reason in words. last_good: the step whose weights are to be kept.
+    """
 
     sign: str
     explanation: str
@@ -77,10 +81,10 @@ class RewardHackingStop:
 
 
 class RewardHackingMonitor:
-    """Remembers its looks in a file, so that a run that goes on after a kill knows what was seen before.
+    """Monitor the evaluations of a run, kept in a file so that a resumed run has those before.
 
-    looks: how many there will be at most. kl_budget: nats an answer, at most; none: any. may_lengthen: whether length is
-    rewarded on purpose.
+    looks: the number of evaluations, at most. kl_budget: nats an answer, at most; None: any. may_lengthen: whether length is rewarded on
+    purpose.
     """
 
     def __init__(self, path: Path, looks: int, kl_budget: float | None = None, *, may_lengthen: bool = False) -> None:
@@ -89,7 +93,7 @@ class RewardHackingMonitor:
         self._rounds = [PolicyEvaluation.from_dict(each) for each in read_json(path)] if path.exists() else []
 
     def observe(self, seen: PolicyEvaluation) -> RewardHackingStop | None:
-        """Add a look (it takes the place of the same step's and of later ones), and say whether it shows that the reward is hacked."""
+        """Add an evaluation, which replaces that of the same step and of later ones, and return a stop where it shows reward hacking."""
         self._rounds = [*(each for each in self._rounds if each.step < seen.step), seen]
         with atomic_write(self._path, "w") as file:
             json.dump([each.to_dict() for each in self._rounds], file)
@@ -104,11 +108,11 @@ class RewardHackingMonitor:
 
     @property
     def evaluations(self) -> Sequence[PolicyEvaluation]:
-        """What was seen so far, the base's look first."""
+        """The evaluations so far, the base's first."""
         return tuple(self._rounds)
 
     def to_table(self) -> list[dict[str, Any]]:
-        """What each look saw, as means, for the manifest."""
+        """Return the means of each evaluation, for the manifest."""
         return [
             {
                 "step": each.step, "reward": float(each.proxy.mean()), "kl": each.kl,
@@ -119,7 +123,7 @@ class RewardHackingMonitor:
         ]  # fmt: skip
 
     def summary_lines(self) -> list[str]:
-        """What the looks came to, in plain sentences."""
+        """Return the judge's view of the evaluations in plain sentences."""
         first, last = self._rounds[0], self._rounds[-1]
         if first is last:
             return []
@@ -128,7 +132,7 @@ class RewardHackingMonitor:
         return [f"What the judge of human preference says of answers to held-out prompts changed by {judge} up to the last look."]
 
     def _last_good(self) -> int:
-        """The look before this one that the judge liked best, within the budget; without a judge the one just before."""
+        """Return the earlier evaluation that the judge scored best, within the budget; without a judge the one just before."""
         before = [each for each in self._rounds[:-1] if not self._exceeds(each)] or self._rounds[:1]
         if any(_judge_mean(each) is None for each in before):
             return before[-1].step
@@ -189,7 +193,7 @@ class RewardHackingMonitor:
         return f"Answers repeat themselves: of their word pairs {shares}."
 
     def _is_liked(self, now: PolicyEvaluation) -> bool:
-        """Whether the judge clearly likes the answers better than at first."""
+        """Return whether the judge clearly prefers the answers to those at first."""
         judge = _judge_change(now, self._rounds[0], self._confidence)
         return judge is not None and judge.low > 0
 
@@ -198,7 +202,7 @@ class RewardHackingMonitor:
 
 
 def distinct_bigram_share(texts: Sequence[str]) -> FloatArray:
-    """The share of different ones among each text's pairs of neighbouring words, (n,) in (0, 1]; 1 for a text of two words or fewer.
+    """Return the share of distinct ones among each text's pairs of neighbouring words, (n,) in (0, 1]; 1 for two words or fewer.
 
     Distinct-2 of Li et al. 2016 within a text: across texts it falls rightly where answers come from a short list of labels.
     """
@@ -207,7 +211,7 @@ def distinct_bigram_share(texts: Sequence[str]) -> FloatArray:
 
 
 def selection_score(seen: PolicyEvaluation) -> float:
-    """What weights are chosen by: the judge of human preference, or without one the reward."""
+    """Return the score that weights are selected by: the judge of human preference, or without one the reward."""
     judged = _judge_mean(seen)
     return float(seen.proxy.mean()) if judged is None else judged
 
@@ -219,7 +223,7 @@ def _judge_mean(seen: PolicyEvaluation) -> float | None:
 
 
 def _judge_change(now: PolicyEvaluation, then: PolicyEvaluation, confidence: float) -> Estimate | None:
-    """How the judge's word changed; None without one. Of two estimates the difference is taken as of independent samples."""
+    """Return how the judge's score changed; None without one. Two estimates are compared as of independent samples."""
     if now.judge is not None and then.judge is not None:
         return compare_paired(now.judge, then.judge, confidence=confidence)
     if now.measured is None or then.measured is None:
@@ -231,7 +235,7 @@ def _judge_change(now: PolicyEvaluation, then: PolicyEvaluation, confidence: flo
 
 
 def _change_deviation(change: Estimate, confidence: float) -> float:
-    """The standard deviation of the prompts' changes that an interval of their mean rests on."""
+    """Return the standard deviation of the prompts' changes that an interval of their mean is based on."""
     return float((change.high - change.low) / (2 * _critical_value(change.n, confidence)) * np.sqrt(change.n))
 
 

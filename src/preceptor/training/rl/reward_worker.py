@@ -1,7 +1,7 @@
-"""The process in which a reward function of one's own runs: a line of JSON in, a line of JSON out. It needs no other module.
+"""Run a custom reward function in its own process: a line of JSON in, a line of JSON out. No other module is needed.
 
-Started by `by_function`, with the function's name (`module:function`) as its argument. What the function prints goes to stderr,
-also from programs that it starts, and they have nothing to read.
+Started by `UserFunctionReward`, with the function's name (`module:function`) as its argument. What the function prints goes to stderr, also
+from programs that it starts, and they have nothing to read.
 """
 
 from __future__ import annotations

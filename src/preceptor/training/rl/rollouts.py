@@ -1,18 +1,11 @@
 """Turn prompts into rollouts and rollouts into training examples: advantages, policy losses and samples to read.
 
-How much better an answer is than the others to the same prompt: what a policy's gradient weighs each answer by.
+Prompts are tokenized as in serving. An advantage is how much better an answer is than the others to the same prompt, and weighs its
+gradient. The best, median and worst answers to held-out prompts at each evaluation are kept for people to read.
 
-What a policy is trained by, token by token: better answers more, and no further from the base than that is worth.
-
-Estimators of KL(policy‖base) from a token that the policy drew, with d = log base − log policy (Schulman 2020): k1 = −d,
-k2 = d²/2, k3 = e^d − d − 1. As figures k1 and k3 are right on average, and k3 is never negative. As a loss on what the policy
-itself drew, only k2 has the right gradient: that of k1 is nothing on average, and that of k3 is the gradient of KL(base‖policy).
-
-What a policy is asked: the prompts of a snapshot's rows, as serving would cut them; what people said of them is at hand for rewards.
-
-One round of a policy: what it answered, what that earned, and what is to be learnt of it.
-
-The best, median and worst answers to held-out prompts at each look, for people to read.
+Estimators of KL(policy‖base) from a token that the policy sampled, with d = log base − log policy (Schulman 2020): k1 = −d, k2 = d²/2, k3 =
+e^d − d − 1. As estimates k1 and k3 are unbiased, and k3 is never negative. As a loss on the policy's own samples, only k2 has the right
+gradient: that of k1 is zero on average, and that of k3 is the gradient of KL(base‖policy).
 """
 
 from __future__ import annotations
@@ -37,11 +30,11 @@ from preceptor.training.recipe import SampledAnswer, TrainingRow
 from preceptor.training.rl.composite_reward import RewardScores
 from preceptor.types import FloatArray
 
-_EPSILON = 1e-4  # beside a standard deviation, as in the GRPO paper
+_EPSILON = 1e-4  # added to a standard deviation, as in the GRPO paper
 
 
 def leave_one_out_advantages(rewards: FloatArray) -> FloatArray:
-    """Reward less the mean of the other answers' (Ahmadian et al. 2024, "Back to Basics"): an unbiased baseline.
+    """Return the reward less the mean of the other answers' (Ahmadian et al. 2024, "Back to Basics"): an unbiased baseline.
 
     rewards: (prompts, answers), two answers or more. Equal to G/(G−1)·(r − mean of all G).
     """
@@ -50,39 +43,42 @@ def leave_one_out_advantages(rewards: FloatArray) -> FloatArray:
 
 
 def centered_advantages(rewards: FloatArray) -> FloatArray:
-    """Reward less the mean of its group (Liu et al. 2025, "Dr. GRPO"): no group counts more for being easy or hard."""
+    """Return the reward less the mean of its group (Liu et al. 2025, "Dr. GRPO"): no group counts more for being easy or hard."""
     return np.asarray(rewards - rewards.mean(axis=1, keepdims=True))
 
 
 def standardized_advantages(rewards: FloatArray) -> FloatArray:
-    """The same in the group's standard deviations, n − 1 (Shao et al. 2024, "DeepSeekMath")."""
+    """Return the centered advantages in the group's standard deviations, n − 1 (Shao et al. 2024, "DeepSeekMath")."""
     return np.asarray(centered_advantages(rewards) / (rewards.std(axis=1, ddof=1, keepdims=True) + _EPSILON))
 
 
-CLIP_RANGE = 0.2  # how far a token's probability may move within one round before the loss no longer asks for more
+CLIP_RANGE = 0.2  # how far a token's probability ratio may move within one round before its gradient is clipped
 
 
 def policy_losses(said: Any, drawn: Any, advantages: Any) -> Any:
-    """−min(ρA, clip(ρ, 0.8, 1.2)·A) with ρ = e^(said − drawn), (tokens,) (Schulman et al. 2017; Shao et al. 2024, equation 3).
+    """Return −min(ρA, clip(ρ, 0.8, 1.2)·A) with ρ = e^(said − drawn), (tokens,) (Schulman et al. 2017; Shao et al. 2024, equation 3).
 
-    said: log-probabilities of the tokens now, with gradients; drawn: when they were drawn; advantages: of their answers, (tokens,).
+    said: log-probabilities of the tokens now, with gradients; drawn: when they were sampled; advantages: of their answers, (tokens,).
     """
     ratio = torch.exp(said - drawn)
     return -torch.minimum(ratio * advantages, ratio.clamp(1 - CLIP_RANGE, 1 + CLIP_RANGE) * advantages)
 
 
 def kl_losses(said: Any, drawn: Any, base: Any) -> Any:
-    """k2 of each token, (tokens,), weighed by how much more probable it has become since it was drawn; base: its log-probabilities."""
+    """Return k2 of each token, (tokens,), weighted by its probability ratio since it was sampled.
+
+    base: log-probabilities under the base.
+    """
     return torch.exp(said - drawn).detach() * (base - said).square() / 2
 
 
 def kl_estimate_k1(said: FloatArray, base: FloatArray) -> FloatArray:
-    """log policy − log base of each token: KL on average."""
+    """Return log policy − log base of each token: KL on average."""
     return said - base
 
 
 def kl_estimate_k3(said: FloatArray, base: FloatArray) -> FloatArray:
-    """e^d − d − 1 of each token: KL on average, and never negative."""
+    """Return e^d − d − 1 of each token: KL on average, and never negative."""
     apart = base - said
     return np.asarray(np.exp(apart) - apart - 1)
 
@@ -96,9 +92,9 @@ PROMPT_EXCLUSION_REASONS = {
 
 
 def tokenize_prompts(rows: Sequence[TrainingRow], chat: ChatTokenizer, *, room: int) -> tuple[dict[int, list[int]], dict[int, str]]:
-    """The tokens of each row's prompt by the row's number, and the reason (a key of REASONS) of each that can't be asked.
+    """Return the tokens of each row's prompt by the row's number, and the reason of each prompt that is excluded.
 
-    room: tokens that an answer may have.
+    Reasons are keys of `PROMPT_EXCLUSION_REASONS`. room: tokens that an answer may have.
     """
     tokens: dict[int, list[int]] = {}
     refused: dict[int, str] = {}
@@ -114,7 +110,7 @@ def tokenize_prompts(rows: Sequence[TrainingRow], chat: ChatTokenizer, *, room: 
 
 
 def build_prompt_examples(rows: Sequence[TrainingRow], chat: ChatTokenizer, *, room: int, split: str) -> TrainingExamples:
-    """The rows that can be asked, each its own target; UserError, with the counts by reason, when there are none."""
+    """Return the rows whose prompts can be used, each its own target; raises UserError, with the counts by reason, when there are none."""
     tokens, refused = tokenize_prompts(rows, chat, room=room)
     reasons = dict(Counter(refused.values()))
     if not tokens:
@@ -134,7 +130,7 @@ def build_prompt_examples(rows: Sequence[TrainingRow], chat: ChatTokenizer, *, r
 
 @dataclass(frozen=True)
 class PlaceholderRow:
-    """A row as it is but for its answer."""
+    """A row with a placeholder for its answer."""
 
     id: str
     text: str
@@ -145,12 +141,12 @@ class PlaceholderRow:
 
 
 def fill_missing_answers(rows: Sequence[TrainingRow]) -> list[TrainingRow]:
-    """The rows, with some words in place of an answer that nobody has given: parity is proved by any."""
+    """Return the rows, with a placeholder where nobody has given an answer: parity can be verified on any text."""
     return [row if row.target else PlaceholderRow(row.id, row.text, row.content, row.weight, row.group) for row in rows]
 
 
 def _tokenize_prompt(row: TrainingRow, chat: ChatTokenizer) -> list[int] | str:
-    """The prompt's tokens, or why it can't be asked."""
+    """Return the prompt's tokens, or the reason why it can't be used."""
     if row.weight <= 0:
         return "weight"
     turns = build_conversation(row.content, "")[:-1]
@@ -164,10 +160,10 @@ def _tokenize_prompt(row: TrainingRow, chat: ChatTokenizer) -> list[int] | str:
 
 @dataclass(frozen=True)
 class PolicyGradientMethod:
-    """How rewards become a loss. advantages: of rewards (prompts, answers).
+    """How rewards become a loss.
 
-    in_reward, in_loss: how much the divergence from the base counts there. share: what an answer's tokens are divided by: nothing
-    ("answer"), the most tokens that an answer may have ("longest"), or its own number ("own").
+    advantages: function of rewards (prompts, answers). in_reward, in_loss: coefficient of the divergence from the base in each. share: what
+    an answer's tokens are divided by: nothing ("answer"), the most tokens that an answer may have ("longest"), or its own number ("own").
     """
 
     advantages: Callable[[FloatArray], FloatArray]
@@ -178,7 +174,11 @@ class PolicyGradientMethod:
 
 @dataclass(frozen=True)
 class PolicyRollouts:
-    """Answers to prompts, those of a prompt one after the other. base: log-probabilities of their tokens under the base, in nats."""
+    """Answers to prompts, those of a prompt one after the other.
+
+    prompts: as examples. rollouts: the sampled answers. base_log_probabilities: of their tokens under the base, in nats. samples: the
+    answers with their rows, as rewards read them. scored: their rewards.
+    """
 
     prompts: TrainingExamples
     rollouts: Sequence[Rollout]
@@ -193,7 +193,7 @@ class PolicyRollouts:
 
     @property
     def kl(self) -> FloatArray:
-        """How far the policy is from its base on each answer, in nats: k3, summed over its tokens."""
+        """Divergence of the policy from its base on each answer, in nats: k3, summed over its tokens."""
         return np.array(
             [
                 kl_estimate_k3(each.log_probabilities, base).sum()
@@ -202,7 +202,7 @@ class PolicyRollouts:
         )
 
     def figures(self) -> dict[str, float]:
-        """Means over the answers: rewards in all and by part, nats from the base, tokens, and the share that ended."""
+        """Return means over the answers: rewards in all and by part, nats from the base, tokens, and the share that ended."""
         parts = {name if name == "reward" else f"reward {name}": value for name, value in self.scored.means.items()}
         ended = float(np.mean([answer.ended for answer in self.rollouts]))
         return {**parts, "kl": float(self.kl.mean()), "length": float(self.lengths.mean()), "ended": ended}
@@ -210,8 +210,11 @@ class PolicyRollouts:
 
 @dataclass(frozen=True)
 class RolloutTarget:
-    """What is to be learnt of an answer. mask: which tokens of its row; drawn, base: their log-probabilities when they were drawn,
-    and under the base, in nats."""
+    """What is learnt of an answer.
+
+    mask: the answer's tokens in its row. sampled_log_probabilities, base_log_probabilities: of these tokens when they were sampled, and
+    under the base, in nats. advantage: of the answer.
+    """
 
     mask: Any
     sampled_log_probabilities: FloatArray
@@ -221,8 +224,11 @@ class RolloutTarget:
 
 @dataclass(frozen=True)
 class PolicyRound:
-    """rows: answers to learn from, the longest first, weighed so that their losses add up to the round's. equal: groups whose
-    answers all earned the same; groups: all."""
+    """One round of a policy.
+
+    answers: all that were sampled. rows: answers to learn from, the longest first, weighted so that their losses add up to the round's.
+    equal_groups: number of groups whose answers all earned the same. groups: number of all.
+    """
 
     answers: PolicyRollouts
     rows: TrainingExamples
@@ -231,10 +237,10 @@ class PolicyRound:
 
 
 def build_policy_round(answers: PolicyRollouts, rewards: FloatArray, method: PolicyGradientMethod, longest: int) -> PolicyRound:
-    """What is learnt of answers that earned `rewards` (answers,). longest: tokens of an answer at most.
+    """Build the examples of a round from answers that earned `rewards` (answers,).
 
-    An answer that is as good as the others of its group teaches nothing but nearness to the base; where that is no part of the
-    loss either, it is left out.
+    longest: tokens of an answer at most. An answer that is as good as the others of its group teaches nothing but nearness to the base;
+    where that is no part of the loss either, it is left out.
     """
     groups = len(answers.prompts)
     earned = rewards.reshape(groups, -1)
@@ -270,20 +276,20 @@ SAMPLES_FOLDER = "samples"
 
 
 def save_samples(folder: Path, step: int, seen: PolicyRollouts) -> None:
-    """Write them into the run's folder, a file for each look."""
+    """Write samples of an evaluation into the run's folder, a file for each."""
     (folder / SAMPLES_FOLDER).mkdir(exist_ok=True)
     with atomic_write(folder / SAMPLES_FOLDER / f"{step}.json", "w") as file:
         json.dump(select_samples(step, seen), file, indent=2, ensure_ascii=False)
 
 
 def load_samples(folder: Path, step: int) -> dict[str, Any]:
-    """What `save_samples` wrote at this step."""
+    """Read what `save_samples` wrote at this step."""
     found: dict[str, Any] = read_json(folder / SAMPLES_FOLDER / f"{step}.json")
     return found
 
 
 def select_samples(step: int, seen: PolicyRollouts) -> dict[str, Any]:
-    """`{"best", "median", "worst"}`: answers with prompt, reward in all and by part; ties in the order of the prompts."""
+    """Return `{"best", "median", "worst"}`: answers with prompt, reward in all and by part; ties in the order of the prompts."""
     order = np.argsort(-seen.scored.total, kind="stable")
     middle = max(0, len(order) // 2 - SAMPLES_PER_KIND // 2)
     kinds = {

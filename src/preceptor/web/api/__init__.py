@@ -1,4 +1,4 @@
-"""The same actions as the pages, as JSON under /api/v1: work, items, questions, people, results; one noun a file."""
+"""Serve the same actions as the pages, as JSON under /api/v1: work, items, questions, people, results; one module for each noun."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The API described: OpenAPI for programs, and the same document as a page for people."""
+"""Describe the API: OpenAPI for programs, and the same document as a page for people."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from preceptor.web.app_state import app_state_of
 
 router = APIRouter(include_in_schema=False)
 OPENAPI_PATH = "/api/v1/openapi.json"
-_PUBLIC_PATHS = ("/health/live", "/health/ready")  # without a token
+_PUBLIC_PATHS = ("/health/live", "/health/ready")  # need no token
 _API_SUMMARY = """Everything that the pages do, as JSON.
 
 Send the token that `preceptor people invite` printed: `Authorization: Bearer TOKEN`. Errors are
@@ -23,7 +23,7 @@ with a `key` counts once, however often it is sent."""
 
 
 def openapi_document(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document of the application, made once."""
+    """Return the OpenAPI document of the application, which is built once."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=_API_SUMMARY, routes=app.routes)
         document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
@@ -36,7 +36,7 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
 
 @router.get("/docs")
 async def docs_page(request: Request) -> Response:
-    """The API as a page."""
+    """Show the API's documentation as a page."""
     document = openapi_document(request.app)
     return app_state_of(request).pages.render(
         request, "api.html", operations=list(_iter_operations(document)), summary=_API_SUMMARY, scopes=SCOPES, openapi=OPENAPI_PATH
@@ -44,7 +44,7 @@ async def docs_page(request: Request) -> Response:
 
 
 def _iter_operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """One dict an operation, in the order of the routes, with its references resolved."""
+    """Yield a dict for each operation, in the order of the routes, with its references resolved."""
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             body = operation.get("requestBody", {}).get("content", {})
@@ -68,7 +68,7 @@ def _example_json(document: Mapping[str, Any], schema: Mapping[str, Any]) -> str
 
 
 def _schema_example(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:
-    """The shape of a schema, with the type of each value in its place."""
+    """Return an example of a schema, with the type of each value in its place."""
     if "$ref" in schema:
         return _schema_example(document, document["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
     if "example" in schema:

@@ -1,4 +1,4 @@
-"""Items added, many at once."""
+"""Add items, many at once: POST /api/v1/items."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _REQUEST_BODY = {
 
 
 class ItemsAdded(BaseModel):
-    """How many of the items given were new."""
+    """How many of the items sent were new."""
 
     new: int
     given: int
@@ -51,7 +51,7 @@ class ItemsAdded(BaseModel):
     openapi_extra={"requestBody": _REQUEST_BODY},
 )
 async def add_items(request: Request, visitor: ItemAdder) -> Response:
-    """Add one item, a list of them, or a line each (application/x-ndjson): all or none."""
+    """Add one item, a list of them, or one a line (application/x-ndjson): all or none."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     body = await request.body()
     added = await run_in_threadpool(_add_items, app_state_of(request).project, body, lines="ndjson" in kind or "jsonl" in kind)

@@ -1,4 +1,4 @@
-"""People: invited, paused, let go, and taken out of the figures."""
+"""Manage people: list, invite, pause, revoke their credentials, rotate tokens, retract their judgments."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class InvitationRequest(ApiRequestBody):
 
 
 class RetractionRequest(ApiRequestBody):
-    """Why; it stays on record."""
+    """The reason of a retraction; it stays on record."""
 
     reason: str = Field(min_length=1, max_length=2000)
 
 
 class InvitationResponse(BaseModel):
-    """What to hand out; only here, since hashes are all that is kept."""
+    """The link and token to hand out; they are shown only here, since only hashes are kept."""
 
     annotator: str | None = None
     crowd: str | None = None
@@ -60,12 +60,14 @@ class PeopleResponse(BaseModel):
 
 
 class PauseResponse(BaseModel):
+    """Whether an annotator is paused now."""
+
     annotator: str
     paused: bool
 
 
 class RevocationResponse(BaseModel):
-    """How many links, tokens, passwords and sessions have ended."""
+    """How many links, tokens, passwords and sessions were ended."""
 
     annotator: str
     credentials: int
@@ -86,25 +88,25 @@ class RetractionResponse(BaseModel):
 
 @router.get("/people", responses={200: {"model": PeopleResponse}, **error_responses(*READ_STATUSES, 404)})
 async def list_people(request: Request, visitor: ReadVisitor, question: str | None = None) -> Response:
-    """Everyone, with their judgments about a question (default: the only one) and agreement with its consensus."""
+    """List everyone, with their judgments about a question (default: the only one) and agreement with its consensus."""
     return JSONResponse({"people": await run_in_threadpool(app_state_of(request).project.people, question)})
 
 
 @router.post("/people", status_code=201, responses={201: {"model": InvitationResponse}, **_CHANGE_RESPONSES})
 async def invite_person(request: Request, visitor: ManageVisitor, given: InvitationRequest) -> Response:
-    """Invite somebody: their link and token. Who is there already gets the role, and a link that ends the one before."""
+    """Invite somebody: returns their link and token. An existing person gets the role, and a link that replaces the earlier one."""
     return JSONResponse(await run_in_threadpool(_create_invitation, app_state_of(request).access, visitor, given), status_code=201)
 
 
 @router.post("/people/{name:path}/pause", responses={200: {"model": PauseResponse}, **_CHANGE_RESPONSES})
 async def pause_person(request: Request, visitor: ManageVisitor, name: str) -> Response:
-    """Ask somebody nothing until further notice; what they have answered stays."""
+    """Assign no items to somebody until further notice; what they have answered is kept."""
     return await _set_paused(app_state_of(request), visitor, name, True)
 
 
 @router.post("/people/{name:path}/unpause", responses={200: {"model": PauseResponse}, **_CHANGE_RESPONSES})
 async def unpause_person(request: Request, visitor: ManageVisitor, name: str) -> Response:
-    """Ask somebody again."""
+    """Assign items to somebody again."""
     return await _set_paused(app_state_of(request), visitor, name, False)
 
 
@@ -117,7 +119,7 @@ async def revoke_credentials(request: Request, visitor: ManageVisitor, name: str
 
 @router.post("/people/{name:path}/rotate", responses={200: {"model": InvitationResponse}, **_CHANGE_RESPONSES})
 async def rotate_token(request: Request, visitor: ManageVisitor, name: str, given: RotationRequest) -> Response:
-    """A new token for a program or person in place of those they have; what belongs to them stays theirs."""
+    """Issue a new token for a program or person in place of those they have; what belongs to them stays theirs."""
     access = app_state_of(request).access
     return JSONResponse(
         await run_in_threadpool(lambda: access.rotate_token(name, hours=given.hours, by=visitor.name, within=visitor.scopes))

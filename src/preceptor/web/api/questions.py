@@ -1,4 +1,4 @@
-"""Questions: what is asked about the items."""
+"""List and add questions, which are asked about the items."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _QUESTION_FIELDS = ("name", "kind", "options", "instructions", "follows", "skill
 
 
 class QuestionRequest(ApiRequestBody):
-    """A question as its file has it."""
+    """A question, with the fields of a question file."""
 
     name: str = Field(min_length=1, max_length=200)
     kind: str = Field(max_length=100, examples=["choice"])
@@ -37,7 +37,7 @@ class QuestionRequest(ApiRequestBody):
 
 
 class QuestionResponse(BaseModel):
-    """A question that is asked, in its version."""
+    """An active question, in its current version."""
 
     name: str
     kind: str
@@ -50,21 +50,21 @@ class QuestionResponse(BaseModel):
 
 
 class QuestionsResponse(BaseModel):
-    """The questions that are asked."""
+    """The active questions."""
 
     questions: list[QuestionResponse]
 
 
 @router.get("/questions", responses={200: {"model": QuestionsResponse}, **error_responses(*READ_STATUSES)})
 async def list_questions(request: Request, visitor: ReadVisitor) -> Response:
-    """The questions that are asked."""
+    """List the active questions."""
     found = await run_in_threadpool(app_state_of(request).project.questions)
     return JSONResponse({"questions": [schemas.managed_question_payload(each) for each in found]})
 
 
 @router.post("/questions", status_code=201, responses={201: {"model": QuestionResponse}, **error_responses(*WRITE_STATUSES, 404, 409)})
 async def add_question(request: Request, visitor: ManageVisitor, given: QuestionRequest) -> Response:
-    """Add a question about every item; one of that name in other words becomes its next version."""
+    """Add a question about every item; a changed one of the same name becomes its next version."""
     added = await run_in_threadpool(_add_question, app_state_of(request).project, given)
     return JSONResponse(schemas.managed_question_payload(added), status_code=201)
 

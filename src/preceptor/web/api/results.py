@@ -1,4 +1,4 @@
-"""What the judgments come to: progress, consensus, exports, the plan; and items decided by hand."""
+"""Report results of the judgments: progress, consensus, exports and the plan; and adjudicate items."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ router = APIRouter(tags=["results"])
 ReadVisitor = Annotated[AuthenticatedVisitor, Depends(require_scope("read"))]
 ReviewVisitor = Annotated[AuthenticatedVisitor, Depends(require_scope("review"))]
 _NDJSON = "application/x-ndjson"
-_ROWS_PER_CHUNK = 500  # rows in one piece of a stream
+_ROWS_PER_CHUNK = 500  # rows in one chunk of a stream
 
 
 class StatusResponse(BaseModel):
-    """Where the project stands."""
+    """Progress, agreement and cost of the project, and what to do next."""
 
     project: str
     items: int
@@ -37,7 +37,7 @@ class StatusResponse(BaseModel):
 
 
 class ConsensusItem(BaseModel):
-    """What is agreed about an item; posterior: a probability for each of the answers, in their order."""
+    """The consensus about an item; posterior: a probability for each of the answers, in their order."""
 
     item: str
     answer: Any
@@ -56,7 +56,7 @@ class ConsensusResponse(BaseModel):
 
 
 class AdjudicationRequest(ApiRequestBody):
-    """An item's answer by decree, and why."""
+    """The answer of an item as decided by a reviewer, and why."""
 
     item: str = Field(min_length=1, max_length=1000)
     question: str = Field(min_length=1, max_length=200)
@@ -66,7 +66,7 @@ class AdjudicationRequest(ApiRequestBody):
 
 @router.get("/status", responses={200: {"model": StatusResponse}, **error_responses(*READ_STATUSES)})
 async def get_status(request: Request, visitor: ReadVisitor) -> Response:
-    """Progress, agreement, cost so far, and what to do next."""
+    """Return progress, agreement, cost so far, and what to do next."""
     return JSONResponse(await run_in_threadpool(app_state_of(request).project.status))
 
 
@@ -78,7 +78,7 @@ async def get_status(request: Request, visitor: ReadVisitor) -> Response:
     },
 )
 async def get_consensus(request: Request, visitor: ReadVisitor, question: str) -> Response:
-    """The posterior of each item's answer; one JSON document, or a line an item with Accept: application/x-ndjson."""
+    """Return the posterior of each item's answer: one JSON document, or a line for each item with Accept: application/x-ndjson."""
     fitted = await run_in_threadpool(app_state_of(request).project.consensus, question)
     if _NDJSON in request.headers.get("accept", ""):
         return StreamingResponse(_ndjson_chunks(_consensus_rows(fitted)), media_type=_NDJSON)
@@ -89,9 +89,9 @@ async def get_consensus(request: Request, visitor: ReadVisitor, question: str) -
     "/export/{what:path}", responses={200: {"content": {_NDJSON: {"schema": {"type": "string"}}}}, **error_responses(*READ_STATUSES, 404)}
 )
 async def export_rows(request: Request, visitor: ReadVisitor, what: str, question: str | None = None) -> Response:
-    """Rows of items, judgments, consensus, or of a snapshot by its name; a JSON object a line."""
+    """Export rows of items, judgments, consensus, or of a snapshot by its name; a JSON object on each line."""
     rows = app_state_of(request).project.export(what, question=question)
-    first = await run_in_threadpool(lambda: list(islice(rows, 1)))  # so that an error has its status
+    first = await run_in_threadpool(lambda: list(islice(rows, 1)))  # so that an error gets its own status
     return StreamingResponse(_ndjson_chunks(chain(first, rows)), media_type=_NDJSON)
 
 
@@ -101,7 +101,7 @@ async def export_rows(request: Request, visitor: ReadVisitor, what: str, questio
 async def get_plan(
     request: Request, visitor: ReadVisitor, question: str | None = None, judgments: Annotated[int, Query(ge=1, le=100_000)] = 100
 ) -> Response:
-    """What that many more judgments would buy, and the curve against money."""
+    """Return what that many more judgments would bring, and the curve of accuracy against cost."""
     found = await run_in_threadpool(app_state_of(request).project.plan, question, judgments)
     return JSONResponse(found.to_dict())
 
@@ -112,7 +112,10 @@ async def get_plan(
     responses={204: {"description": "it is the known answer now"}, **error_responses(*WRITE_STATUSES, 404, 409)},
 )
 async def adjudicate_item(request: Request, visitor: ReviewVisitor, given: AdjudicationRequest) -> Response:
-    """Decide an item's answer by hand; it becomes gold, and the doubt ends. Who only reviews has answered the item first (else 409)."""
+    """Decide an item's answer; it becomes gold, and the item is resolved.
+
+    Visitors who may only review must have answered the item themselves first (else 409).
+    """
     project = app_state_of(request).project
     decide = lambda: project.adjudicate(given.item, given.question, given.answer, by=visitor.name, explanation=given.explanation)  # noqa: E731
     await run_in_threadpool(decide)

@@ -1,9 +1,4 @@
-"""Define the API's error and request bodies, and serialize work, questions and feedback.
-
-What every route of the API answers beside its own: errors in one shape, each status with its reason.
-
-What travels: work, questions and feedback, as JSON.
-"""
+"""Define the API's error and request bodies, and serialize work, questions and feedback."""
 
 from __future__ import annotations
 
@@ -21,7 +16,7 @@ RecordKey = Annotated[int, Field(ge=1, le=MAX_RECORD_KEY)]
 
 
 class ApiErrorDetail(BaseModel):
-    """What went wrong, what to do, and which field is at fault (empty where none is)."""
+    """What went wrong, what to do, and which field is wrong (empty where none is)."""
 
     message: str
     hint: str
@@ -35,7 +30,7 @@ class ApiErrorResponse(BaseModel):
 
 
 class ApiRequestBody(BaseModel):
-    """What a request may hold: unknown fields are refused, so that a slip of the pen isn't silently lost."""
+    """Base of request bodies; unknown fields are refused, so that a misspelt one isn't silently ignored."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -55,19 +50,19 @@ READ_STATUSES, WRITE_STATUSES = (401, 403, 422, 503), (400, 401, 403, 413, 422, 
 
 
 def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The errors of a route, for its documentation."""
+    """Return the errors of a route, for its documentation."""
     return {status: {"model": ApiErrorResponse, "description": STATUS_REASONS[status]} for status in statuses}
 
 
 def no_content() -> Response:
-    """Done, and there is nothing to say."""
+    """Return an empty response (204)."""
     return Response(status_code=204)
 
 
 def work_payload(assignment: SlotAssignment, form: list[Question], suggestion: Any = None) -> dict[str, Any]:
-    """A slot with its item and the questions of its form; the first is asked, the others follow it.
+    """Serialize a slot with its item and the questions of its form; the first is the assigned one, the others follow it.
 
-    Nothing says how many judgments the item has, or whether its answer is known: that would bias who answers.
+    It doesn't contain how many judgments the item has, or whether its answer is known: that would bias the annotator.
     """
     first, *following = form
     document: dict[str, Any] = {
@@ -84,7 +79,7 @@ def work_payload(assignment: SlotAssignment, form: list[Question], suggestion: A
 
 
 def question_payload(question: Question) -> dict[str, Any]:
-    """A question as whoever answers it must know it."""
+    """Serialize a question for annotators."""
     return {
         "name": question.name,
         "kind": question.kind,
@@ -96,11 +91,11 @@ def question_payload(question: Question) -> dict[str, Any]:
 
 
 def managed_question_payload(asked_now: Question) -> dict[str, Any]:
-    """A question as whoever manages it must know it."""
+    """Serialize a question for managers."""
     follows = dict(asked_now.follows) if asked_now.follows else None
     return {**question_payload(asked_now), "follows": follows, "skills": list(asked_now.skills)}
 
 
 def feedback_payload(found: GoldFeedback) -> dict[str, Any]:
-    """What a person learns of their own answer."""
+    """Serialize the feedback on an annotator's own answer."""
     return {"right": found.is_correct, "answer": found.answer, "explanation": found.explanation}

@@ -1,4 +1,4 @@
-"""Work handed out and answered: for annotators' pages and for programs that act for a person."""
+"""Assign items and keep answers: for annotators' pages and for programs that act for a person."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AnyVisitor = Annotated[AuthenticatedVisitor, Depends(require_scope())]
 
 
 class AnswerRequest(ApiRequestBody):
-    """An answer to a slot; the same key again is the same judgment, so that a lost reply can be asked for again."""
+    """An answer to a slot; the same key again is the same judgment, so that a request whose response was lost can be repeated."""
 
     slot: RecordKey
     answer: Any
@@ -34,7 +34,7 @@ class AnswerRequest(ApiRequestBody):
 
 
 class PassRequest(ApiRequestBody):
-    """Why an item is passed on; with flag, a manager is shown it."""
+    """Why an item is passed on; with flag, it is shown to a manager."""
 
     reason: str = Field("", max_length=2000)
     flag: bool = False
@@ -47,7 +47,7 @@ class JudgmentResponse(BaseModel):
 
 
 class WorkQuestion(BaseModel):
-    """A question as whoever answers it must know it."""
+    """A question as annotators see it."""
 
     name: str
     kind: str
@@ -77,7 +77,7 @@ class AnswerFeedback(BaseModel):
 
 
 class VisitorResponse(BaseModel):
-    """Who asks, what they may do, and how many judgments they have given, in all and today (UTC)."""
+    """The visitor, their scopes, and how many judgments they have given, in total and today (UTC)."""
 
     name: str
     role: str
@@ -96,7 +96,7 @@ class VisitorResponse(BaseModel):
 async def next_slot(
     request: Request, visitor: AnnotateVisitor, question: str | None = None, besides: Annotated[int, Query(ge=0, le=MAX_RECORD_KEY)] = 0
 ) -> Response:
-    """What you shall answer next. `besides`: a slot that you hold and have in hand, to be given another."""
+    """Assign the next item to you. `besides`: a slot that you already hold, to get another one in advance."""
     state = app_state_of(request)
     found = await state.database_executor.run(_next_work, state.project, visitor.name, question, besides)
     return no_content() if found is None else JSONResponse(found)
@@ -127,14 +127,14 @@ async def submit_judgment(request: Request, visitor: AnnotateVisitor, given: Ans
     },
 )
 async def get_feedback(request: Request, visitor: AnnotateVisitor, number: RecordKey) -> Response:
-    """Whether your answer was right, and why, where that is known."""
+    """Return whether your answer was right, and why, where that is known."""
     found = await run_in_threadpool(app_state_of(request).project.feedback, number, visitor.name)
     return no_content() if found is None else JSONResponse(schemas.feedback_payload(found))
 
 
 @router.delete("/judgments/{number}", responses={200: {"model": WorkResponse}, **error_responses(*WRITE_STATUSES, 404, 409)})
 async def take_back_judgment(request: Request, visitor: AnnotateVisitor, number: RecordKey) -> Response:
-    """Take your own answer back; its item is in your hands again."""
+    """Withdraw your own answer; its item is assigned to you again."""
     state = app_state_of(request)
     return JSONResponse(await state.database_executor.run(_undo_judgment, state.project, visitor.name, number))
 
@@ -145,7 +145,7 @@ async def take_back_judgment(request: Request, visitor: AnnotateVisitor, number:
     responses={204: {"description": "you won't be asked about it again"}, **error_responses(*WRITE_STATUSES, 404, 409)},
 )
 async def pass_item(request: Request, visitor: AnnotateVisitor, slot: RecordKey, given: PassRequest) -> Response:
-    """Give an item back unanswered, for good; with `flag` a manager is shown it and your reason."""
+    """Return an item unanswered, for good; with `flag` it is shown to a manager with your reason."""
     state = app_state_of(request)
     await state.database_executor.run(state.project.skip, slot, visitor.name, reason=given.reason, flag=given.flag)
     return no_content()
@@ -153,7 +153,7 @@ async def pass_item(request: Request, visitor: AnnotateVisitor, slot: RecordKey,
 
 @router.get("/me", responses={200: {"model": VisitorResponse}, **error_responses(401, 422, 503)})
 async def get_visitor(request: Request, visitor: AnyVisitor) -> Response:
-    """Who you are, what you may do, and what you have done."""
+    """Return who you are, what you may do, and how many judgments you have given."""
     return JSONResponse(await run_in_threadpool(_visitor_document, app_state_of(request).project, visitor))
 
 

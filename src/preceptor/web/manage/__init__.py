@@ -1,4 +1,4 @@
-"""The managers' pages: how good the answers are, what they cost, when it is done, and who did what. One module a page."""
+"""Serve the managers' pages: quality, cost and progress of the annotation, people, items, releases. One module for each group of pages."""
 
 from __future__ import annotations
 

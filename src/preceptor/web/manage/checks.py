@@ -1,4 +1,4 @@
-"""/manage/checks: what is wrong with a snapshot, row by row, and what can be done about it. The looking goes on beside the server."""
+"""/manage/checks: what is wrong with a snapshot, row by row, and what can be done about it. Checks run in a process beside the server."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from preceptor.web.manage.page_context import (
 )
 
 router = APIRouter()
-_FIRST_ROWS, _PAGE_SIZE, _MAX_SNAPSHOTS = 10, 50, 50  # rows of a finding on the page of all; on its own page; snapshots listed
+_FIRST_ROWS, _PAGE_SIZE, _MAX_SNAPSHOTS = 10, 50, 50  # rows of a finding on the snapshot's page; on its own page; snapshots listed
 
 
 @router.get("/manage/checks")
 def checks_page(request: Request, visitor: ReadVisitor) -> Response:
-    """The snapshots, the newest first, with what the newest look at each found."""
+    """List the snapshots, newest first, with what the latest check of each found."""
     project = request_project(request)
     rows = [_snapshot_row(project, row) for row in project.snapshots()[::-1][:_MAX_SNAPSHOTS]]
     return render_manager_page(request, "checks.html", visitor, rows=rows)
@@ -47,7 +47,7 @@ def checks_page(request: Request, visitor: ReadVisitor) -> Response:
 def snapshot_checks_page(
     request: Request, visitor: ReadVisitor, name: str, finding: str = "", page: str = "", base: str = "", against: str = ""
 ) -> Response:
-    """What was found in one snapshot, or all rows of one finding; begun where nobody has looked yet, for no base in particular."""
+    """Show what was found in one snapshot, or all rows of one finding; start the checks, for no base, where none have run."""
     project = request_project(request)
     snapshot = project.load_snapshot(name)
     known = check_worker.get_check_state(project, snapshot, base or None)
@@ -61,7 +61,7 @@ def snapshot_checks_page(
 
 @router.post("/manage/checks/{name}")
 def act_on_finding(request: Request, visitor: ManageVisitor, form: PostedForm, name: str) -> Response:
-    """Do what can be done about a finding, or look again."""
+    """Act on a finding, or run the checks again."""
     project, action = request_project(request), form_text(form, "action")
     snapshot, base = project.load_snapshot(name), form_text(form, "base").strip()
     try:
@@ -79,7 +79,7 @@ def act_on_finding(request: Request, visitor: ManageVisitor, form: PostedForm, n
 
 
 def _checked_base(base: str) -> str | None:
-    """A base by its name or a model's id; UserError for a folder of the server's, which isn't for a page to name."""
+    """Return a base by its name or a model's id; raise UserError for a folder of the server, which a page may not name."""
     if base and base not in BASE_ASSETS and not base.startswith(MODEL_ID_PREFIX):
         raise UserError(f"no base is called {base!r}", f"{', '.join(BASE_ASSETS)}, or the id of a model trained here", where="base")
     return base or None
@@ -88,7 +88,7 @@ def _checked_base(base: str) -> str | None:
 def _perform_action(
     project: Project, snapshot: Snapshot, action: str, form: PostedForm, visitor: AuthenticatedVisitor, base: str | None
 ) -> Snapshot | str:
-    """The snapshot that an action made, or what is to be said of it."""
+    """Return the snapshot that an action made, or a message about what it did."""
     check, name = form_text(form, "check"), form_text(form, "name").strip() or None
     known = check_worker.get_check_state(project, snapshot, base).result
     if known is None:
@@ -127,7 +127,7 @@ def _checks_page(
     shown = known.result.get_finding(finding) if finding and known.result else None
     values: dict[str, Any] = {"snapshot": snapshot, "name": name, "known": known, "base": base, "error": error, "at": at, "notice": notice}
     if not any(each.check == at and each.rows and each.action != "none" for each in (known.result.findings if known.result else ())):
-        values["at"] = ""  # the finding has no form of its own: what went wrong is told above
+        values["at"] = ""  # the finding has no form of its own: the error is shown at the top
     values |= {"address": request.url.path, "longest": MAX_REASON_LENGTH, "about": _derivation_sentence(project, snapshot)}
     if shown is not None:
         rows = _finding_rows(snapshot, shown, start, _PAGE_SIZE)
@@ -148,7 +148,7 @@ def _snapshot_row(project: Project, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _finding_contexts(snapshot: Snapshot, checked: SnapshotCheckResult) -> list[dict[str, Any]]:
-    """What was found, with the first rows of each and its pictures; what found nothing has no place of its own."""
+    """Return what was found, with the first rows and the charts of each finding; checks that found nothing are left out."""
     shown = [each for each in checked.findings if each.found or each.drawings]
     contents = _snapshot_contents(snapshot, (row.item for each in shown for row in each.rows[:_FIRST_ROWS]))
     return [
@@ -166,20 +166,20 @@ def _clean_findings(checked: SnapshotCheckResult | None) -> list[CheckFinding]:
 
 
 def _finding_rows(snapshot: Snapshot, finding: CheckFinding, start: int, count: int) -> list[dict[str, Any]]:
-    """Rows of a finding, each with the content that it has in the snapshot."""
+    """Return rows of a finding, each with the content that it has in the snapshot."""
     chosen = finding.rows[start : start + count]
     contents = _snapshot_contents(snapshot, (each.item for each in chosen))
     return [{"suspect": each, "content": contents.get(each.item)} for each in chosen]
 
 
 def _snapshot_contents(snapshot: Snapshot, items: Iterable[str]) -> dict[str, Any]:
-    """Contents as the snapshot holds them, never those of the items themselves: what is masked in it is masked on its pages."""
+    """Return contents as the snapshot holds them, never those of the items themselves: what is masked in it is masked on its pages."""
     wanted = frozenset(items)
     return {row.id: row.content for row in snapshot.rows() if row.id in wanted}
 
 
 def _derivation_sentence(project: Project, snapshot: Snapshot) -> str:
-    """Where a derived snapshot came from, in words."""
+    """Describe from which snapshot a derived one was made, how, by whom and why."""
     derived = snapshot.manifest.get("derived")
     if not derived:
         return ""

@@ -1,4 +1,4 @@
-"""/manage/import and /manage/export: files in, and files out."""
+"""/manage/import and /manage/export: upload and download files."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ UPLOAD_CHUNK_BYTES = 1 << 20
 
 @router.get("/manage/import")
 def import_page(request: Request, visitor: ManageVisitor) -> Response:
-    """The form that takes a file."""
+    """Show the form that uploads a file."""
     return _import_page(request, visitor, {})
 
 
 @router.post("/manage/import")
 async def import_upload(request: Request, visitor: ManageVisitor, form: PostedForm) -> Response:
-    """Import what was uploaded; all of it or nothing. It is spooled to the disk, and never held in memory."""
+    """Import an uploaded file, as a whole or not at all. It is spooled to the disk, and never held in memory."""
     given = {name: form_text(form, name).strip() for name in ("question", "format", "max_bad", "fold", "preview", *IMPORT_COLUMNS)}
     report, error = None, None
     try:
@@ -67,13 +67,13 @@ async def import_upload(request: Request, visitor: ManageVisitor, form: PostedFo
     except UserError as fault:
         error = fault
     finally:
-        await form.close()  # and with it the file on the disk
+        await form.close()  # deletes the spooled file
     return await run_in_threadpool(_import_page, request, visitor, given, report, error)
 
 
 @router.get("/manage/export")
 def export_page(request: Request, visitor: ReadVisitor) -> Response:
-    """Which files there are to take away."""
+    """Show which files can be downloaded."""
     known = [formats.get(name) for name in formats.names()]
     frames = {kind: [name for name in QUESTION_FORMATS if kind in QUESTION_FORMATS[name]] for kind in kinds.names()}
     return render_manager_page(
@@ -89,9 +89,9 @@ def export_page(request: Request, visitor: ReadVisitor) -> Response:
 def export_download(
     request: Request, visitor: ReadVisitor, what: str, format: str, question: str | None = None, snapshot: str = ""
 ) -> Response:
-    """One file: written whole to the disk first, so that a fault is a page and not half a file, then sent piece by piece.
+    """Send one file, which is written to the disk completely first, so that an error is a page and not half a file.
 
-    With what belongs beside it, or as a folder, it comes in an archive.
+    Formats that need further files or a folder are sent as a ZIP archive.
     """
     if what not in (*EXPORT_CONTENTS, SNAPSHOT_EXPORT) or format not in (*TABLE_FORMATS, *formats.names()):
         raise NotFoundError(f"there is no {what}.{format} to export", f"{', '.join(EXPORT_CONTENTS)} as {', '.join(TABLE_FORMATS)}")
@@ -106,7 +106,7 @@ def export_download(
 
 
 def _write_export(project: Project, folder: Path, what: str, format: str, question: str | None) -> Path:
-    """What is asked for as one file in a folder of ours."""
+    """Write what is exported to one file in a temporary folder, and return its path."""
     shaped = formats.get(format).by_shape
     stem = f"{what if what in EXPORT_CONTENTS else SNAPSHOT_EXPORT}{f'-{format}' if shaped else ''}"
     inside = folder / stem
@@ -137,7 +137,7 @@ def _import_file(project: Project, path: Path, given: dict[str, str]) -> ImportR
             fold=bool(given["fold"]), preview=bool(given["preview"]), **columns,
         )  # fmt: skip
     except MultipleFaults:
-        raise  # each names the file alone
+        raise  # each fault names only the file
     except UserError as error:
         where = error.where.replace(f"{path.parent}{os.sep}", "")
         raise UserError(error.message.replace(f"{path.parent}{os.sep}", ""), error.hint, where=where) from None
@@ -150,7 +150,7 @@ async def _iter_chunks(upload: UploadFile) -> AsyncIterator[bytes]:
 
 @contextmanager
 def _temporary_upload(filename: str) -> Iterator[Path]:
-    """A place for a file under its own name (which tells its format, and marks who its unnamed answers are by), gone afterwards."""
+    """Yield a temporary path for a file under its own name, which tells its format and marks the author of unattributed answers."""
     own = PureWindowsPath(PurePosixPath(filename).name).name
     plain = "".join(letter for letter in own if letter.isprintable() and letter not in '/\\:"').strip(". ")[-100:] or "upload"
     with tempfile.TemporaryDirectory(prefix="preceptor-import-") as folder:

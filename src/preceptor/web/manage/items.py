@@ -1,4 +1,4 @@
-"""/manage/items: looking through the items, and one item's whole history."""
+"""/manage/items: browse the items, and show the whole history of one."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _PAGE_SIZE = 50
 def items_page(
     request: Request, visitor: ReadVisitor, question: str | None = None, view: str = "all", after: str = "", q: str = ""
 ) -> Response:
-    """A page of the items under a filter; `q` is the beginning of an id."""
+    """List the items under a filter, a page at a time; `q` is the beginning of an id."""
     project, figures = request_project(request), request_dashboard(request)
     known, about = choose_question(project, question)
     found = figures.get("landscape", about.name) if about else None
@@ -66,13 +66,13 @@ def items_page(
 
 @router.get("/manage/items/{item:path}")
 def item_page(request: Request, visitor: ReadVisitor, item: str) -> Response:
-    """All that is known of one item."""
+    """Show all that is known about one item."""
     return _render_item_page(request, visitor, item)
 
 
 @router.post("/manage/items/{item:path}")
 def adjudicate_item(request: Request, visitor: ReviewVisitor, form: PostedForm, item: str) -> Response:
-    """Decide an item's answer, for those who may see what the others said."""
+    """Decide an item's answer; only for visitors who may see what the others answered."""
     project, question = request_project(request), form_text(form, "question")
     try:
         answer = parse_adjudication_choice(form_text(form, "answer"))
@@ -101,7 +101,7 @@ def _render_item_page(
 
 
 def _question_context(figures: DashboardCache, visitor: AuthenticatedVisitor, history: Any, question: Question) -> dict[str, Any]:
-    """What the page says of one question about the item; nothing of others' answers to who must answer blind first."""
+    """Return the template context of one question about the item; without others' answers for those who must answer blind first."""
     is_open = can_see_answers(history, question.name, visitor.name, visitor.role)
     found: DashboardMetric | None = figures.get("landscape", question.name) if is_open else None
     given = [each.answer for each in history.judgments if each.question == question.name and each.removal is None]

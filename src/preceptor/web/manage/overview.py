@@ -1,14 +1,10 @@
-"""Serve the managers' overview pages: progress, agreement, budget, live quality and the log.
+"""Serve the managers' overview pages.
 
-/manage: where the project stands, how fast it goes, what it costs, when it is done, and what to do next.
-
-/manage/agreement: how far people agree, by question and over time.
-
-/manage/budget: what the next judgments would buy.
-
-/manage/live: how good the answers are that programs get, how many go to people, and what has changed.
-
-/manage/log: what has happened, the newest first.
+- /manage: progress, pace, cost, forecast of completion, and what to do next.
+- /manage/agreement: how far annotators agree, by question and over time.
+- /manage/budget: what the next judgments would bring.
+- /manage/live: the quality of served answers, the share that people answer, and drift.
+- /manage/log: what has happened, newest first.
 """
 
 from __future__ import annotations
@@ -44,13 +40,13 @@ from preceptor.web.manage.page_context import (
 )
 
 router = APIRouter()
-_OVERVIEW_WAIT_SECONDS = 1.0  # seconds for which the page waits for figures
-_OVERVIEW_REFRESH_SECONDS = 2  # seconds after which the page looks for figures that lag
+_OVERVIEW_WAIT_SECONDS = 1.0  # for which the page waits for metrics
+_OVERVIEW_REFRESH_SECONDS = 2  # after which the page asks again for metrics that lag
 
 
 @router.get("/manage")
 def overview_page(request: Request, visitor: ReadVisitor) -> Response:
-    """Progress, pace, cost, agreement, forecast, audit, and the next thing to do."""
+    """Show progress, pace, cost, agreement, forecast, audit, and the next thing to do."""
     found, hours = summarize_totals(request_project(request)), count_last_day(request_project(request))
     until = time.monotonic() + _OVERVIEW_WAIT_SECONDS
     parts = [_question_progress(request_dashboard(request), part, until) for part in found["questions"]]
@@ -67,7 +63,7 @@ def overview_page(request: Request, visitor: ReadVisitor) -> Response:
 
 
 def _question_progress(figures: DashboardCache, part: dict[str, Any], until: float) -> dict[str, Any]:
-    """A question's part of the totals with what is computed beside the page, waited for until a moment, and whether that lags."""
+    """Return a question's totals with what is computed beside the page, and whether that lags; waits until a moment (monotonic)."""
 
     def get(name: str) -> DashboardMetric | None:
         return figures.get(name, part["name"], patience=max(0.0, until - time.monotonic()))
@@ -97,7 +93,7 @@ agreement_router = APIRouter()
 
 @agreement_router.get("/manage/agreement")
 def agreement_page(request: Request, visitor: ReadVisitor, question: str | None = None) -> Response:
-    """Alpha with its interval of every question, and of the chosen one by stretches of the work."""
+    """Show alpha with its interval for every question, and for the chosen one by periods of the work."""
     figures = request_dashboard(request)
     known, about = choose_question(request_project(request), question)
     found = {each.name: figures.get("agreement", each.name) for each in known}
@@ -124,7 +120,7 @@ budget_router = APIRouter()
 
 @budget_router.get("/manage/budget")
 def budget_page(request: Request, visitor: ReadVisitor, question: str | None = None) -> Response:
-    """The forecast of right answers against money, with its band, today's point, and the next 100 judgments."""
+    """Show the forecast of right answers against cost, with its band, today's point, and the next 100 judgments."""
     known, about = choose_question(request_project(request), question)
     found = request_dashboard(request).get("plan", about.name) if about else None
     plan = found.value if found else None
@@ -149,13 +145,13 @@ live_router = APIRouter()
 
 @live_router.get("/manage/live")
 def live_page(request: Request, visitor: ReadVisitor, name: str = "") -> Response:
-    """What is served: one model or alias a tab, with its quality, its errors against cost, and what is watched."""
+    """Show what is served: a tab for each model or alias, with its quality, its errors against cost, and its drift signals."""
     return _live_page(request, visitor, name)
 
 
 @live_router.post("/manage/live")
 def choose_deferral_share(request: Request, visitor: ManageVisitor, form: PostedForm) -> Response:
-    """Choose the share of a model's calls that go to people."""
+    """Set the share of a model's calls that people answer."""
     name, share = form_text(form, "name"), form_text(form, "share")
     try:
         wanted = _parse_share(share)
@@ -189,12 +185,12 @@ def _parse_share(text: str) -> float:
 
 log_router = APIRouter()
 LOG_PAGE_SIZE = 50
-LOG_REFRESH_SECONDS = 10  # between two looks, on the first page
+LOG_REFRESH_SECONDS = 10  # between two refreshes of the first page
 
 
 @log_router.get("/manage/log")
 def log_page(request: Request, visitor: ReadVisitor, before: str = "") -> Response:
-    """A page of the log; with JavaScript the first one looks again by itself."""
+    """Show a page of the log; with JavaScript the first one refreshes itself."""
     rows = list_events(request_project(request), before=parse_whole_number(before) or None, limit=LOG_PAGE_SIZE + 1)
     following = rows[LOG_PAGE_SIZE - 1]["seq"] if len(rows) > LOG_PAGE_SIZE else None
     again = {} if before else {"again": LOG_REFRESH_SECONDS}

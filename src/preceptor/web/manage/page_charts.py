@@ -1,4 +1,4 @@
-"""The pictures of the managers' pages: inline SVG, whose colours come from manage.css."""
+"""Draw the charts of the managers' pages: inline SVG, whose colours come from manage.css."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 
 def format_two_decimals(value: float) -> str:
-    """Two decimals, as for alpha."""
+    """Format a number with two decimals, as for alpha."""
     return f"{value:.2f}".replace("-", "−")
 
 
 def last_day_chart(counts: Sequence[int], hour: int) -> Markup:
-    """Judgments in each of the last 24 hours; `hour` is the one (UTC) that the last one ends in."""
+    """Draw the judgments in each of the last 24 hours; `hour` is the hour (UTC) in which the last one ends."""
     bars = [(f"{(hour - len(counts) + 1 + k) % 24}", float(number)) for k, number in enumerate(counts)]
     return histogram("Judgments in the last 24 hours", bars, x_label="hour of the day, UTC", y_label="judgments an hour")
 
 
 def alpha_trend_chart(found: AgreementTrend) -> Markup:
-    """Alpha of each tenth of the items, in the order in which they were finished."""
+    """Draw alpha of each tenth of the items, in the order in which they were finished."""
     points = [(float(k), part.alpha.value) for k, part in enumerate(found.periods, start=1)]
     ranges = [(part.alpha.low, part.alpha.high) for part in found.periods]
     low = min(0.0, *(end for end, _ in ranges))
@@ -45,13 +45,13 @@ def alpha_trend_chart(found: AgreementTrend) -> Markup:
 
 
 def alpha_chart(rows: Sequence[tuple[str, Estimate]]) -> Markup:
-    """Alpha of each question with its interval."""
+    """Draw alpha of each question with its interval."""
     shown = [IntervalRow(name, estimate, strong=True) for name, estimate in rows]
     return interval_plot("Agreement by question", shown, show=format_two_decimals, limits=(-1.0, 1.0))
 
 
 def gold_accuracy_chart(person: AnnotatorScorecard) -> Markup:
-    """Share of gold items answered rightly, as they came, with bounds that hold at each look."""
+    """Draw the share of gold items answered rightly over time, with bounds that are valid at each time."""
     curve = person.gold_accuracy_curve()
     return line_chart(
         "Right on gold items",
@@ -64,7 +64,7 @@ def gold_accuracy_chart(person: AnnotatorScorecard) -> Markup:
 
 
 def forecast_chart(plan: JudgmentPlan) -> Markup:
-    """Right answers against money: what was, today, and what is to come with its band."""
+    """Draw the share of right answers against cost: the past, today, and the forecast with its band."""
     ahead = LineSeries(
         "forecast",
         [(point.cost, point.share_right.value) for point in plan.curve],
@@ -83,7 +83,7 @@ def forecast_chart(plan: JudgmentPlan) -> Markup:
 
 
 def deferral_error_chart(points: Sequence[dict[str, Any]], chosen: dict[str, Any] | None) -> Markup:
-    """Errors among what the model answers itself, by the share of calls that go to people."""
+    """Draw the errors among the model's own answers, by the share of calls that people answer."""
     found = [(point["share"], Estimate.from_dict(point["risk"])) for point in points]
     return line_chart(
         "Errors by what goes to people",
@@ -97,7 +97,7 @@ def deferral_error_chart(points: Sequence[dict[str, Any]], chosen: dict[str, Any
 
 
 def drift_chart(found: DriftSignal) -> Markup:
-    """The mean of each part of a stream that is watched, in order of time."""
+    """Draw the mean of each period of a monitored signal, in order of time."""
     means = [(float(k), part) for k, part in enumerate(found.periods, start=1)]
     return line_chart(
         f"{found.signal.capitalize()} over time",
@@ -117,7 +117,7 @@ SPARK_WIDTH, SPARK_HEIGHT = 72, 20
 
 
 def sparkline(values: Sequence[float], words: str) -> Markup:
-    """A line without axes, from 0 to 1, that says what it shows to who can't see it."""
+    """Draw a line without axes, from 0 to 1, with a description for screen readers."""
     step = SPARK_WIDTH / max(len(values) - 1, 1)
     points: list[Point] = [(k * step, 2 + (SPARK_HEIGHT - 4) * (1 - value)) for k, value in enumerate(values)]
     parts = [svg_path(points, "line-a")] if len(points) > 1 else []
@@ -126,7 +126,7 @@ def sparkline(values: Sequence[float], words: str) -> Markup:
 
 
 def share_bar(share: float, words: str, kind: str = "a") -> Markup:
-    """A share as a bar of the full width."""
+    """Draw a share as a bar of the full width."""
     filled = max(0.0, min(share, 1.0))
     parts = [
         svg_element("rect", x=0, y=0, width=100, height=8, rx=0, class_="track-fill"),

@@ -42,12 +42,12 @@ NAVIGATION = (
 
 
 def request_project(request: Request) -> Project:
-    """The project that is served."""
+    """Return the project that is served."""
     return app_state_of(request).project
 
 
 def request_dashboard(request: Request) -> DashboardCache:
-    """The project's figures, kept by this process."""
+    """Return the cache of the project's metrics, which this process keeps."""
     state = request.app.state
     if not hasattr(state, "figures"):
         state.figures = DashboardCache(request_project(request))
@@ -56,7 +56,7 @@ def request_dashboard(request: Request) -> DashboardCache:
 
 
 def render_manager_page(request: Request, template: str, visitor: AuthenticatedVisitor, *, status: int = 200, **values: Any) -> Response:
-    """A page of templates/manage/, with the pages that this visitor may see in its head."""
+    """Render a template of templates/manage/, with links to the pages that this visitor may see."""
     pages = [(address, name) for address, name, scope in NAVIGATION if visitor.has_scope(scope)]
     here = {
         "visitor": visitor,
@@ -71,7 +71,7 @@ def render_manager_page(request: Request, template: str, visitor: AuthenticatedV
 
 
 def query_builder(request: Request) -> Any:
-    """A function that gives this page's address with some of its parameters changed (None: left out)."""
+    """Return a function that gives this page's query string with some of its parameters changed (None: left out)."""
 
     def address(**changed: Any) -> str:
         query = {**request.query_params, **changed}
@@ -81,7 +81,7 @@ def query_builder(request: Request) -> Any:
 
 
 def choose_question(project: Project, name: str | None) -> tuple[Sequence[Question], Question | None]:
-    """All questions, and the one that the page is about: the named one, else the first."""
+    """Return all questions, and the one that the page is about: the named one, else the first; raise NotFoundError for an unknown name."""
     known = project.questions()
     if name:
         found = next((each for each in known if each.name == name), None)
@@ -92,11 +92,11 @@ def choose_question(project: Project, name: str | None) -> tuple[Sequence[Questi
 
 
 def form_text(form: FormData, name: str) -> str:
-    """A text field of a form; nothing where it holds a file."""
+    """Return a text field of a form; an empty string where it holds a file."""
     value = form.get(name, "")
     return value.replace("\r\n", "\n") if isinstance(value, str) else ""
 
 
 def parse_whole_number(value: str | None, default: int = 0, *, most: int = 2**53) -> int:
-    """A whole number from 0 up out of an address, the default where it is none."""
+    """Parse a whole number from 0 up in a query parameter; the default where it is none."""
     return min(int(value), most) if value and value.isascii() and value.isdigit() and len(value) < 17 else default

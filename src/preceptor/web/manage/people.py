@@ -1,4 +1,4 @@
-"""/manage/people: how well each person answers; a person's page; pausing, revoking, inviting."""
+"""/manage/people: how well each annotator answers, a page for each person, and pausing, revoking and inviting."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _SORT_COLUMNS: dict[str, tuple[str, Callable[[AnnotatorScorecard], Any]]] = {
     "gold": ("On gold", lambda person: person.gold_accuracy.value if person.gold_accuracy else None),
     "flags": ("Flags", lambda person: len(person.flags)),
 }
-_FALLING_COLUMNS = ("judgments", "bias", "flags")  # the most first, unless asked otherwise
+_FALLING_COLUMNS = ("judgments", "bias", "flags")  # sorted from the largest down by default
 
 
 @router.get("/manage/people")
@@ -51,7 +51,7 @@ def people_page(
     q: str = "",
     page: str = "",
 ) -> Response:
-    """Everyone about one question, a page at a time, sorted by any column."""
+    """List the annotators with their quality on one question, a page at a time, sorted by any column."""
     known, about = choose_question(request_project(request), question)
     sort = sort if sort in _SORT_COLUMNS else "judgments"
     falling = (order or ("falling" if sort in _FALLING_COLUMNS else "rising")) == "falling"
@@ -81,7 +81,7 @@ def people_page(
 
 @router.get("/manage/people/{name:path}")
 def person_page(request: Request, visitor: ReadVisitor, name: str, question: str | None = None) -> Response:
-    """One person: what they answer how well, with the evidence."""
+    """Show one annotator: how well they answer a question, with the evidence."""
     return _render_person_page(request, visitor, name, question)
 
 
@@ -100,13 +100,13 @@ def act_on_person(request: Request, visitor: ManageVisitor, form: PostedForm, na
 
 @router.get("/manage/invite")
 def invitation_page(request: Request, visitor: ManageVisitor) -> Response:
-    """The form that invites somebody."""
+    """Show the form that invites somebody."""
     return render_manager_page(request, "invite.html", visitor, roles=tuple(ROLES), given={}, made=None, error=None)
 
 
 @router.post("/manage/invite")
 def invite_person(request: Request, visitor: ManageVisitor, form: PostedForm) -> Response:
-    """A link and a token for one person, shown this once; nothing of them is kept but their hashes."""
+    """Invite somebody, and show their link and token, which are shown only once; only their hashes are kept."""
     given = {field: form_text(form, field).strip() for field in ("name", "role", "skills", "limit", "days")}
     made, error = None, None
     try:
@@ -138,7 +138,7 @@ def _render_person_page(request: Request, visitor: Any, name: str, question: str
     known, about = choose_question(project, question)
     found = request_dashboard(request).get("quality", about.name) if about else None
     their = (found.value if found and found.value else {}).get(name)
-    who = access_control.get_annotator(project, name)  # which says so where nobody is called that
+    who = access_control.get_annotator(project, name)  # raises UserError where nobody has this name
     return render_manager_page(
         request,
         "person.html",
@@ -155,7 +155,7 @@ def _render_person_page(request: Request, visitor: Any, name: str, question: str
 
 
 def _sort_people(listed: Sequence[AnnotatorScorecard], sort: str, falling: bool) -> list[AnnotatorScorecard]:
-    """By a column; who has nothing in it comes last either way."""
+    """Sort people by a column; those without a value come last in either direction."""
     key = _SORT_COLUMNS[sort][1]
     told = sorted((person for person in listed if key(person) is not None), key=key, reverse=falling)
     return told + [person for person in listed if key(person) is None]

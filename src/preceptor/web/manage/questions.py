@@ -1,4 +1,4 @@
-"""/manage/questions: what is asked, and the editor with its preview. Saving an altered question makes its next version."""
+"""/manage/questions: the active questions, and the editor with its preview. Saving a changed question makes its next version."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from preceptor.web.question_forms import example_content, question_form_context
 router = APIRouter()
 _QUESTION_FIELDS = ("name", "kind", "options", "instructions", "settings")
 _COMMON_FIELDS = ("follows", "skills")  # written among the settings, though any kind may have them
-_ERROR_WORDS = {  # words in an error -> the field that it is about
+_ERROR_WORDS = {  # the field that an error is about -> words in its message
     "settings": ("setting", "cuts", "labels", "follows", "skill", "table", "toml", "json"),
     "options": ("option", "scale", "label", "rating needs", "choice needs"),
     "kind": ("question kind", "needs a kind"),
@@ -39,20 +39,20 @@ _ERROR_WORDS = {  # words in an error -> the field that it is about
 
 @router.get("/manage/questions")
 def questions_page(request: Request, visitor: ReadVisitor) -> Response:
-    """The questions that are asked."""
+    """List the active questions."""
     return render_manager_page(request, "questions.html", visitor, known=request_project(request).questions())
 
 
 @router.get("/manage/questions/edit")
 def editor_page(request: Request, visitor: ManageVisitor, name: str | None = None) -> Response:
-    """The form, with a question's fields where one is named."""
+    """Show the editor, with a question's fields where one is named."""
     question = choose_question(request_project(request), name)[1] if name else None
     return _render_editor(request, visitor, _question_fields(question) if question else {"kind": "choice"}, preview=question)
 
 
 @router.post("/manage/questions/edit")
 def save_question(request: Request, visitor: ManageVisitor, form: PostedForm) -> Response:
-    """Keep the question, or show how it would look."""
+    """Save the question, or show a preview of it."""
     given = {field: form_text(form, field) for field in _QUESTION_FIELDS}
     try:
         question = _parse_question(given)
@@ -67,7 +67,7 @@ def save_question(request: Request, visitor: ManageVisitor, form: PostedForm) ->
 
 @router.get("/manage/questions/preview")
 def preview_question(request: Request, visitor: ManageVisitor) -> Response:
-    """How a question would look, as a fragment for the page's script; an error in words where it can't be asked so."""
+    """Return the preview of a question as a fragment for the page's script; an error message where it isn't valid."""
     given = {field: request.query_params.get(field, "").replace("\r\n", "\n") for field in _QUESTION_FIELDS}
     try:
         question, fault = _parse_question({**given, "name": given["name"].strip() or "question"}), None
@@ -77,7 +77,7 @@ def preview_question(request: Request, visitor: ManageVisitor) -> Response:
 
 
 def error_field(error: UserError) -> str:
-    """The field of the form that an error is about; nothing where it can't be told."""
+    """Return the field of the form that an error is about; an empty string where that is unknown."""
     if error.where in _QUESTION_FIELDS:
         return error.where
     words = f"{error.message} {error.where}".casefold()
@@ -107,7 +107,7 @@ def _preview_context(question: Question | None) -> dict[str, Any]:
 
 
 def _parse_question(given: Mapping[str, str]) -> Question:
-    """The question that the form describes, checked; UserError at its field."""
+    """Parse and check the question that the form describes; raise UserError at its field."""
     values = _parse_values(given)
     common = {field: values["settings"].pop(field) for field in _COMMON_FIELDS if field in values["settings"]}
     return define_question({**values, **common})
@@ -152,7 +152,7 @@ def _parse_option(option: str) -> Any:
 
 
 def _question_fields(question: Question) -> dict[str, str]:
-    """A question's fields as the form has them."""
+    """Return a question's fields as the form has them."""
     settings: dict[str, Any] = dict(question.settings)
     settings |= {"follows": dict(question.follows)} if question.follows else {}
     settings |= {"skills": list(question.skills)} if question.skills else {}

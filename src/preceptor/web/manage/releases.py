@@ -1,4 +1,4 @@
-"""/manage/releases: which models there are, what was measured and decided about each; letting one out."""
+"""/manage/releases: the models with their evaluation and decisions, and the form that releases one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors
 
 @router.get("/manage/releases")
 def releases_page(request: Request, visitor: ReadVisitor, page: str = "") -> Response:
-    """The models, the newest first, a page at a time."""
+    """List the models, newest first, a page at a time."""
     start = parse_whole_number(page) * _PAGE_SIZE
     found, total = list_models(request_project(request), start, _PAGE_SIZE)
     return render_manager_page(
@@ -42,13 +42,13 @@ def releases_page(request: Request, visitor: ReadVisitor, page: str = "") -> Res
 
 @router.get("/manage/releases/{name}")
 def model_page(request: Request, visitor: ReadVisitor, name: str) -> Response:
-    """One model: what the gate says of each bound, its report, what was decided, and the form that decides."""
+    """Show one model: the gate's result for each bound, its report, its decisions, and the form that decides."""
     return _render_model_page(request, visitor, request_project(request).model(name))
 
 
 @router.get("/manage/releases/{name}/report")
 def report_page(request: Request, visitor: ReadVisitor, name: str) -> Response:
-    """The newest report on test rows, as its own page; nothing in it may run or load anything."""
+    """Show the newest report on test rows as its own page; nothing in it may run or load anything."""
     project = request_project(request)
     page = gate.load_report_with_decisions(project, project.model(name)).to_html()
     return HTMLResponse(page, headers={"content-security-policy": _REPORT_POLICY})
@@ -56,7 +56,7 @@ def report_page(request: Request, visitor: ReadVisitor, name: str) -> Response:
 
 @router.post("/manage/releases/{name}")
 def decide_release_form(request: Request, visitor: ManageVisitor, form: PostedForm, name: str) -> Response:
-    """Let the model out, against the gate with a reason; or ask people for what open bounds lack."""
+    """Release the model, against the gate with a reason; or queue for annotation what open bounds lack."""
     project, action = request_project(request), form_text(form, "action")
     named = project.model(name)
     if action == "queue":
@@ -71,7 +71,7 @@ def decide_release_form(request: Request, visitor: ManageVisitor, form: PostedFo
             raise UserError("that is too long to stay on record", f"say it in {MAX_REASON_LENGTH:,} characters")
         _check_reason(gate.check_release(project, named, files=False).decision.state, given)
         project.release(named, by=visitor.name, **given)
-    except GateRefused as refused:  # it passed when it was looked at, and no more
+    except GateRefused as refused:  # it passed when the page was shown, and doesn't any more
         return _render_model_page(request, visitor, named, given=given, error=refused)
     except UserError as fault:
         return _render_model_page(request, visitor, named, given=given, error=fault)
@@ -79,7 +79,7 @@ def decide_release_form(request: Request, visitor: ManageVisitor, form: PostedFo
 
 
 def _check_reason(state: str, given: Mapping[str, str]) -> None:
-    """UserError for a release that needs a reason and has none."""
+    """Raise UserError for a release that needs a reason and has none."""
     field, what = ("without_bounds", "without bounds") if state == "unbounded" else ("override", "against the gate")
     if state != "met" and not given[field]:
         raise UserError(f"a release {what} needs a reason", "it stays on record, with your name", where=field)
@@ -98,7 +98,7 @@ def _render_model_page(
     found, lacking = None, None
     try:
         found = gate.check_release(project, named, files=False)
-    except UserError as fault:  # it was never evaluated
+    except UserError as fault:  # the model was never evaluated
         lacking = fault
     return render_manager_page(
         request,
@@ -120,7 +120,7 @@ def _render_model_page(
 
 
 def _bound_context(finding: dict[str, Any]) -> dict[str, Any]:
-    """A bound with its picture, its words without the outcome that they begin with."""
+    """Return a bound with its chart, and its summary without the outcome that it begins with."""
     words = finding["summary"].partition(": ")[2] or finding["summary"]
     drawn = bound_picture({}, finding)
     return {**finding, "summary": words, "picture": drawn.svg if drawn else None}

@@ -1,10 +1,10 @@
-"""Serve the pages that retract a person's judgments, erase items, and show what became of them.
+"""Serve the pages that retract a person's judgments, erase items, and show the result.
 
-/manage/retract/NAME: what taking somebody's judgments out would change, and then doing it.
+- /manage/retract/NAME: what retracting somebody's judgments would change, and the form that does it.
+- /manage/erase/ITEM: what erasing an item removes, and the form that does it.
+- /manage/removed/KIND/NAME: what became of what was removed.
 
-/manage/erase/ITEM: what erasing an item takes out, and then doing it; /manage/removed: what became of what was taken out.
-
-Erasing, and making again what rested on it, goes on beside the server.
+Erasing items, and rebuilding what depended on them, runs in a process beside the server.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from preceptor.storage import erasures
 from preceptor.web.manage.page_context import ManageVisitor, PostedForm, form_text, render_manager_page, request_project
 
 retraction_router = APIRouter()
-MAX_CHANGED_ITEMS = 100  # items whose answer changes
+MAX_CHANGED_ITEMS = 100  # that are listed, of the items whose answer changes
 
 
 @retraction_router.get("/manage/retract/{name:path}")
 def preview_retraction_page(request: Request, visitor: ManageVisitor, name: str) -> Response:
-    """How many judgments, how many items' top answers, and which; what rests on them. Nothing is changed yet."""
+    """Show how many judgments would be retracted, which items' top answers would change, and what depends on them; change nothing."""
     return _retraction_preview_page(request, visitor, name)
 
 
 @retraction_router.post("/manage/retract/{name:path}")
 def retract_person(request: Request, visitor: ManageVisitor, form: PostedForm, name: str) -> Response:
-    """Take them out, for the reason given."""
+    """Retract a person's judgments, for the reason given."""
     reason = form_text(form, "reason").strip()
     if not reason:
         return _retraction_preview_page(
@@ -62,13 +62,13 @@ router = APIRouter()
 
 @router.get("/manage/erase/{item:path}")
 def preview_erasure(request: Request, visitor: ManageVisitor, item: str) -> Response:
-    """What would be erased, and what rests on it; nothing is changed yet."""
+    """Show what would be erased, and what depends on it; change nothing."""
     return _erasure_preview_page(request, visitor, item)
 
 
 @router.post("/manage/erase/{item:path}")
 def erase_item(request: Request, visitor: ManageVisitor, form: PostedForm, item: str) -> Response:
-    """Begin to erase it, for the reason given, where the form says that it can't be brought back."""
+    """Start to erase an item, for the reason given, where the form confirms that it can't be undone."""
     reason = form_text(form, "reason").strip()
     if not reason or not form_text(form, "sure"):
         missing = ("why", "reason") if not reason else ("that it can't be brought back", "sure")
@@ -80,7 +80,7 @@ def erase_item(request: Request, visitor: ManageVisitor, form: PostedForm, item:
 
 @router.get("/manage/removed/{kind}/{name:path}")
 def removal_page(request: Request, visitor: ManageVisitor, kind: str, name: str) -> Response:
-    """How far it is; then what was taken out, what rested on it, and what was made again."""
+    """Show the progress of a removal; then what was removed, what depended on it, and what was rebuilt."""
     project = request_project(request)
     known, document = _removal_state(project, kind, name)
     values: dict[str, Any] = {"known": known, "document": document, "kind": kind, "name": name, "say_removed": removal_summary}
@@ -89,7 +89,7 @@ def removal_page(request: Request, visitor: ManageVisitor, kind: str, name: str)
 
 @router.post("/manage/removed/{kind}/{name:path}")
 def rebuild_affected(request: Request, visitor: ManageVisitor, form: PostedForm, kind: str, name: str) -> Response:
-    """Make again what rested on it; or try again what has failed."""
+    """Rebuild what depended on a removal; or try a failed one again."""
     project = request_project(request)
     known, document = _removal_state(project, kind, name)
     reason = (document or {}).get("reason") or (known.reason if known else "")
@@ -103,7 +103,7 @@ def _erasure_preview_page(
 ) -> Response:
     try:
         would = erase_items(request_project(request), [item], by=visitor.name, reason="-", dry_run=True)
-    except ConflictError as busy:  # another erasing goes on
+    except ConflictError as busy:  # another erasure is running
         return render_manager_page(request, "erase.html", visitor, item=item, would=None, error=busy, status=409)
     if would.get("erased_before"):
         return RedirectResponse(_removal_address(erasures.ITEM, item), status_code=303)
@@ -112,7 +112,7 @@ def _erasure_preview_page(
 
 
 def _removal_state(project: Project, kind: str, name: str) -> tuple[removal_worker.RemovalStatus | None, dict[str, Any] | None]:
-    """How far it is, and what was taken out; NotFound where neither is."""
+    """Return the progress of a removal, and what was removed; raise NotFoundError where there is neither."""
     known = removal_worker.get_removal_status(project, kind, name) if kind in removal_worker.REMOVAL_KINDS else None
     document = _removal_document(project, kind, name)
     if known is None and document is None:
@@ -121,7 +121,7 @@ def _removal_state(project: Project, kind: str, name: str) -> tuple[removal_work
 
 
 def _removal_document(project: Project, kind: str, name: str) -> dict[str, Any] | None:
-    """What was taken out, as the commands tell it; None where nothing was yet."""
+    """Return what was removed, as the commands report it; None where nothing was removed yet."""
     if kind == erasures.PERSON:
         return retraction.describe_retraction(project, name)
     with project.database.reading() as connection:

@@ -1,8 +1,7 @@
 """Serve the review queue of disagreements and the curation queue of suspect rows.
 
-/curate: rows that a check suspects, one at a time: what people said beside what a model thinks, to keep, relabel, rewrite or reject.
-
-/review: items that nobody below could agree on. A reviewer answers blind, then sees the others, and settles it.
+- /curate: rows that a check suspects, one at a time: people's answers beside a model's prediction, to keep, relabel, rewrite or reject.
+- /review: items that were escalated, as annotators couldn't agree. A reviewer answers blind, then sees the others, and decides.
 """
 
 from __future__ import annotations
@@ -42,18 +41,18 @@ from preceptor.web.question_forms import question_form_context
 
 curation_router = APIRouter()
 CURATION_PAGE_SIZE = 50
-MAX_KEYED_ANSWERS = 8  # answers that have a key: those that somebody gave or thinks likely, or all where there are no more
+MAX_KEYED_ANSWERS = 8  # answers that have a key: those that somebody gave or that are likely, or all where there are no more
 LIKELY_ANSWER_PROBABILITY = 0.005
-MAX_RECENT_DECISIONS = 10  # of the newest, on the list
+MAX_RECENT_DECISIONS = 10  # listed, newest first
 AnswerChoice = tuple[str, Any, int]  # its key in the form, the answer, how many gave it
-OWN_ANSWER = "own"  # the answer that the form of the question holds, not one of those that are offered
+OWN_ANSWER = "own"  # the answer in the question's own form, not one of those that are offered
 
 
 @curation_router.get("/curate")
 def curation_queue_page(
     request: Request, visitor: ReviewVisitor, question: str | None = None, check: str = "", after: str = ""
 ) -> Response:
-    """What waits for a decision, and what was decided lately."""
+    """List the rows that wait for a decision, and the most recent decisions."""
     project = request_project(request)
     known, about = choose_question(project, question)
     rows = curation.list_suspects(project, about.name, after=after, limit=CURATION_PAGE_SIZE + 1, check=check or None) if about else []
@@ -74,19 +73,19 @@ def curation_queue_page(
 
 @curation_router.get("/curate/next")
 def next_suspect(request: Request, visitor: ReviewVisitor, question: str, check: str = "", after: str = "") -> Response:
-    """On to the gravest row that is open, behind the one that was passed over."""
+    """Redirect to the most suspect open row after the one that was passed over."""
     return RedirectResponse(_next_address(request_project(request), question, check, after=after), status_code=303)
 
 
 @curation_router.get("/curate/item")
 def suspect_page(request: Request, visitor: ReviewVisitor, question: str, item: str, check: str = "", done: str = "") -> Response:
-    """One row with all there is to decide it by. done: the row that was decided just before."""
+    """Show one row with all that is needed to decide about it. done: the row that was decided just before."""
     return _suspect_page(request, visitor, question, item, check=check, done=done)
 
 
 @curation_router.post("/curate/item")
 def curate_row(request: Request, visitor: ReviewVisitor, form: PostedForm, question: str, item: str, check: str = "") -> Response:
-    """Keep a decision, and go on to the next row."""
+    """Keep a decision, and redirect to the next row."""
     project = request_project(request)
     posted = question_forms.posted_fields(form)
     try:
@@ -110,7 +109,7 @@ def curate_row(request: Request, visitor: ReviewVisitor, form: PostedForm, quest
 
 @curation_router.post("/curate/undo")
 def undo_curation(request: Request, visitor: ReviewVisitor, form: PostedForm) -> Response:
-    """Take the newest decision about a row back, and return to it."""
+    """Undo the newest decision about a row, and return to it."""
     question, item, check = (form_text(form, name) for name in ("question", "item", "check"))
     curation.undo_curation(request_project(request), item, question, by=visitor.name)
     return RedirectResponse(_address_with_query("/curate/item", question=question, item=item, check=check), status_code=303)
@@ -128,7 +127,7 @@ def _address_with_query(path: str, **query: str) -> str:
 
 
 def _chosen_answer(question: Question, settled: str, posted: question_forms.FormFields) -> Any:
-    """The answer that was chosen among those offered, or given in the question's own form; None where none was."""
+    """Return the answer that was chosen among those offered, or given in the question's own form; None where there is none."""
     if settled == OWN_ANSWER:
         return question_forms.parse_answers([question], posted)[0]
     return parse_adjudication_choice(settled) if settled else None
@@ -172,7 +171,7 @@ def _suspect_page(
 
 
 def _offered_answers(case: curation.CurationCase) -> tuple[list[AnswerChoice], list[AnswerChoice]]:
-    """The answers that are at hand, the likeliest first, and the rest in the question's order."""
+    """Return the answers to offer, the most probable first, and the rest in the question's order."""
     everything = list_adjudication_choices(case.question, [told.answer for told in case.judgments])
     chance = {
         key: max(each.get(str(answer), 0.0) for each in (case.target_probabilities, case.model_probabilities))
@@ -190,7 +189,7 @@ REVIEW_PAGE_SIZE = 50
 
 @router.get("/review")
 def review_queue_page(request: Request, visitor: ReviewVisitor, question: str | None = None, after: str = "") -> Response:
-    """The items that wait for a decision."""
+    """List the items that wait for a decision."""
     project = request_project(request)
     known, about = choose_question(project, question)
     rows = list_escalated_items(project, about.name, after=after, limit=REVIEW_PAGE_SIZE + 1) if about else []
@@ -202,13 +201,13 @@ def review_queue_page(request: Request, visitor: ReviewVisitor, question: str | 
 
 @router.get("/review/{slot}")
 def review_page(request: Request, visitor: ReviewVisitor, slot: str) -> Response:
-    """One item: the question, or once it is answered what the others said."""
+    """Show one item: the question, or once it is answered the others' answers."""
     return _review_page(request, visitor, parse_whole_number(slot))
 
 
 @router.post("/review/{slot}")
 def decide_review(request: Request, visitor: ReviewVisitor, form: PostedForm, slot: str) -> Response:
-    """Keep the reviewer's own answer, or settle the item."""
+    """Keep the reviewer's own answer, or adjudicate the item."""
     number, posted = parse_whole_number(slot), question_forms.posted_fields(form)
     try:
         if form_text(form, "action") == "settle":

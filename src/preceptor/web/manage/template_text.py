@@ -1,4 +1,4 @@
-"""Words and numbers of the managers' pages."""
+"""Format texts and numbers for the templates of the managers' pages."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ __all__ = [
 
 
 def read_estimate(document: dict[str, Any] | None) -> Estimate | None:
-    """An Estimate from its document."""
+    """Convert a document to an Estimate; None for None."""
     return None if document is None else Estimate.from_dict(document)
 
 
 def format_answer(value: Any) -> str:
-    """An answer in one line, whatever its kind."""
+    """Format an answer of any kind in one line."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool) or value is None:
@@ -80,13 +80,13 @@ def format_answer(value: Any) -> str:
 
 
 def excerpt_content(content: Any, most: int = 160) -> str:
-    """The beginning of an item's content."""
+    """Return the beginning of an item's content, at most `most` characters."""
     words = " ".join(render_content(content)[: 4 * most].split())
     return words if len(words) <= most else words[: most - 1].rstrip() + "…"
 
 
 def format_hours(value: float) -> str:
-    """Hours in words: `40 min`, `3.5 h`, `12 days`."""
+    """Format a number of hours: `40 min`, `3.5 h`, `12 days`."""
     if not math.isfinite(value):
         return "unknown"
     if value < 1:
@@ -95,22 +95,22 @@ def format_hours(value: float) -> str:
 
 
 def format_hours_interval(found: Estimate) -> str:
-    """`40 min to 6 h`."""
+    """Format the interval of an estimate in hours: `40 min to 6 h`."""
     return f"{format_hours(found.low)} to {format_hours(found.high)}"
 
 
 def format_day(created: float) -> str:
-    """A Unix time as `Tue 24 Nov, 16:20` UTC."""
+    """Format a Unix time as `Tue 24 Nov, 16:20` UTC."""
     return datetime.fromtimestamp(created, UTC).strftime("%a %-d %b, %H:%M")
 
 
 def format_iso(created: float) -> str:
-    """A Unix time for a <time> element."""
+    """Format a Unix time for a <time> element."""
     return datetime.fromtimestamp(created, UTC).isoformat(timespec="seconds")
 
 
 def format_age(created: float) -> str:
-    """How long ago a Unix time was: `just now`, `5 min ago`, `3 h ago`, else its day."""
+    """Format how long ago a Unix time was: `just now`, `5 min ago`, `3 h ago`, else its day."""
     past = now() - created
     if past < 60:
         return "just now"
@@ -118,5 +118,5 @@ def format_age(created: float) -> str:
 
 
 def format_amount(number: int, one: str, many: str = "") -> str:
-    """`1 item`, `1,200 items`."""
+    """Format a number with its noun: `1 item`, `1,200 items`."""
     return f"{format_count(number)} {one if number == 1 else many or one + 's'}"

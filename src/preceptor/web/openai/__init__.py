@@ -1,6 +1,6 @@
-"""OpenAI's interface over a project: files, fine-tuning jobs, models, chat; for the official client, unmodified.
+"""Serve OpenAI's interface over a project: files, fine-tuning jobs, models, chat; for the official client, unmodified.
 
-Programs come here, people to `web/`; the two don't know each other, and one server answers for both.
+Programs use this application, people the pages of `web/`; neither imports the other, and one server answers for both.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """Build the application that answers under /v1, and count its requests.
 
-The application that answers under /v1.
-
-Counts the requests under /v1: by route, model and status, and how long they took to the end of their response.
+Requests are counted by route, model and status, with the time until their response ended.
 """
 
 from __future__ import annotations
@@ -32,7 +30,7 @@ API_PREFIX = "/v1"
 
 
 class RequestMetricsMiddleware:
-    """Around the application; what no route answers is counted as one, since anybody may ask for any address."""
+    """Counts the requests of the application; those that no route answers are counted as one, since any address may be requested."""
 
     def __init__(self, app: AsgiApp) -> None:
         self.app = app
@@ -53,13 +51,13 @@ class RequestMetricsMiddleware:
             await self.app(scope, receive, noting)
         finally:
             path = getattr(scope.get("route"), "path", "/none")
-            route = path if path.startswith(API_PREFIX) else API_PREFIX + path  # a route knows its place within its router, or all of it
+            route = path if path.startswith(API_PREFIX) else API_PREFIX + path  # a route has its path within its router, or the whole path
             prometheus_metrics.request_count.labels(route, scope.get("state", {}).get("model", ""), str(status)).inc()
             prometheus_metrics.request_seconds.labels(route).observe(time.monotonic() - begun)
 
 
 def create_openai_app(project: Project, access: AccessControl) -> FastAPI:
-    """The application over an open project, which whoever opened it closes."""
+    """Build the application over an open project, which the caller closes."""
     app = FastAPI(title="Preceptor", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     rule = project.config.serving
     upstream = UpstreamServer(project) if rule.upstream else None

@@ -1,17 +1,10 @@
-"""Answer /v1/chat/completions, whole or streamed: cite, store and, where the model isn't sure, defer to a person.
+"""Answer /v1/chat/completions, whole or streamed: cite, store and, where confidence is too low, defer to a person.
 
-What becomes of an answer that was drawn: it is cited, kept, and left to a person where the model isn't sure enough.
+An answer is stored before its caller receives its end, so that feedback on it counts whatever happens then. A failure to store it doesn't
+withhold the answer: it is sent with `"kept": false`, and the server's log and metrics report the failure.
 
-It is kept before its caller hears its end, so that feedback on it counts whatever happens then. That it can't be kept doesn't take the
-answer away: it goes out with `"kept": false`, and the server's log and metrics say so.
-
-Answers in OpenAI's form: as one document, or as the chunks of a stream.
-
-A stream: who speaks, pieces as they come, why each answer ended, the usage if it is asked for, and the end.
-
-Where a person may have to answer, nothing is told before it is known who does; comments keep the connection open meanwhile.
-
-/v1/chat/completions: answers, whole or as they come.
+A stream has the role, text as it is generated, why each answer ended, the usage if it was requested, and the end. Where a person may have
+to answer, nothing is sent before it is known who answers; comments keep the connection open meanwhile.
 """
 
 from __future__ import annotations
@@ -48,19 +41,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FinalAnswer:
-    """text: what is said in place of what was drawn, None where that stands. preceptor: the field of the response, where there is any."""
+    """How an answer is finally sent.
+
+    text: a person's answer or a notice in place of the generated text, None where the latter is sent. preceptor: the field of that name
+    in the response; empty for none.
+    """
 
     text: str | None = None
     preceptor: dict[str, Any] = field(default_factory=dict)
 
     @property
     def extra_fields(self) -> dict[str, Any]:
-        """What the response tells beside OpenAI's own fields."""
+        """The fields of the response beside OpenAI's own."""
         return {"preceptor": self.preceptor} if self.preceptor else {}
 
 
 async def finalize_answer(drawing: GenerationStream) -> FinalAnswer:
-    """Cite, keep and, where it must be, leave to a person, whom the call waits for as long as it asked to."""
+    """Cite and store an answer and, where confidence is too low, defer it to a person, waiting as long as the call allows."""
     call, answers = drawing.context, drawing.collect_answers()
     cited = {} if call.grounded is None else await drawing.run_in_thread(call.grounded.check_citations, answers[0].text)
     told, deferral = await run_in_threadpool(_store_and_defer, drawing, answers, cited)
@@ -73,7 +70,7 @@ async def finalize_answer(drawing: GenerationStream) -> FinalAnswer:
 
 
 def store_partial_answer(drawing: GenerationStream) -> None:
-    """Keep what a client has heard of an answer before it hung up: it may say why."""
+    """Store what a client has received of an answer before it disconnected: it may tell why."""
     if drawing.chunks and not drawing.finalized:
         _store_answer(drawing, drawing.collect_answers(), None, {}, inclusion=0.0, hung_up=True)
 
@@ -81,7 +78,7 @@ def store_partial_answer(drawing: GenerationStream) -> None:
 def _store_and_defer(
     drawing: GenerationStream, answers: Sequence[GeneratedAnswer], cited: dict[str, Any]
 ) -> tuple[dict[str, Any], str | None]:
-    """The response's field, and the deferral's id if there is one."""
+    """Return the response's field `preceptor`, and the deferral's id if there is one."""
     drawing.finalized = True
     call, told = drawing.context, dict[str, Any]()
     confidence = None
@@ -107,7 +104,7 @@ def _store_and_defer(
 def _store_answer(
     drawing: GenerationStream, answers: Sequence[GeneratedAnswer], confidence: float | None, cited: dict[str, Any], **how: Any
 ) -> bool | None:
-    """Whether it was kept; None where it isn't to be. how: further words to `AnswersKept.keep`."""
+    """Return whether the answer was stored; None where it isn't to be. how: further arguments of `ResponseLog.log_response`."""
     call = drawing.context
     if call.params.store is False:
         return None
@@ -132,7 +129,7 @@ def _store_answer(
 
 
 def _defer_to_person(drawing: GenerationStream, draft: str, confidence: float | None) -> str:
-    """Have a person answer, who sees beside the draft what the model saw; in a classification model's place they choose, as it does."""
+    """Queue the call for a person, who sees the draft and what the model read; in a classification model's place they choose an answer."""
     call = drawing.context
     hits = [] if call.grounded is None else call.grounded.hits
     sources = [{"title": " > ".join(filter(None, (hit.document, hit.heading))), "text": hit.text} for hit in hits]
@@ -144,7 +141,10 @@ def _defer_to_person(drawing: GenerationStream, draft: str, confidence: float | 
 
 
 async def _wait_for_person(call: ChatContext, deferral: str) -> str | None:
-    """The person's answer, if it comes in time. A caller who is gone never learns the deferral's id, so that it is cancelled."""
+    """Return the person's answer, if it comes in time.
+
+    A caller who has disconnected never learns the deferral's id, so that it is cancelled.
+    """
     said, stays = None, False
     try:
         if call.options.wait_seconds:
@@ -155,19 +155,19 @@ async def _wait_for_person(call: ChatContext, deferral: str) -> str | None:
         if call.options.wait_seconds and said is None and stays:
             await run_in_threadpool(DeferredAnswers(call.state.project).release_connection, deferral)
     finally:
-        if not stays:  # this may be cancelled, so that it isn't waited for
+        if not stays:  # this task may be cancelled, so that it can't await the cancelling
             cancel = partial(DeferredAnswers(call.state.project).cancel, deferral, by=call.visitor.name)
             asyncio.get_running_loop().run_in_executor(None, cancel)
     return said
 
 
 def _first_log_probabilities(answers: Sequence[GeneratedAnswer]) -> list[float]:
-    """Of the first answer's tokens, in nats."""
+    """Return the log-probabilities of the first answer's tokens, in nats."""
     return [each.log_probability for each in answers[0].logprobs]
 
 
 def build_completion(drawing: GenerationStream, settled: FinalAnswer) -> dict[str, Any]:
-    """All answers as one document; what a person said stands in place of what was drawn, and has no log-probabilities."""
+    """Build the response with all answers; a person's answer replaces the generated text, and has no log-probabilities."""
     choices, asked = [], drawing.context.params
     for number, answer in enumerate(drawing.collect_answers()):
         text, drawn = (answer.text, True) if settled.text is None else (settled.text, False)
@@ -180,24 +180,24 @@ def build_completion(drawing: GenerationStream, settled: FinalAnswer) -> dict[st
 
 
 def build_chunk(drawing: GenerationStream, choices: list[dict[str, Any]], **more: Any) -> str:
-    """A document of a stream."""
+    """Build an event of a stream from its choices."""
     usage = {"usage": None} if includes_usage(drawing) else {}
     return format_event({**drawing.context.response_fields("chat.completion.chunk"), "choices": choices, **usage, **more})
 
 
 def includes_usage(drawing: GenerationStream) -> bool:
-    """Whether a stream's last chunk tells the usage."""
+    """Return whether a stream's last chunk contains the usage."""
     options = drawing.context.params.stream_options
     return options is not None and options.include_usage
 
 
 def opening_choice(number: int) -> dict[str, Any]:
-    """Who speaks."""
+    """Return the first choice of an answer in a stream, with its role."""
     return {"index": number, "delta": {"role": "assistant", "content": "", "refusal": None}, "logprobs": None, "finish_reason": None}
 
 
 def text_choices(piece: GenerationChunk, *, logprobs: bool) -> list[dict[str, Any]]:
-    """What a piece adds to an answer's text, as choices of a chunk."""
+    """Return what a chunk adds to an answer's text, as choices of a stream's document."""
     if not piece.text and not (logprobs and piece.logprobs):
         return []
     probabilities = format_logprobs(piece.logprobs) if logprobs else None
@@ -205,12 +205,12 @@ def text_choices(piece: GenerationChunk, *, logprobs: bool) -> list[dict[str, An
 
 
 def ending_choice(number: int, finish: str) -> dict[str, Any]:
-    """Why an answer ended."""
+    """Return the last choice of an answer in a stream, with the reason why it ended."""
     return {"index": number, "delta": {}, "logprobs": None, "finish_reason": finish}
 
 
 def format_logprobs(said: Any) -> dict[str, Any]:
-    """Tokens with their log-probabilities as OpenAI writes them."""
+    """Format tokens with their log-probabilities as OpenAI does."""
 
     def token(text: str, data: bytes, value: float) -> dict[str, Any]:
         return {"token": text, "logprob": value, "bytes": list(data)}
@@ -223,16 +223,16 @@ def format_logprobs(said: Any) -> dict[str, Any]:
 
 
 def format_event(document: dict[str, Any]) -> str:
-    """A document as an event of a stream."""
+    """Format a document as a server-sent event."""
     return f"data: {json.dumps(document, ensure_ascii=False, allow_nan=False)}\n\n"
 
 
-KEEPALIVE_SECONDS = 10.0  # between two comments
+KEEPALIVE_SECONDS = 10.0  # between two keep-alive comments
 KEEPALIVE_COMMENT = ": still at it\n\n"
 
 
 async def stream_events(drawing: GenerationStream, first: GenerationChunk) -> AsyncIterator[str]:
-    """The events of a stream whose first piece is there; an error after that is its last event."""
+    """Yield the events of a stream whose first chunk is there; an error after that is its last event."""
     try:
         for number in range(drawing.context.params.n):
             yield build_chunk(drawing, [opening_choice(number)])
@@ -240,7 +240,7 @@ async def stream_events(drawing: GenerationStream, first: GenerationChunk) -> As
         async for text in body:
             yield text
         yield "data: [DONE]\n\n"
-    except Exception as error:  # the response has begun, so its status can't say it any more
+    except Exception as error:  # the response has begun, so that its status can't report the error any more
         if isinstance(error, OpenAIError) and error.status == CLIENT_CLOSED:
             return
         prometheus_metrics.broken_stream_count.inc()
@@ -249,11 +249,11 @@ async def stream_events(drawing: GenerationStream, first: GenerationChunk) -> As
         yield format_event(errors.error_body(error if isinstance(error, UserError) else words))
     finally:
         if not drawing.finalized:
-            asyncio.get_running_loop().run_in_executor(None, store_partial_answer, drawing)  # nobody waits for it any more
+            asyncio.get_running_loop().run_in_executor(None, store_partial_answer, drawing)  # in the background: the client has gone
 
 
 async def _stream_live(drawing: GenerationStream, first: GenerationChunk) -> AsyncIterator[str]:
-    """Pieces, and the last one's end once the whole is settled."""
+    """Yield chunks as they are generated, and the last one's end once the answer is finalized."""
     piece, logprobs = first, drawing.context.params.logprobs
     while True:
         for choice in text_choices(piece, logprobs=logprobs):
@@ -268,7 +268,7 @@ async def _stream_live(drawing: GenerationStream, first: GenerationChunk) -> Asy
 
 
 async def _stream_when_final(drawing: GenerationStream) -> AsyncIterator[str]:
-    """The answer as a whole, the model's or a person's."""
+    """Yield the answer once it is final, the model's or a person's."""
     waiting = asyncio.ensure_future(_generate_and_finalize(drawing))
     try:
         while not (await asyncio.wait([waiting], timeout=KEEPALIVE_SECONDS))[0]:
@@ -293,7 +293,7 @@ async def _generate_and_finalize(drawing: GenerationStream) -> FinalAnswer:
 
 
 def _final_chunks(drawing: GenerationStream, settled: FinalAnswer, last: dict[str, Any]) -> list[str]:
-    """The last answer's end and the usage; what we tell beside OpenAI's fields stands in the very last chunk."""
+    """Return the last answer's end and the usage; the field `preceptor` is in the very last chunk."""
     if not includes_usage(drawing):
         return [build_chunk(drawing, [last], **settled.extra_fields)]
     return [build_chunk(drawing, [last]), build_chunk(drawing, [], usage=drawing.usage, **settled.extra_fields)]
@@ -306,14 +306,14 @@ STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 @router.post("/chat/completions")
 async def complete_chat(request: Request, visitor: ChatCaller) -> Response:
-    """Answer a conversation. What can't be honoured is refused, and nothing is ignored."""
+    """Answer a conversation. A parameter that can't be honoured is refused; none is ignored."""
     asked, state = ChatRequest.from_body(await read_json_body(request)), get_state(request)
     begun, until = time.monotonic(), asyncio.get_running_loop().time() + state.project.config.serving.deadline
     call = await run_in_threadpool(ChatContext.from_request, state, visitor, asked)
     note_model(request, call.model.name)
     under_way = ActiveGeneration(request, await GenerationStream.start(call, until))
     try:
-        first = await under_way.stream.next_chunk()  # what goes wrong before the first token is an error of the whole request
+        first = await under_way.stream.next_chunk()  # an error before the first token is an error of the whole request
         prometheus_metrics.first_token_seconds.observe(time.monotonic() - begun)
         if asked.stream:
             return StreamingResponse(_stream_and_close(under_way, first), media_type="text/event-stream", headers=STREAM_HEADERS)
@@ -327,7 +327,7 @@ async def complete_chat(request: Request, visitor: ChatCaller) -> Response:
 
 
 class ActiveGeneration:
-    """A drawing that is counted, and left off as soon as its client has hung up."""
+    """A generation in progress: it is counted, and stopped as soon as its client disconnects."""
 
     def __init__(self, request: Request, drawing: GenerationStream) -> None:
         self.stream = drawing
@@ -336,7 +336,7 @@ class ActiveGeneration:
         prometheus_metrics.requests_in_progress.inc()
 
     def close(self) -> None:
-        """All was said, or nobody hears it."""
+        """Stop the generation, if it hasn't ended, and no longer count it."""
         if not self._ended:
             self._ended = True
             self._watch.cancel()

@@ -1,18 +1,15 @@
 """Parse a chat request: OpenAI's parameters, its messages, and Preceptor's options in `metadata`.
 
-Messages in OpenAI's form as turns of text, which is all that the models here read.
-
-What a call asks of Preceptor beside the model's answer: `preceptor.*` keys of its `metadata`, as OpenAI's client sends them.
+Messages must be text, which is all that the models here read; parameters that can't be honoured are refused with the reason. The options
+are `preceptor.*` keys of `metadata`, as OpenAI's client sends them:
 
 preceptor.documents        on: the answer rests on the project's documents, and cites them; off
-preceptor.filter.NAME      only documents whose metadata say so
+preceptor.filter.NAME      only documents with this value in their metadata
 preceptor.min_confidence   0 to 1: below it a person answers
-preceptor.wait             seconds for which the call waits for that person; 0, the default: it doesn't
-preceptor.feedback         on: the response tells the path of a page on which a person may say what they think of the answer; off
+preceptor.wait             seconds for which the call waits for that person; 0, the default: it doesn't wait
+preceptor.feedback         on: the response has the path of a page on which a person may give feedback on the answer; off
 
 All other keys are tags.
-
-What /v1/chat/completions may be asked, and what it can't do and says so.
 """
 
 from __future__ import annotations
@@ -34,7 +31,7 @@ if TYPE_CHECKING:
 
 
 MESSAGE_ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
-# What an answer of ours or OpenAI's brings with it when it is sent back; only nothing can stand there.
+# Fields of our answers and OpenAI's that clients send back with a message; they must be empty.
 _EMPTY_FIELDS = ("refusal", "tool_calls", "function_call", "audio", "annotations", "name", "tool_call_id")
 
 
@@ -46,7 +43,7 @@ class TextPart(StrictModel):
 
 
 class RequestMessage(StrictModel):
-    """A message."""
+    """A message: its role and its content, a text or a list of parts; the other fields must be empty."""
 
     role: str
     content: str | list[TextPart]
@@ -60,7 +57,7 @@ class RequestMessage(StrictModel):
 
 
 def parse_messages(messages: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """Role and text of each message, the model's own names of roles; Refused at the first that isn't text."""
+    """Return role and text of each message, with the models' own names of roles; raise OpenAIError at the first that isn't text."""
     found = []
     for number, message in enumerate(messages):
         place = f"messages[{number}]"
@@ -93,9 +90,11 @@ MAX_KEYS, MAX_KEY_CHARACTERS, MAX_VALUE_CHARACTERS = 16, 64, 512  # as at OpenAI
 
 @dataclass(frozen=True, slots=True)
 class RequestOptions:
-    """documents: whether the answer rests on them, of those that the filters leave. min_confidence: None where the call says nothing.
+    """Preceptor's options of a call.
 
-    wait: seconds for a person. feedback: whether a link to the answer's page is told. tags: the rest of the metadata.
+    documents: whether the answer rests on documents, of those that the filters leave. filters: metadata that documents must have.
+    min_confidence: None where the call has none. wait_seconds: for a person. feedback: whether the response links to the answer's page.
+    tags: the rest of the metadata.
     """
 
     documents: bool = False
@@ -107,7 +106,10 @@ class RequestOptions:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str] | None, rule: ServingOptions, *, choices: int = 1) -> RequestOptions:
-        """From a call's metadata; Refused with the key's name for one of ours that is unknown, or can't be honoured."""
+        """Parse a call's metadata; raise OpenAIError with the key's name for an option that is unknown, or can't be honoured.
+
+        choices: how many answers the call asks for.
+        """
         given = dict(metadata or {})
         _check_bounds(given)
         ours = {name: value for name, value in given.items() if name.startswith(OPTION_PREFIX)}
@@ -142,7 +144,7 @@ def _parse_switch(name: str, value: str) -> bool:
 
 
 def _parse_number(name: str, given: Mapping[str, str], most: float) -> float | None:
-    """A number from 0 to `most`; None where it isn't given."""
+    """Parse a number from 0 to `most`; None where it isn't given."""
     if name not in given:
         return None
     try:
@@ -158,7 +160,7 @@ def _option_error(name: str, why: str, hint: str) -> OpenAIError:
     return OpenAIError(f"{name:.80}: {why}", hint, param=f"metadata.{name:.80}", code="invalid_value")
 
 
-DEFAULT_MAX_TOKENS = 2048  # of an answer where none are asked for: a model that rambles holds up others
+DEFAULT_MAX_TOKENS = 2048  # of an answer where the call has no limit: a model that rambles delays other calls
 MAX_CHOICES = 16
 _NO_TOOLS = "the models here call no tools"
 UNSUPPORTED_PARAMETERS: dict[str, tuple[str, tuple[Any, ...]]] = {
@@ -188,14 +190,14 @@ class StreamOptions(StrictModel):
 
 
 class ResponseFormat(StrictModel):
-    """What form an answer has: text. Another can't be promised by a model that draws freely."""
+    """The form of an answer: text. Others can't be guaranteed by a model that samples freely."""
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: dict[str, Any] | None = None
 
 
 class ChatRequest(StrictModel):
-    """A request for answers."""
+    """The body of a chat request."""
 
     model: str
     messages: list[dict[str, Any]] = Field(min_length=1)
@@ -210,19 +212,19 @@ class ChatRequest(StrictModel):
     n: int = Field(1, ge=1, le=MAX_CHOICES)
     stop: str | list[str] = Field(default_factory=list)
     stream: bool = False
-    metadata: dict[str, str] | None = None  # wishes of ours, and tags that are kept with the answer
-    store: bool | None = None  # false: the answer isn't kept, and takes no feedback
+    metadata: dict[str, str] | None = None  # Preceptor's options, and tags that are stored with the answer
+    store: bool | None = None  # false: the answer isn't stored, and accepts no feedback
     stream_options: StreamOptions | None = None
     logprobs: bool = False
     top_logprobs: int | None = Field(None, ge=0, le=20)
     response_format: ResponseFormat = ResponseFormat(type="text")
-    user: str | None = None  # who asks, at theirs; it changes nothing
+    user: str | None = None  # the client's own id of its user; it changes nothing
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> ChatRequest:
-        """From a body; Refused with the parameter's name for what is wrong, unknown, or can't be honoured."""
+        """Parse a body; raise OpenAIError with the parameter's name for what is wrong, unknown, or can't be honoured."""
         asked = parse_body(cls, drop_unsupported(body, UNSUPPORTED_PARAMETERS))
         if asked.max_tokens is not None and asked.max_completion_tokens is not None:
             raise OpenAIError("max_tokens and max_completion_tokens are one and the same", "send the latter", param="max_tokens")
@@ -248,16 +250,16 @@ class ChatRequest(StrictModel):
 
     @property
     def token_limit(self) -> int | None:
-        """How many tokens an answer may have, if that is said."""
+        """How many tokens an answer may have; None without a limit."""
         return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
 
     @property
     def logprob_count(self) -> int | None:
-        """How many of the most probable tokens are told; None when no log-probabilities are asked for."""
+        """How many of the most probable tokens are returned; None when no log-probabilities are requested."""
         return (self.top_logprobs or 0) if self.logprobs else None
 
     def sampling_params(self, vocabulary: int) -> SamplingParams:
-        """How tokens are drawn, of so many; Refused for a bias on a token that isn't there."""
+        """Return the sampling parameters for a vocabulary of this size; raise OpenAIError for a bias on a token that isn't in it."""
         from preceptor.generation.sampling import SamplingParams
 
         bias = {}

@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 
 router = APIRouter()
-MAX_TEXTS, MAX_TEXT_CHARACTERS = 512, 200_000  # texts of a request, characters of each
-LABEL_THRESHOLD = 0.5  # the probability from which an answer applies, where several can
+MAX_TEXTS, MAX_TEXT_CHARACTERS = 512, 200_000  # texts in a request, characters of each
+LABEL_THRESHOLD = 0.5  # probability from which an answer applies, where several can
 
 
 class ClassificationRequest(StrictModel):
-    """Texts to choose answers for."""
+    """The body of a classification request: a model, and texts to classify."""
 
     model: str
     input: str | list[str] = Field(min_length=1)
-    user: str | None = None  # who asks, at theirs; it changes nothing
+    user: str | None = None  # the client's own id of its user; it changes nothing
 
     def texts(self) -> list[str]:
-        """All texts; Refused for too many, and for one that is empty, too long or no text."""
+        """Return all texts; raise OpenAIError for too many, and for one that is empty, too long or not valid text."""
         found = [self.input] if isinstance(self.input, str) else self.input
         if len(found) > MAX_TEXTS:
             raise OpenAIError(
@@ -58,7 +58,7 @@ class ClassificationRequest(StrictModel):
 
 @router.post("/classify")
 async def classify_texts(request: Request, visitor: Annotated[AuthenticatedVisitor, Depends(require_scope("chat"))]) -> Response:
-    """The probability of each answer for each text, the most probable first."""
+    """Return the probability of each answer for each text, the most probable first."""
     asked = parse_body(ClassificationRequest, await read_json_body(request))
     texts, state = asked.texts(), get_state(request)
     seconds = state.project.config.serving.deadline
@@ -88,8 +88,10 @@ async def classify_texts(request: Request, visitor: Annotated[AuthenticatedVisit
 
 
 def start_classification(drawing: GenerationStream) -> Callable[[], Any]:
-    """Put a classification model's answer into the drawing's queue: the name of the most probable one, as if it were one token that was
-    drawn from all names; what leaves off. Refused for what such a model can't honour."""
+    """Queue a chat call to a classification model, and return what cancels it; raise OpenAIError for what such a model can't honour.
+
+    The answer is put into the stream's queue: the name of the most probable class, as one token that was sampled from all class names.
+    """
     call = drawing.context
     text = _require_single_text(call)
     reading = call.state.classification.classify(call.model.fingerprint, [text], caller=call.visitor.name)
@@ -121,7 +123,7 @@ def _deliver_answer(drawing: GenerationStream, done: Any) -> None:
 
 
 def _require_single_text(call: ChatContext) -> str:
-    """The one text that is asked about; Refused for what has no meaning where nothing is written."""
+    """Return the one text to classify; raise OpenAIError for parameters that have no meaning for a classification model."""
     asked = call.params
     usual = {"n": 1, "stop": [], "logit_bias": {}, "presence_penalty": 0.0, "frequency_penalty": 0.0, "top_p": 1.0}
     for name, value in usual.items():
@@ -147,7 +149,7 @@ def _rank_answers(read: ClassificationOutput, row: int) -> list[tuple[str, float
 
 
 def _classification_document(read: ClassificationOutput, row: int) -> dict[str, Any]:
-    """One text's answers; `labels` where several can apply, `cut` where the text was longer than the model reads."""
+    """Return one text's answers; `labels` where several can apply, `cut` where the text was longer than the model reads."""
     ranked = _rank_answers(read, row)
     found: dict[str, Any] = {"object": "classification", "index": row, "label": ranked[0][0], "probabilities": dict(ranked)}
     if read.is_multilabel:
@@ -158,7 +160,7 @@ def _classification_document(read: ClassificationOutput, row: int) -> dict[str, 
 
 
 async def _cancel_on_disconnect(request: Request, waiting: asyncio.Future[Any]) -> None:
-    """Read no further once the client has hung up."""
+    """Cancel the classification once the client has disconnected."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
     waiting.cancel()

@@ -1,4 +1,4 @@
-"""Models that choose between answers, kept in memory: one thread reads for all who ask, what waits for the same model together."""
+"""Queue texts for classification models that stay in memory; one thread processes them, texts for the same model in one batch."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from preceptor.project import Project
 
 
-_MAX_WAITING_TEXTS = 4096  # texts that may wait
-_BATCH_TEXTS, _MIN_REQUEST_SHARE = 64, 16  # texts that are read at once, and of one request where others wait
-_MAX_LOADED_MODELS, _MEMORY_SHARE = 4, 1 / 4  # models that stay in memory, and of the machine's memory what their weights may take together
+_MAX_WAITING_TEXTS = 4096  # that may wait
+_BATCH_TEXTS, _MIN_REQUEST_SHARE = 64, 16  # texts in a batch, and of one request where others wait
+_MAX_LOADED_MODELS, _MEMORY_SHARE = 4, 1 / 4  # models in memory, and the share of all memory for their weights
 _RETRY_SECONDS = 5
 
 
@@ -36,8 +36,11 @@ class ClassifierQueueFull(UnavailableError):
 
 @dataclass(frozen=True, slots=True)
 class ClassificationOutput:
-    """What a model says of texts. probabilities: (texts, answers), calibrated as the model is. several: each answer applies or doesn't by
-    itself. tokens: of each text before it was cut to `limit`; None for a model that doesn't tell."""
+    """A model's predictions for texts.
+
+    answers: the classes. is_multilabel: whether each applies independently of the others. probabilities: (texts, answers), calibrated as
+    the model is. token_counts: tokens of each text before it was cut to `limit`; None for a model that doesn't count them.
+    """
 
     answers: tuple[str, ...]
     is_multilabel: bool
@@ -57,25 +60,26 @@ class _ClassificationRequest:
 
     @property
     def remaining_count(self) -> int:
-        """Texts that wait."""
+        """How many texts still wait."""
         return len(self.texts) - self.read_count
 
 
 class ClassifierQueue:
-    """Of one project."""
+    """The classification models of one project, and the requests that wait for them."""
 
     def __init__(self, project: Project, *, waiting: int = _MAX_WAITING_TEXTS) -> None:
         self.project, self._max_waiting = project, waiting
         self._requests: deque[_ClassificationRequest] = deque()
         self._models: OrderedDict[str, Any] = OrderedDict()
-        self._weight_bytes: dict[str, int] = {}  # of their weights
+        self._weight_bytes: dict[str, int] = {}  # of each loaded model
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
     def classify(self, model: str, texts: Sequence[str], *, caller: str = "") -> Future[ClassificationOutput]:
-        """What a model says of texts, once it has read them. Whoever cancels the future makes room.
+        """Queue texts for a model and return a future of its predictions; cancelling the future makes room for others.
 
-        Full when too many wait, unless another caller has more waiting than this one would, whose last request is told so instead.
+        Raises ClassifierQueueFull when too many texts wait, unless another caller has more waiting than this one would: then that
+        caller's last request gets the exception instead.
         """
         asked = _ClassificationRequest(model, texts, caller)
         with self._changed:
@@ -110,7 +114,7 @@ class ClassifierQueue:
                 self._process_batch(parts)
 
     def _next_batch(self) -> list[tuple[_ClassificationRequest, Sequence[str]]]:
-        """A share of each request for the model whose turn it is; what is left of them waits behind the others."""
+        """Take a share of each request for the model that is next; the rest of them waits behind the others."""
         self._requests = deque(each for each in self._requests if not each.future.cancelled())
         same = [each for each in self._requests if each.model == self._requests[0].model][: _BATCH_TEXTS // _MIN_REQUEST_SHARE]
         share = _BATCH_TEXTS // len(same) if same else 0
@@ -148,7 +152,7 @@ class ClassifierQueue:
         return self._models[name]
 
     def _evict_models(self, wanted: int) -> None:
-        """Make room for a model of so many bytes: those not asked for longest go. One that is too large for all of it is here alone."""
+        """Evict the least recently used models until one of so many bytes fits. A model that is too large for the limit is loaded alone."""
         from preceptor.models.batching import machine_memory
 
         most = _MEMORY_SHARE * machine_memory() / count_server_processes()

@@ -1,12 +1,6 @@
 """Dependencies of requests: the application's state, the caller and their scopes, and calls that wait for people.
 
-Counts the requests under /v1: by route, model and status, and how long they took to the end of their response.
-
-Calls that wait for people: so many of a process at once, with one look at the database for all of them.
-
-What a request may need.
-
-Who calls: a bearer token, and whether its scopes allow what is asked.
+A bounded number of calls of a process wait for people, and one database query at a time polls for all of them.
 """
 
 from __future__ import annotations
@@ -45,34 +39,35 @@ if TYPE_CHECKING:
 
 
 def note_model(request: Request, name: str) -> None:
-    """Note which model a request is about, once it is known to be there."""
+    """Note which model a request is about, for its metrics, once the model is known to exist."""
     request.state.model = name
 
 
-POLL_SECONDS = 0.25  # between two looks
-RETRY_SECONDS = 2.0  # after one that failed
+POLL_SECONDS = 0.25  # between two polls
+RETRY_SECONDS = 2.0  # after a poll that failed
 
 
 class _WaitingCall(NamedTuple):
-    """Whose call waits, and what ends its waiting: a person's answer, or none."""
+    """A call that waits: its caller, and the future of a person's answer (None where the call lost its place)."""
 
     caller: str
     answered: asyncio.Future[str | None]
 
 
 class HumanResponseWaiter:
-    """Of one process. most: calls that may wait at once."""
+    """Calls of one process that wait for people's answers; at most `most` wait at the same time."""
 
     def __init__(self, project: Project, most: int) -> None:
         self._deferrals, self._most = DeferredAnswers(project), most
-        self._waiting: dict[str, _WaitingCall] = {}  # by their deferrals' ids, as they came
+        self._waiting: dict[str, _WaitingCall] = {}  # by their deferrals' ids, in order of arrival
         self._poller: asyncio.Task[None] | None = None
 
     async def wait_for_answer(self, deferral: str, seconds: float, gone: asyncio.Event, *, caller: str) -> str | None:
-        """What a person answers within so many seconds; None when nobody did, or the caller has gone, and at once when too many wait.
+        """Wait for a person's answer for so many seconds; return None when there is none, and at once when too many calls wait.
 
-        Then the last of the caller who has most places goes, as in the engine's queue: this one, where no caller has more. A caller who
-        hangs up, also by cancelling this, leaves its place at that moment.
+        Also None when `gone` is set: the caller has disconnected. When too many wait, the last call of the caller with the most places
+        gives up its place, as in the engine's queue: this one, where no other caller has more. A caller who disconnects, also by
+        cancelling this, leaves the place at that moment.
         """
         if len(self._waiting) >= self._most and not self._make_room(caller):
             prometheus_metrics.rejected_wait_count.inc()
@@ -92,7 +87,7 @@ class HumanResponseWaiter:
         return answered.result() if answered.done() else None
 
     def _make_room(self, caller: str) -> bool:
-        """Whether another caller, who has more places than this one would, has given one up."""
+        """Return whether another caller, who has more places than this one would, has given one up."""
         most = pick_victim(Counter([*(place.caller for place in self._waiting.values()), caller]), caller)
         if most == caller:
             return False
@@ -108,7 +103,7 @@ class HumanResponseWaiter:
             place.answered.set_result(text)
 
     async def _poll(self) -> None:
-        """While anybody waits, tell those whose answers are there."""
+        """Deliver people's answers as long as any call waits."""
         while self._waiting:
             pause = POLL_SECONDS
             try:
@@ -121,23 +116,23 @@ class HumanResponseWaiter:
             await asyncio.sleep(pause)
 
 
-MAX_TOKENIZERS = 8  # that stay in memory
-BACKEND_THREADS = 4  # that load libraries and tokenizers, lay out prompts and find sources; a cold start keeps no others from their work
+MAX_TOKENIZERS = 8  # kept in memory
+BACKEND_THREADS = 4  # that load libraries and tokenizers, encode prompts and find sources; a cold start blocks no other threads
 
 
 @dataclass
 class ChatBackend:
-    """What answers: made when first needed, since torch takes seconds to load."""
+    """The generation engine and the tokenizers, made when first needed, since torch takes seconds to import."""
 
-    max_waiting: int = 32  # requests that may wait
-    memory: int = 0  # bytes for keys and values; 0: as many as the engine finds right
+    max_waiting: int = 32  # requests
+    memory: int = 0  # bytes of the KV cache; 0: the engine's default
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(BACKEND_THREADS, "preparing"))
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _engine: GenerationEngine | None = None
     _tokenizers: dict[Path, ChatTokenizer] = field(default_factory=dict)
 
     def engine(self) -> GenerationEngine:
-        """The one that draws for all requests of this process."""
+        """Return the engine that generates for all requests of this process."""
         with self._lock:
             if self._engine is None:
                 from preceptor.generation.engine import GenerationEngine
@@ -147,7 +142,7 @@ class ChatBackend:
             return self._engine
 
     def tokenizer(self, folder: Path) -> ChatTokenizer:
-        """The tokenizer of a model in a folder, loaded once."""
+        """Return the tokenizer of a model in a folder, which is loaded once."""
         with self._lock:
             if folder not in self._tokenizers:
                 from preceptor.models.causal_lm import ChatTokenizer
@@ -168,39 +163,39 @@ class OpenAIState:
     jobs: FineTuningQueue
     catalog: ModelCatalog
     backend: ChatBackend
-    upstream: UpstreamServer | None = None  # what draws in this process's place, for the models that it has
+    upstream: UpstreamServer | None = None  # generates in this process's place, for the models that it serves
 
     @cached_property
     def response_log(self) -> ResponseLog:
-        """Where answers are kept."""
+        """The log in which answers are stored."""
         return ResponseLog(self.project)
 
     @cached_property
     def grounding(self) -> DocumentGrounding:
-        """What finds sources, with the judge of the project as it is when sources are first asked for."""
+        """What finds sources; it uses the project's claim judge as it is when sources are first requested."""
         from preceptor.documents.grounding import DocumentGrounding
 
         return DocumentGrounding(self.project)
 
     @cached_property
     def human_waiter(self) -> HumanResponseWaiter:
-        """Where calls wait for people."""
+        """The calls that wait for people."""
         return HumanResponseWaiter(self.project, self.project.config.serving.wait_calls)
 
     @cached_property
     def classification(self) -> ClassifierQueue:
-        """What reads for the models that choose between answers."""
+        """The queue of the classification models."""
         return ClassifierQueue(self.project)
 
 
 def get_state(request: Request) -> OpenAIState:
-    """The application's state."""
+    """Return the state of the application that serves a request."""
     state: OpenAIState = request.app.state.serving
     return state
 
 
 def require_scope(*scopes: str) -> Callable[[Request], Coroutine[Any, Any, AuthenticatedVisitor]]:
-    """A dependency: who calls; refused unless their token has one of these scopes."""
+    """Return a dependency that gives the caller; a request is refused unless its token has one of these scopes."""
 
     async def check(request: Request) -> AuthenticatedVisitor:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")

@@ -17,7 +17,7 @@ from preceptor.errors import ConflictError, DamagedFile, NotFoundError, Unavaila
 
 LOG = logging.getLogger("preceptor.web.openai")
 RETRY_SECONDS = 5
-CLIENT_CLOSED = 499  # as servers log a client that hung up: nobody hears it, and it is no fault of ours
+CLIENT_CLOSED = 499  # as nginx logs a client that closed the connection; nobody receives it
 ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 409: "conflict_error", 429: "rate_limit_error"}
 STATUS_BY_ERROR: list[tuple[type[UserError], int]] = [
     (AccessForbidden, 403),
@@ -38,16 +38,16 @@ class OpenAIError(UserError):
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Let the application answer errors in OpenAI's form."""
+    """Add the handlers that answer errors in OpenAI's form to an application."""
     app.add_exception_handler(UserError, lambda _, error: error_response(error))
     app.add_exception_handler(RequestValidationError, _handle_invalid_request)
     app.add_exception_handler(HTTPException, _handle_http_error)
-    app.add_exception_handler(ClientDisconnect, lambda request, _: Response(status_code=CLIENT_CLOSED))  # before its request was whole
+    app.add_exception_handler(ClientDisconnect, lambda request, _: Response(status_code=CLIENT_CLOSED))  # before its request was complete
     app.add_exception_handler(Exception, _handle_unexpected_error)
 
 
 def error_response(error: UserError) -> Response:
-    """The response to a request that failed for this reason."""
+    """Return the response to a request that failed with this error."""
     status = http_status(error)
     headers = {"Retry-After": str(ceil(getattr(error, "retry_after", RETRY_SECONDS)))} if status in (429, 503) else {}
     if status == 401:
@@ -58,18 +58,18 @@ def error_response(error: UserError) -> Response:
 
 
 def error_body(error: UserError) -> dict[str, Any]:
-    """An error as OpenAI's clients read it; the hint becomes part of the message."""
+    """Return an error as OpenAI's clients read it; the hint becomes part of the message."""
     status = http_status(error)
     kind = ERROR_TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     code = getattr(error, "code", "") or {429: "rate_limit_exceeded", 503: "unavailable"}.get(status)
-    message = str(UserError(error.message, error.hint)).encode(errors="replace").decode()  # it may quote half a character
+    message = str(UserError(error.message, error.hint)).encode(errors="replace").decode()  # it may quote a lone surrogate
     return {
         "error": {"message": message, "type": kind, "param": None if isinstance(error, DamagedFile) else error.where or None, "code": code}
     }
 
 
 def http_status(error: UserError) -> int:
-    """The HTTP status of an error; one that says when to come again is of too many requests."""
+    """Return the HTTP status of an error; 429 for one that has `retry_after`."""
     if hasattr(error, "retry_after"):
         return 429
     return error.status if isinstance(error, OpenAIError) else next(code for kind, code in STATUS_BY_ERROR if isinstance(error, kind))

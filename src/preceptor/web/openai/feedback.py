@@ -1,4 +1,4 @@
-"""/v1/feedback and /v1/deferrals: what is said of answers, and answers that people give in a model's place."""
+"""/v1/feedback and /v1/deferrals: feedback on answers, and answers that people give in a model's place."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ChatCaller = Annotated[AuthenticatedVisitor, Depends(require_scope("chat"))]
 
 
 class FeedbackBody(StrictModel):
-    """What is said of an answer: one thing a call."""
+    """Feedback on an answer: exactly one of thumb, stars, correction and text in each call."""
 
     answer: str = Field(min_length=1, max_length=200)
     thumb: str | None = None
@@ -35,7 +35,7 @@ class FeedbackBody(StrictModel):
 
 @router.post("/feedback")
 async def submit_feedback(request: Request, visitor: ChatCaller) -> Response:
-    """Keep what is said of one's own answer: 201, or 200 when the same was sent before under its key. What is acknowledged is kept."""
+    """Keep feedback on one's own answer: 201, or 200 when the same was sent before with its key. What is acknowledged is stored."""
     said = parse_body(FeedbackBody, await read_json_body(request))
     given: dict[str, Any] = {kind: value for kind in FEEDBACK_KINDS if (value := getattr(said, kind)) is not None}
     if len(given) != 1:
@@ -51,7 +51,7 @@ async def submit_feedback(request: Request, visitor: ChatCaller) -> Response:
 
 @router.get("/deferrals/{deferral}")
 async def get_deferral(request: Request, visitor: ChatCaller, deferral: str) -> Response:
-    """How an answer stands that a person gives, for who asked for it: waiting, answered with its text, expired, cancelled."""
+    """Return the state of a deferred answer to its caller: waiting, answered with its text, expired, or cancelled."""
     deferrals = DeferredAnswers(get_state(request).project)
     try:
         found = await run_in_threadpool(deferrals.get, deferral, visitor)

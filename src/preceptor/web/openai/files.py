@@ -1,4 +1,4 @@
-"""/v1/files: training data, uploaded, listed, read back, deleted."""
+"""/v1/files: upload, list, download and delete training data."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from preceptor.web.openai.errors import OpenAIError
 
 router = APIRouter()
 TrainCaller = Annotated[AuthenticatedVisitor, Depends(require_scope("train"))]
-MAX_FILE_BYTES = 512 << 20  # bytes, as at OpenAI
+MAX_FILE_BYTES = 512 << 20  # as at OpenAI
 PURPOSES = ("fine-tune",)
-MIN_EXPIRY_SECONDS, MAX_EXPIRY_SECONDS = 3600, 30 * 86400  # seconds after which a file may expire
+MIN_EXPIRY_SECONDS, MAX_EXPIRY_SECONDS = 3600, 30 * 86400  # of a file's lifetime
 
 
 @router.post("/files")
 async def upload_file(request: Request, visitor: TrainCaller) -> Response:
-    """Upload a file. It is there whole when this answers, and not at all when it doesn't."""
-    largest = MAX_FILE_BYTES + (1 << 16)  # with what a form adds
+    """Upload a file. It is stored completely when this succeeds, and not at all when it fails."""
+    largest = MAX_FILE_BYTES + (1 << 16)  # with the overhead of a form
     if int(request.headers.get("content-length") or 0) > largest:
         raise request_body.too_large_error(MAX_FILE_BYTES)
     uploads = get_state(request).uploads
@@ -45,7 +45,7 @@ async def list_files(
     limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
     order: Literal["asc", "desc"] = "desc",
 ) -> Response:
-    """A page of one's own files, newest first; of all for who manages the project."""
+    """List one's own files, newest first, a page at a time; managers of the project see all."""
     uploads, ascending = get_state(request).uploads, order == "asc"
     rows, more = await run_in_threadpool(lambda: uploads.list_page(visitor, purpose=purpose, after=after, limit=limit, ascending=ascending))
     return JSONResponse(list_page([file_document(row) for row in rows], more))
@@ -53,13 +53,13 @@ async def list_files(
 
 @router.get("/files/{id_}")
 async def retrieve_file(request: Request, visitor: TrainCaller, id_: str) -> Response:
-    """What is known about a file."""
+    """Return what is known about a file."""
     return JSONResponse(file_document(await run_in_threadpool(get_state(request).uploads.get, id_, visitor)))
 
 
 @router.get("/files/{id_}/content")
 async def download_file(request: Request, visitor: TrainCaller, id_: str) -> Response:
-    """The bytes of a file, as they came."""
+    """Return the bytes of a file, as they were uploaded."""
     size, pieces = await run_in_threadpool(get_state(request).uploads.open, id_, visitor)
     return StreamingResponse(pieces, media_type="application/octet-stream", headers={"Content-Length": str(size)})
 
@@ -72,7 +72,7 @@ async def delete_file(request: Request, visitor: TrainCaller, id_: str) -> Respo
 
 
 def file_document(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """A file as OpenAI describes it."""
+    """Return a file as OpenAI describes it."""
     expires = row["expires"]
     return {
         "id": row["id"],
@@ -88,13 +88,13 @@ def file_document(row: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def list_page(data: list[dict[str, Any]], more: bool) -> dict[str, Any]:
-    """A page of a list as OpenAI's clients read it."""
+    """Return a page of a list as OpenAI's clients read it."""
     first, last = (data[0]["id"], data[-1]["id"]) if data else (None, None)
     return {"object": "list", "data": data, "first_id": first, "last_id": last, "has_more": more}
 
 
 def _check_form(form: request_body.UploadForm) -> dict[str, Any]:
-    """Name, purpose and lifetime of an uploaded file; refused where one is missing or unknown."""
+    """Return name, purpose and lifetime of an uploaded file; raise OpenAIError where one is missing or unknown."""
     unknown = set(form.fields) - {"purpose", "expires_after[anchor]", "expires_after[seconds]"}
     if unknown:
         raise OpenAIError(f"unknown field {min(unknown)!r:.80}", "send file, purpose and expires_after", param=min(unknown)[:80])

@@ -1,10 +1,7 @@
 """Run one chat call: its prompt, its generation, and the bounded queue of what the client hasn't read.
 
-Pieces of answers that their clients haven't read yet: so many of one answer, and of all of a process together.
-
-A chat call: what is asked of which model, by whom, and on which documents the answer is to rest.
-
-One answer under way: pieces come into a queue, from the engine of this process or from the server behind it.
+Chunks arrive in the queue from the engine of this process or from the upstream server. The queue of one answer is bounded, and so is the
+sum of all queues of a process.
 """
 
 from __future__ import annotations
@@ -36,13 +33,13 @@ if TYPE_CHECKING:
     from preceptor.models.causal_lm import ChatTokenizer
 
 
-MAX_UNREAD = 4096  # pieces, a token each: whoever reads at all is never so far behind
-MAX_UNREAD_TOTAL = 65_536  # pieces that all clients of a process may leave unread: with 20 alternatives each, 0.3 GB
-CHECK_INTERVAL = 64  # pieces after which all are counted
+MAX_UNREAD = 4096  # chunks, a token each: a client that reads at all is never so far behind
+MAX_UNREAD_TOTAL = 65_536  # chunks that all clients of a process may leave unread: with 20 alternatives each, 0.3 GB
+CHECK_INTERVAL = 64  # chunks after which all queues are counted
 
 
 class BoundedChunkQueue(asyncio.Queue["GenerationChunk | Exception"]):
-    """A queue with bounds: who drew never waits for who reads, who is cut off instead. full: called then, once."""
+    """A queue with bounds: the generator never waits for the client, which is cut off instead. full: called then, once."""
 
     _all: ClassVar[WeakSet[BoundedChunkQueue]] = WeakSet()
 
@@ -52,6 +49,7 @@ class BoundedChunkQueue(asyncio.Queue["GenerationChunk | Exception"]):
         self._all.add(self)
 
     def put_nowait(self, item: GenerationChunk | Exception) -> None:
+        """Add a chunk or an error; cut off the client where too many are unread."""
         if self._cut:
             return
         if self.qsize() >= MAX_UNREAD:
@@ -62,7 +60,7 @@ class BoundedChunkQueue(asyncio.Queue["GenerationChunk | Exception"]):
             self._make_room()
 
     def _make_room(self) -> None:
-        """Cut those off who are furthest behind, until all together are within bounds."""
+        """Cut off the clients that are furthest behind, until all queues together are within bounds."""
         waiting = sorted(self._all, key=lambda each: each.qsize())
         pieces = sum(each.qsize() for each in waiting)
         while pieces > MAX_UNREAD_TOTAL:
@@ -83,9 +81,10 @@ class BoundedChunkQueue(asyncio.Queue["GenerationChunk | Exception"]):
 
 @dataclass
 class ChatContext:
-    """said: the conversation as it came. turns: what the model reads, with the sources that `grounded` has found, where it was asked for.
+    """A chat call: what is requested of which model, by whom, and on which documents the answer rests.
 
-    least: the confidence below which a person answers, None where nobody said so. gone: set when the client has hung up.
+    params: the request. messages: the conversation as it was sent. grounded: the same with the sources that were found, None without
+    documents. min_confidence: the confidence below which a person answers, None for no limit. disconnected: set when the client has gone.
     """
 
     state: OpenAIState
@@ -102,7 +101,7 @@ class ChatContext:
 
     @classmethod
     def from_request(cls, state: OpenAIState, visitor: AuthenticatedVisitor, asked: ChatRequest) -> ChatContext:
-        """What a body asks for; Refused for what can't be honoured. Reads the database."""
+        """Read what a request asks for from the database; raise OpenAIError for what can't be honoured."""
         model = find_model(state, asked.model, visitor)
         wishes = RequestOptions.from_metadata(asked.metadata, state.project.config.serving, choices=asked.n)
         made = cls(state, visitor, asked, model, wishes, parse_messages(asked.messages))
@@ -119,12 +118,15 @@ class ChatContext:
         return "" if self.model.name == self.model.fingerprint else self.model.name
 
     def response_fields(self, kind: str) -> dict[str, Any]:
-        """What stands in each document of the response: `model` is the name that was asked for, the fingerprint tells the true one."""
+        """Return the fields that each document of the response has: `model` is the requested name, the fingerprint tells the true model."""
         fingerprint = f"fp_{self.model.fingerprint}"
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model.name, "system_fingerprint": fingerprint}
 
     def build_generation_request(self) -> Asked:
-        """What the model reads, as tokens; of the sources as many of the best as leave room for the answer. Refused where it's too long."""
+        """Build the request to the engine, with the prompt as tokens; raise OpenAIError where it is too long.
+
+        Of the sources as many of the best are used as leave room for the answer.
+        """
         from preceptor.documents.grounding import DEFAULT_ANSWER_TOKENS
         from preceptor.generation.sampling import GenerationRequest as Asked
         from preceptor.models.causal_lm import ContextLengthExceeded
@@ -138,17 +140,17 @@ class ChatContext:
             room = chat.max_answer_tokens(prompt, asked.token_limit, DEFAULT_MAX_TOKENS)
         except ContextLengthExceeded as fault:
             raise OpenAIError(fault.message, fault.hint, param=fault.where, code="context_length_exceeded") from None
-        # Log-probabilities are drawn along unasked: by them it is known how sure the model is.
+        # Log-probabilities are computed even if they weren't requested: the model's confidence is estimated from them.
         return Asked(prompt, room, asked.sampling_params(len(chat.tokenizer)), asked.n, asked.stop_sequences, asked.logprob_count or 0)
 
     def _tokenizer(self) -> ChatTokenizer:
-        """What lays the conversation out, and up to how many tokens: no more than are read where it is drawn."""
+        """Return the tokenizer that encodes the prompt, limited to the tokens that the upstream server reads, if that one generates."""
         chat = self.state.backend.tokenizer(self.state.catalog.model_folder(self.model))
         most = None if self.state.upstream is None else self.state.upstream.max_tokens(self.model)
         return chat if most is None else chat.with_limit(most)
 
     def _find_min_confidence(self) -> float | None:
-        """The call's own wish, else what a manager chose for the model or its alias."""
+        """Return the call's own minimum confidence, else the threshold that a manager chose for the model or its alias."""
         project, model, wish = self.state.project, self.model.fingerprint, self.options.min_confidence
         if wish and estimate_confidence(project, model, (0.0,)) is None:
             hint = f"preceptor calibrate {model}, or leave preceptor.min_confidence out"
@@ -165,10 +167,12 @@ T = TypeVar("T")
 
 @dataclass
 class GenerationStream:
-    """open: answers that haven't ended. until: the loop's time at which it is too late. pieces: those that were heard, in order.
+    """An answer in progress: the chunks that have arrived, the queue of those to come, and what cancels it.
 
-    reused: tokens of the prompt that weren't read again, None where nobody says. settled: whether the answer was cited and kept.
-    among: the answers that a model chooses among, the most probable first.
+    open_count: answers that haven't ended. deadline: the loop's time after which the answer is too late. chunks: those that were read, in
+    order. cached_tokens: tokens of the prompt that weren't processed again, None where that is unknown. finalized: whether the answer was
+    cited and stored. class_names: the answers among which a classification model chooses, the most probable first. pending: the request
+    in the engine, None without one.
     """
 
     context: ChatContext
@@ -189,9 +193,10 @@ class GenerationStream:
 
     @classmethod
     async def start(cls, call: ChatContext, until: float) -> GenerationStream:
-        """Ask the engine; Refused when the conversation doesn't fit the model or time runs out, Busy when too many wait.
+        """Start the generation; raise OpenAIError when the conversation doesn't fit the model or the deadline passes.
 
-        until: the loop's time at which the answer is too late, whatever it is that takes so long.
+        Raises the engine's error when too many requests wait. until: the loop's time at which the answer is too late, whatever causes the
+        delay.
         """
         loop, state = asyncio.get_running_loop(), call.state
         made = cls(call, call.params.n, until)
@@ -214,9 +219,12 @@ class GenerationStream:
         return made
 
     async def run_in_thread(self, work: Callable[..., T], *about: Any) -> T:
-        """What work in a thread comes to; Refused (504) where it isn't done in time. A model's first call loads its libraries so."""
+        """Run work in a thread and return its result; raise OpenAIError (504) after the deadline.
+
+        A model's first call loads its libraries this way.
+        """
         try:
-            async with asyncio.timeout_at(self.deadline):  # leaves the thread to itself, which Starlette's own pool wouldn't
+            async with asyncio.timeout_at(self.deadline):  # doesn't wait for the thread, as Starlette's own pool would
                 return await asyncio.get_running_loop().run_in_executor(self.context.state.backend.threads, work, *about)
         except TimeoutError:
             raise self._deadline_error() from None
@@ -227,7 +235,7 @@ class GenerationStream:
         return OpenAIError(message, hint, code="deadline_exceeded", status=504)
 
     async def next_chunk(self) -> GenerationChunk:
-        """The next piece of any answer; raises what went wrong, and what came too late (504)."""
+        """Return the next chunk of any answer; raise the error of the generation, or OpenAIError (504) after the deadline."""
         from preceptor.generation.engine import DeadlineExceeded
 
         try:
@@ -250,7 +258,7 @@ class GenerationStream:
             await self.next_chunk()
 
     def collect_answers(self) -> list[GeneratedAnswer]:
-        """What was drawn, by choice."""
+        """Return what was generated, an answer for each choice."""
         from preceptor.generation.offline import GeneratedAnswer, join_chunks
 
         mine = [[piece for piece in self.chunks if piece.choice == number] for number in range(self.context.params.n)]
@@ -264,21 +272,21 @@ class GenerationStream:
         return {**usage, "total_tokens": self.prompt_tokens + self.completion_tokens}
 
     def close(self) -> None:
-        """Nobody wants more of it; what it took is counted."""
+        """Cancel the generation, if it hasn't ended, and count its tokens."""
         self.cancel()
         for kind, count in (("prompt", self.prompt_tokens), ("completion", self.completion_tokens)):
             prometheus_metrics.token_count.labels(self.context.model.name, kind).inc(count)
         prometheus_metrics.export_engine_metrics()
 
     def disconnect(self) -> None:
-        """The client is gone."""
+        """Cancel the generation because the client has disconnected."""
         self.context.disconnected.set()
         self.cancel()
         self.queue.put_nowait(OpenAIError("the client has hung up", code="client_closed", status=CLIENT_CLOSED))
 
 
 def list_sampling_settings(drawing: GenerationStream) -> dict[str, Any]:
-    """How an answer was asked for, as far as its text depends on it."""
+    """Return the parameters of a call on which the text of its answer depends."""
     asked = drawing.context.params
     names = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty", "logit_bias", "n")
     return {name: getattr(asked, name) for name in names} | {"stop": list(asked.stop_sequences), "max_tokens": asked.token_limit}

@@ -1,11 +1,9 @@
 """Run fine-tuning jobs: a supervisor, and one process for each task.
 
-The process that has jobs carried out: files are checked as they come, one job trains at a time, each in a process of its own.
-
-That process yields to those that answer, but isn't starved by them, and ends with this one. A job is `running` until its process says
-otherwise, so that what a kill interrupted goes on at the next start; what was cancelled or paused has its process ended here.
-
-One task of one job in a process of its own: python -m preceptor.web.openai.job_worker FOLDER JOB validate|train PARENT.
+Files are validated as soon as a job is created, and one job trains at a time, each task in a process of its own: python -m
+preceptor.web.openai.job_worker FOLDER JOB validate|train PARENT. That process has a lower priority than the server's workers, but isn't
+starved by them, and ends with the supervisor. A job is `running` until its process changes that, so that an interrupted one continues at
+the next start; the process of a cancelled or paused job is killed by the supervisor.
 """
 
 from __future__ import annotations
@@ -29,16 +27,19 @@ from preceptor.project import Project
 LOG = logging.getLogger("preceptor.web.openai")
 POLL_SECONDS = 0.5
 CLEANUP_SECONDS = 600.0
-MIN_CPU_SHARE = 0.2  # of each core that a job's process gets, however busy the workers of its server are
-ACTIVE_STATUS = {"validate": "validating_files", "train": "running"}  # of a job that is at it
-STOPPED_STATUSES = {"validate": ("cancelled",), "train": ("cancelled", "paused", "queued")}  # of one that was; queued: paused and resumed
+MIN_CPU_SHARE = 0.2  # share of each core that a job's process gets, however busy the workers of its server are
+ACTIVE_STATUS = {"validate": "validating_files", "train": "running"}  # of a job whose task is running
+STOPPED_STATUSES = {
+    "validate": ("cancelled",),
+    "train": ("cancelled", "paused", "queued"),
+}  # of a job whose task must stop; queued: paused and resumed
 
 
 def run_jobs_forever(folder: str) -> None:
-    """Look for jobs until the process ends. Of several servers of one project, one does this at a time."""
+    """Supervise jobs until the process ends. Of several servers of one project, one does this at a time."""
     while True:
         try:
-            with exclusive_lock(Path(folder) / "runs" / "jobs.lock"):  # no other process carries out this project's jobs
+            with exclusive_lock(Path(folder) / "runs" / "jobs.lock"):  # no other process runs this project's jobs
                 supervisor = JobSupervisor(folder)
                 while True:
                     supervisor.check_jobs()
@@ -51,7 +52,7 @@ def run_jobs_forever(folder: str) -> None:
 
 
 def job_niceness(workers: int) -> int:
-    """How much a job's process gives way (0 to 19): as much as leaves it `MIN_CPU_SHARE` of a core for which `workers` others compete.
+    """Return the niceness of a job's process (0 to 19) that leaves it `MIN_CPU_SHARE` of a core for which `workers` others compete.
 
     Linux gives 1/1.25 of the time for each step (sched(7)): at 15 beside one busy worker it would be 3 %. Beyond four workers it competes
     as one of them.
@@ -61,7 +62,7 @@ def job_niceness(workers: int) -> int:
 
 
 class JobSupervisor:
-    """At most one process for each task."""
+    """Starts and ends the processes of jobs, at most one for each task."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
@@ -70,7 +71,7 @@ class JobSupervisor:
         self._cleaned_at = 0.0
 
     def check_jobs(self) -> None:
-        """End what is no longer wanted, note what has ended badly, begin what waits."""
+        """End what is no longer wanted, record which processes failed, start what waits, and delete what has expired."""
         for task, state in ACTIVE_STATUS.items():
             if task in self._processes:
                 self._check_process(task)
@@ -82,7 +83,7 @@ class JobSupervisor:
             self._cleaned_at = time.monotonic()
 
     def _next_job(self) -> FineTuningJob | None:
-        """The job whose turn it is, running now."""
+        """Return the next queued job, whose status becomes running."""
         job = self.jobs.first_with_status("queued")
         if job is None or not self.jobs.change_status(job.id, "running", of=("queued",), message="Fine-tuning job started"):
             return None
@@ -96,7 +97,7 @@ class JobSupervisor:
         id_, process = self._processes[task]
         code, job = process.poll(), self.jobs.get(id_)
         if code is None and job.status in STOPPED_STATUSES[task]:
-            process.kill()  # a run survives this at any moment
+            process.kill()  # a run can be resumed after this at any moment
             process.wait()
         elif code is None:
             return
@@ -108,7 +109,7 @@ class JobSupervisor:
 
 
 def exit_with_parent(parent: int) -> None:
-    """End this process as soon as its parent is another than the one that began it, which means that that one is gone."""
+    """End this process as soon as its parent isn't the one that started it, which means that the latter has ended."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -119,13 +120,13 @@ def exit_with_parent(parent: int) -> None:
 
 
 def run_job_task(folder: str, job: str, task: str, parent: str) -> None:
-    """Carry the task out; what goes wrong is told in the job."""
+    """Run a task of a job in this process; an error is recorded in the job."""
     exit_with_parent(int(parent))
     os.nice(job_niceness(count_server_processes()))
-    from preceptor.jobs import job_runner as job_running
+    from preceptor.jobs.job_runner import train_job, validate_job
 
     jobs = FineTuningQueue(Project.open(folder))
-    getattr(job_running, task)(jobs, jobs.get(job))
+    {"validate": validate_job, "train": train_job}[task](jobs, jobs.get(job))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""/v1/fine_tuning/jobs: trainings asked for, followed, paused, resumed, cancelled."""
+"""/v1/fine_tuning/jobs: create, follow, pause, resume and cancel fine-tuning jobs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ UNSUPPORTED_PARAMETERS: dict[str, tuple[str, tuple[Any, ...]]] = {"integrations"
 
 
 class JobHyperparameters(StrictModel):
-    """How to train; what is "auto" is chosen by measuring."""
+    """Hyperparameters; "auto" is chosen by measuring."""
 
     n_epochs: Annotated[int, Field(ge=1, le=50)] | AutoValue = "auto"
     batch_size: Annotated[int, Field(ge=1, le=256)] | AutoValue = "auto"
@@ -39,7 +39,7 @@ class JobHyperparameters(StrictModel):
 
 
 class PreferenceHyperparameters(JobHyperparameters):
-    """How to train on preferences: also how near to its base the model stays."""
+    """Hyperparameters for preferences; also beta, how near to its base the model stays."""
 
     beta: Annotated[float, Field(gt=0, le=2)] | AutoValue = "auto"
 
@@ -57,7 +57,7 @@ class DPOSettings(StrictModel):
 
 
 class FineTuningMethodParam(StrictModel):
-    """Which way to train."""
+    """The method of fine-tuning, with its settings."""
 
     type: Literal["supervised", "dpo", "reinforcement"]
     supervised: SupervisedSettings | None = None
@@ -66,33 +66,33 @@ class FineTuningMethodParam(StrictModel):
 
     @property
     def hyperparameters(self) -> JobHyperparameters:
-        """Those of its type."""
+        """The hyperparameters of its type."""
         if self.type == "dpo":
             return (self.dpo or DPOSettings()).hyperparameters
         return (self.supervised or SupervisedSettings()).hyperparameters
 
 
 class JobRequest(StrictModel):
-    """A training that is asked for."""
+    """The body of a request for a fine-tuning job."""
 
     model: str
     training_file: str
     validation_file: str | None = None
     method: FineTuningMethodParam | None = None
-    hyperparameters: JobHyperparameters | None = None  # where OpenAI had them before there were methods
+    hyperparameters: JobHyperparameters | None = None  # where OpenAI had them before it introduced methods
     suffix: str | None = Field(None, min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")
     seed: int | None = Field(None, ge=0, lt=2**31)
     metadata: dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]] | None = Field(None, max_length=16)
 
     @property
     def hyperparameter_values(self) -> dict[str, Any]:
-        """The hyperparameters, wherever they stand."""
+        """The hyperparameters, wherever the request has them."""
         return (self.method.hyperparameters if self.method else self.hyperparameters or JobHyperparameters()).model_dump()
 
 
 @router.post("")
 async def create_job(request: Request, visitor: TrainCaller) -> Response:
-    """Ask for a training. Its files are checked right away, beside what trains; it trains when those before it have ended."""
+    """Create a job. Its files are validated right away, while other jobs train; it trains when the jobs before it have ended."""
     body = drop_unsupported(await read_json_body(request), UNSUPPORTED_PARAMETERS)
     given = parse_body(JobRequest, body)
     if given.method is not None:
@@ -104,7 +104,10 @@ async def create_job(request: Request, visitor: TrainCaller) -> Response:
 
 @router.get("")
 async def list_jobs(request: Request, visitor: TrainCaller, after: str | None = None, limit: PageLimit = 20) -> Response:
-    """A page of one's own jobs, newest first, of all for who manages the project; `metadata[name]=value` leaves those that bear it."""
+    """List one's own jobs, newest first, a page at a time; managers of the project see all.
+
+    `metadata[name]=value` keeps those that have it.
+    """
     state = get_state(request)
     wanted = {key[len("metadata[") : -1]: value for key, value in request.query_params.items() if key.startswith("metadata[")}
     jobs, more = await run_in_threadpool(lambda: state.jobs.list_page(visitor, after=after, limit=limit, metadata=wanted))
@@ -113,7 +116,7 @@ async def list_jobs(request: Request, visitor: TrainCaller, after: str | None = 
 
 @router.get("/{id_}")
 async def retrieve_job(request: Request, visitor: TrainCaller, id_: str) -> Response:
-    """Where a job stands."""
+    """Return the state of a job."""
     state = get_state(request)
     return JSONResponse(job_document(state, await run_in_threadpool(state.jobs.get, id_, visitor)))
 
@@ -126,7 +129,7 @@ async def cancel_job(request: Request, visitor: TrainCaller, id_: str) -> Respon
 
 @router.post("/{id_}/pause")
 async def pause_job(request: Request, visitor: TrainCaller, id_: str) -> Response:
-    """Stop a job; what it has learnt is kept."""
+    """Stop a job; its progress is kept."""
     return await _change_status(request, "pause", id_, visitor)
 
 
@@ -138,14 +141,14 @@ async def resume_job(request: Request, visitor: TrainCaller, id_: str) -> Respon
 
 @router.get("/{id_}/events")
 async def list_events(request: Request, visitor: TrainCaller, id_: str, after: str | None = None, limit: PageLimit = 20) -> Response:
-    """A page of what a job said, newest first."""
+    """List the events of a job, newest first, a page at a time."""
     said, more = await run_in_threadpool(lambda: get_state(request).jobs.list_events(id_, visitor, after=after, limit=limit))
     return JSONResponse(list_page([event_document(each) for each in said], more))
 
 
 @router.get("/{id_}/checkpoints")
 async def list_checkpoints(request: Request, visitor: TrainCaller, id_: str, after: str | None = None, limit: PageLimit = 10) -> Response:
-    """The checkpoint that a job's model is; the others served the training and are gone with it."""
+    """List the checkpoints of a job: the one that is its model; the others are deleted when training ends."""
     job = await run_in_threadpool(get_state(request).jobs.get, id_, visitor)
     found = [checkpoint_document(job, each) for each in job.document.get("checkpoints", ())]
     ids = [each["id"] for each in found]
@@ -156,7 +159,7 @@ async def list_checkpoints(request: Request, visitor: TrainCaller, id_: str, aft
 
 
 def job_document(state: OpenAIState, job: FineTuningJob) -> dict[str, Any]:
-    """A job as OpenAI describes it."""
+    """Return a job as OpenAI describes it."""
     known, how, method = job.document, job.document["hyperparameters"], job.document.get("method", "supervised")
     return {
         "id": job.id,
@@ -183,7 +186,7 @@ def job_document(state: OpenAIState, job: FineTuningJob) -> dict[str, Any]:
 
 
 def event_document(said: FineTuningEvent) -> dict[str, Any]:
-    """What a job said as OpenAI describes it."""
+    """Return an event of a job as OpenAI describes it."""
     return {
         "id": said.id,
         "object": "fine_tuning.job.event",
@@ -196,7 +199,7 @@ def event_document(said: FineTuningEvent) -> dict[str, Any]:
 
 
 def checkpoint_document(job: FineTuningJob, found: Mapping[str, Any]) -> dict[str, Any]:
-    """A checkpoint as OpenAI describes it."""
+    """Return a checkpoint as OpenAI describes it."""
     return {
         "id": f"ftckpt-{job.id.removeprefix('ftjob-')}-{found['step_number']}",
         "object": "fine_tuning.job.checkpoint",
@@ -208,7 +211,7 @@ def checkpoint_document(job: FineTuningJob, found: Mapping[str, Any]) -> dict[st
 
 
 def _check_method(method: FineTuningMethodParam, given: JobRequest) -> None:
-    """Refused for a method that isn't here, and for settings that would change nothing."""
+    """Raise OpenAIError for a method that isn't available, and for settings that would have no effect."""
     if method.type in UNAVAILABLE_METHODS:
         why = f"the method {method.type} can't be used: {UNAVAILABLE_METHODS[method.type]}"
         raise OpenAIError(why, "use the method supervised or dpo", param="method.type", code="unsupported_value")

@@ -1,4 +1,4 @@
-"""/v1/models: what a token may chat with."""
+"""/v1/models: the models that a token may use."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ ModelCaller = Annotated[AuthenticatedVisitor, Depends(require_scope("chat", "tra
 
 @router.get("/models")
 async def list_models(request: Request, visitor: ModelCaller) -> Response:
-    """The bases that can be trained, then the models that this token may use."""
+    """List the bases that can be trained, then the models that this token may use."""
     offered = await run_in_threadpool(get_state(request).catalog.list_offered, visitor)
     return JSONResponse({"object": "list", "data": [model_document(model) for model in offered]})
 
 
 @router.get("/models/{name:path}")
 async def retrieve_model(request: Request, visitor: ModelCaller, name: str) -> Response:
-    """One model."""
+    """Return one model."""
     return JSONResponse(model_document(await run_in_threadpool(find_model, get_state(request), name, visitor)))
 
 
 def find_model(state: OpenAIState, name: str, visitor: AuthenticatedVisitor) -> OfferedModel:
-    """A model by its name; Refused with OpenAI's own code when it isn't theirs or isn't there."""
+    """Return a model by its name; raise OpenAIError with OpenAI's own code when it doesn't exist or isn't the visitor's."""
     try:
         return state.catalog.find(name, visitor)
     except NotFoundError as fault:
@@ -40,5 +40,5 @@ def find_model(state: OpenAIState, name: str, visitor: AuthenticatedVisitor) -> 
 
 
 def model_document(model: OfferedModel) -> dict[str, Any]:
-    """A model as OpenAI describes it."""
+    """Return a model as OpenAI describes it."""
     return {"id": model.name, "object": "model", "created": int(model.created), "owned_by": model.owner}

@@ -1,8 +1,6 @@
 """Read request bodies: bounded JSON checked against a schema, and multipart uploads.
 
-Bodies of requests: JSON within bounds, held to a model of what may be sent, and each fault with the name of its parameter.
-
-A form with a file, taken in as it comes: fields are kept, the file goes to disk piece by piece and is never held whole.
+A form's fields are kept in memory; its file is written to disk chunk by chunk and is never held in memory.
 """
 
 from __future__ import annotations
@@ -23,13 +21,13 @@ from starlette.concurrency import run_in_threadpool
 
 from preceptor.web.openai.errors import OpenAIError
 
-MAX_FIELD_BYTES = 10_000  # bytes
+MAX_FIELD_BYTES = 10_000  # of one field of a form
 MAX_FIELDS = 20
 
 
 @dataclass
 class UploadForm:
-    """What came: the fields, and of the file its name, size and sha256."""
+    """An uploaded form: its fields, and of the file its name, size (bytes) and digest (SHA-256)."""
 
     fields: dict[str, str] = field(default_factory=dict)
     filename: str | None = None
@@ -38,7 +36,7 @@ class UploadForm:
 
 
 async def receive_upload(content_type: str, chunks: AsyncIterator[bytes], path: Path, largest: int) -> UploadForm:
-    """Take a form in; its part `file` is at `path` when this ends, flushed to disk. Refused when it is broken or too large."""
+    """Receive a form; its part `file` is at `path` when this ends, flushed to disk. Raise OpenAIError when it is broken or too large."""
     kind, options = parse_options_header(content_type)
     boundary = options.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:
@@ -56,12 +54,12 @@ async def receive_upload(content_type: str, chunks: AsyncIterator[bytes], path: 
 
 
 def too_large_error(largest: int) -> OpenAIError:
-    """What is said of a body of more bytes than this."""
+    """Return the error for a body of more bytes than this."""
     return OpenAIError(f"this is too large: at most {largest >> 20} MB at once", "send it in parts", code="request_too_large", status=413)
 
 
 class _MultipartReader:
-    """Hears what the parser finds, in order: a part's headers, its data, its end."""
+    """Handles the parser's callbacks, in order: a part's headers, its data, its end."""
 
     def __init__(self, boundary: bytes, target: IO[bytes]) -> None:
         self.form, self._target, self._sha = UploadForm(), target, hashlib.sha256()
@@ -87,7 +85,7 @@ class _MultipartReader:
             raise OpenAIError(f"the form can't be read: {error}", "send it again", param="file") from None
 
     def end(self) -> None:
-        """All came; the file is flushed to disk."""
+        """Flush the file to disk at the end of the form; raise OpenAIError where the form is incomplete."""
         if not self._ended:
             raise OpenAIError("the form ends before its end", "send it again; nothing was kept", param="file")
         self._target.flush()
@@ -129,18 +127,18 @@ class _MultipartReader:
         self._ended = True
 
 
-MAX_BODY_BYTES = 4 << 20  # bytes
+MAX_BODY_BYTES = 4 << 20  # of a JSON body
 BodyT = TypeVar("BodyT", bound="StrictModel")
 
 
 class StrictModel(BaseModel):
-    """What a request may hold, with the types that JSON gives, and nothing else."""
+    """Base of request bodies: the types that JSON has, without conversion, and no unknown fields."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 async def read_json_body(request: Request) -> dict[str, Any]:
-    """The body as a JSON object; Refused when it is too large, isn't UTF-8, or isn't JSON."""
+    """Return the body as a JSON object; raise OpenAIError when it is too large, isn't UTF-8, or isn't JSON."""
     if int(request.headers.get("content-length") or 0) > MAX_BODY_BYTES:
         raise too_large_error(MAX_BODY_BYTES)
     data = bytearray()
@@ -162,12 +160,12 @@ async def read_json_body(request: Request) -> dict[str, Any]:
 
 
 def parse_body(kind: type[BodyT], body: Mapping[str, Any]) -> BodyT:
-    """The body as its model; Refused with the first fault and its parameter."""
+    """Validate a body and return it as its model; raise OpenAIError with the first error and its parameter."""
     try:
         return kind.model_validate(body)
     except ValidationError as error:
         faults = error.errors(include_url=False)
-        # Of a value that may be one thing or another, the fault that lies deepest is of what was meant.
+        # Of a value of a union type, the deepest error belongs to the member that was meant.
         first = max((fault for fault in faults if fault["loc"][:1] == faults[0]["loc"][:1]), key=lambda fault: len(fault["loc"]))
         param = _parameter_path(first["loc"], body, missing=first["type"] == "missing")
         if first["type"] == "extra_forbidden":
@@ -177,7 +175,7 @@ def parse_body(kind: type[BodyT], body: Mapping[str, Any]) -> BodyT:
 
 
 def drop_unsupported(body: Mapping[str, Any], unsupported: Mapping[str, tuple[str, tuple[Any, ...]]]) -> dict[str, Any]:
-    """The body without parameters that aren't supported, as long as they hold what changes nothing; Refused when they don't.
+    """Return the body without unsupported parameters whose values change nothing; raise OpenAIError where they would.
 
     unsupported: name -> (why, values that change nothing). Null always changes nothing.
     """
@@ -189,7 +187,7 @@ def drop_unsupported(body: Mapping[str, Any], unsupported: Mapping[str, tuple[st
 
 
 def _parameter_path(place: tuple[int | str, ...], body: Any, *, missing: bool) -> str:
-    """A fault's place as OpenAI writes it, messages[0].content; pydantic's names of types in between are left out."""
+    """Return the place of an error as OpenAI writes it, messages[0].content; pydantic's names of types in between are left out."""
     path = ""
     for number, part in enumerate(place):
         there = (isinstance(part, int) and isinstance(body, list)) or (isinstance(body, dict) and part in body)

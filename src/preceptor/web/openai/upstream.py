@@ -1,7 +1,8 @@
-"""Generate through an upstream server (vLLM) that serves some of our models.
+"""Generate through an upstream server (vLLM) that serves some of the project's models.
 
-It draws tokens, and what they are as text, where an answer stops and what is told of it is for our own rows to say, as of tokens that are
-drawn here: what its own text lacks are half characters, and it tells of tokens that end an answer, or lie behind a stop sequence.
+The server samples tokens; our own sequences turn them into text, decide where an answer stops and what is reported about it, as they do
+for tokens that are sampled here: the server's own text lacks characters split between tokens, and it reports tokens that end an answer or
+come after a stop sequence.
 """
 
 from __future__ import annotations
@@ -28,34 +29,35 @@ if TYPE_CHECKING:
     from preceptor.web.openai.generation_stream import GenerationStream
 
 
-MAX_PROOF_WAIT = 10.0  # for which a call waits while another looks
+MAX_PROOF_WAIT = 10.0  # seconds for which a call waits while another checks the server
 TOKEN_ID_PREFIX = "token_id:"  # how vLLM writes a token's number in place of its text
-# What vLLM takes from the model's generation_config.json where a call is silent, and OpenAI's calls can't say.
+# vLLM takes these from the model's generation_config.json unless a call sets them, and OpenAI's calls have no parameters for them.
 NEUTRAL_SETTINGS = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 
 
 class UpstreamServer:
-    """Which models it draws for, and what they are called there.
+    """An upstream server: which models it serves, what they are called there, and whether it is available.
 
-    `preceptor serve` has proved it before this process began. Once it was away it is proved again: it may have come back as another.
+    `preceptor serve` has checked its parity before this process started. Once it was unavailable it is checked again: it may have come
+    back with another model.
     """
 
     def __init__(self, project: Project) -> None:
         rule = project.config.serving
         self._project, self._names = project, dict(rule.upstream_models)
         self._client = UpstreamClient(rule.upstream, key=rule.upstream_key, seconds=rule.deadline)
-        self._max_tokens: dict[str, int] | None = None  # None: to be asked
+        self._max_tokens: dict[str, int] | None = None  # None: the server must be asked
         self._away, self._proof_lock = False, threading.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()  # which the loop alone wouldn't keep alive
+        self._tasks: set[asyncio.Task[None]] = set()  # references, without which the loop wouldn't keep the tasks alive
 
     def name_of(self, model: OfferedModel) -> str | None:
-        """What a model is called there; None when this server draws itself."""
+        """Return what a model is called there; None when this process generates for it."""
         return self._names.get(model.fingerprint)
 
     def max_tokens(self, model: OfferedModel) -> int | None:
-        """How many tokens of a model it reads (`--max-model-len`); None when this server draws itself, or that one doesn't say.
+        """Return how many tokens of a model it reads (`--max-model-len`); None when this process generates, or the server doesn't tell.
 
-        Unavailable while it is away, or draws from another model than it is said to.
+        Raises UnavailableError while the server is unavailable, or serves another model than it is said to.
         """
         if (name := self.name_of(model)) is None:
             return None
@@ -82,7 +84,7 @@ class UpstreamServer:
         return most
 
     def start_stream(self, drawing: GenerationStream, name: str, request: Asked) -> Callable[[], Any]:
-        """Put the pieces of an answer into the drawing's queue as they come, or the one error; what leaves off."""
+        """Put the chunks of an answer into the stream's queue as they arrive, or the one error; return what cancels it."""
         from preceptor.generation.sampling import ActiveSequence
 
         state = drawing.context.state
@@ -94,7 +96,7 @@ class UpstreamServer:
         return task.cancel
 
     async def _stream_answers(self, drawing: GenerationStream, asked: dict[str, Any], rows: dict[int, ActiveSequence]) -> None:
-        last: GenerationChunk | None = None  # the one that ends all, which waits for the usage
+        last: GenerationChunk | None = None  # the one that ends the last answer; it is delivered after the usage
         try:
             async with aclosing(self._client.stream_chat(asked)) as chunks:
                 async for chunk in chunks:
@@ -106,7 +108,7 @@ class UpstreamServer:
                         drawing.prompt_tokens = chunk.usage.prompt_tokens
                         drawing.cached_tokens = getattr(chunk.usage.prompt_tokens_details, "cached_tokens", None)
                     elif not rows and not any(choice.finish_reason for choice in chunk.choices):
-                        break  # it draws on behind an end that it doesn't know
+                        break  # the server samples on after an end that it doesn't know
             if last is None:
                 raise UpstreamUnavailable("the model's server broke off before the answer's end", "try again")
             drawing.queue.put_nowait(last)
@@ -118,9 +120,10 @@ class UpstreamServer:
 
 
 def build_upstream_body(drawing: GenerationStream, name: str, request: Asked) -> dict[str, Any]:
-    """What the server is asked: the same conversation, drawn by the same settings.
+    """Build the request to the server: the same conversation, with the same sampling parameters.
 
-    Without chance there is one answer, which it won't draw twice. What it has read is found again by the same caller only.
+    Without randomness there is one answer, which the server won't sample twice. Its prefix cache is shared only by calls of the same
+    caller.
     """
     call = drawing.context
     names = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty", "n")
@@ -135,7 +138,10 @@ def build_upstream_body(drawing: GenerationStream, name: str, request: Asked) ->
 
 
 def _parse_chunk(chunk: ChatCompletionChunk, rows: dict[int, ActiveSequence], *, together: bool) -> Iterator[GenerationChunk]:
-    """What a chunk adds to the answers that haven't ended; one that ends is taken out of the rows. together: all by one choice's tokens."""
+    """Yield what a chunk adds to the answers that haven't ended, and remove those that end from `rows`.
+
+    together: all answers consist of one choice's tokens.
+    """
     for choice in chunk.choices:
         tokens = (choice.logprobs.content or ()) if choice.logprobs else ()
         for number in [number for number in rows if together or number == choice.index]:

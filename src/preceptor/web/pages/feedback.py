@@ -1,4 +1,4 @@
-"""/feedback/{answer}: a small page on which who has a signed link says what they think of an answer. No script, no account, no cookie."""
+"""/feedback/{answer}: a page on which whoever has a signed link rates an answer. No script, no account, no cookie."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ FEEDBACK_AUTHOR = "the feedback page"
 
 @router.get("/feedback/{answer}")
 async def feedback_page(request: Request, answer: str, sign: str = "") -> Response:
-    """The question, the answer, and what may be said of it."""
+    """Show the conversation, the answer, and the form for feedback."""
     return await _feedback_page(request, answer, sign)
 
 
 @router.post("/feedback/{answer}")
 async def submit_feedback(request: Request, answer: str, sign: str = "") -> Response:
-    """Take what was said. The link's signature stands for a form's token: another site doesn't know it."""
+    """Keep the feedback. The link's signature replaces a form's token: another site doesn't know it."""
     await run_in_threadpool(_check_signature, request, answer, sign)
     form = await request.form(max_files=0, max_fields=20)
     key = str(form.get("key", ""))[: MAX_FEEDBACK_KEY_LENGTH // 2] or secrets.token_urlsafe(16)
@@ -38,7 +38,7 @@ async def submit_feedback(request: Request, answer: str, sign: str = "") -> Resp
         if not given:
             raise UserError("nothing was said yet", "choose or write something, then send it")
         for kind, said in given.items():
-            own = f"{key}/{kind}/{json_digest(said)[:16]}"  # sent twice it counts once; changed and sent again it counts anew
+            own = f"{key}/{kind}/{json_digest(said)[:16]}"  # the same feedback sent twice counts once; a changed one counts again
             await run_in_threadpool(partial(feedback.submit, answer, kind, said, by=FEEDBACK_AUTHOR, key=own))
     except UserError as fault:
         if error_status(fault) != 422:
@@ -71,7 +71,7 @@ def _check_signature(request: Request, answer: str, sign: str) -> None:
 
 
 def _posted_feedback(form: FormData) -> dict[str, Any]:
-    """What was filled in, by kind."""
+    """Return the fields that were filled in, by kind of feedback."""
     texts = {kind: str(form.get(kind, "")).replace("\r\n", "\n").replace("\0", "") for kind in ("thumb", "stars", "correction", "text")}
     found: dict[str, Any] = {kind: text for kind, text in texts.items() if text.strip()}
     if "stars" in found:

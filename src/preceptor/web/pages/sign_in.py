@@ -1,4 +1,4 @@
-"""Coming in and going out: invitations, crowds' links, passwords."""
+"""Sign people in and out: invitations, crowds' links, passwords."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SignedInAnnotator = Annotated[AuthenticatedVisitor, Depends(require_sign_in("ann
 
 @router.get("/")
 async def redirect_home(request: Request) -> Response:
-    """Where somebody works: managers see the project, others their next item."""
+    """Redirect visitors to their start page: managers to the project, others to their next item."""
     try:
         visitor = await app_state_of(request).authenticator.authenticate(request)
     except NotSignedIn:
@@ -33,9 +33,9 @@ async def redirect_home(request: Request) -> Response:
 
 @router.get("/join/{secret}")
 async def join_by_invitation(request: Request, secret: str, again: bool = False) -> Response:
-    """Come in by an invitation, which is tied to the first browser that uses it.
+    """Sign in by an invitation, which is tied to the first browser that uses it.
 
-    A browser first shows that it keeps cookies: what only looks at a link, as programs for messages do, doesn't use it up.
+    A browser first shows that it keeps cookies: previews of the link, as messengers make them, don't use it up.
     """
     visitors = app_state_of(request).authenticator
     browser = visitors.known_browser(request)
@@ -55,7 +55,7 @@ async def join_by_invitation(request: Request, secret: str, again: bool = False)
 
 @router.get("/crowd/{secret}")
 async def join_crowd(request: Request, secret: str) -> Response:
-    """Come in from an external study, by its link's own parameters."""
+    """Sign in from an external study, by its link's own parameters."""
     worker = request.query_params.get("PROLIFIC_PID") or request.query_params.get("worker", "")
     session = await run_in_threadpool(app_state_of(request).access.join_crowd, secret, worker)
     response = RedirectResponse("/work", status_code=303)
@@ -65,13 +65,13 @@ async def join_crowd(request: Request, secret: str) -> Response:
 
 @router.get("/login")
 async def login_page(request: Request, next: str = "/") -> Response:
-    """The form for name and password."""
+    """Show the form for name and password."""
     return _login_page(request, next)
 
 
 @router.post("/login")
 async def sign_in(request: Request, form: PostedForm) -> Response:
-    """Come in by name and password."""
+    """Sign in by name and password."""
     name, password, place = (str(form.get(field, "")) for field in ("name", "password", "next"))
     address = request.client.host if request.client else "unknown"
     try:
@@ -93,13 +93,13 @@ async def sign_out(request: Request, form: PostedForm) -> Response:
 
 @router.get("/password")
 async def password_page(request: Request, visitor: SignedInAnnotator) -> Response:
-    """The form for a new password."""
+    """Show the form for a new password."""
     return app_state_of(request).pages.render(request, "password.html", visitor=visitor, error=None, done=False)
 
 
 @router.post("/password")
 async def set_password(request: Request, visitor: SignedInAnnotator, form: PostedForm) -> Response:
-    """Set one's own password."""
+    """Set the visitor's own password."""
     error = None
     try:
         word = str(form.get("password", ""))
@@ -111,7 +111,7 @@ async def set_password(request: Request, visitor: SignedInAnnotator, form: Poste
 
 
 def local_path(place: str) -> str:
-    """A path of this server, else the beginning: a link to our login must not lead away from it."""
+    """Return a path of this server, `/` for anything else: a link to our login must not lead to another site."""
     inside = place.startswith("/") and not place.startswith(("//", "/\\")) and place.isprintable() and "\\" not in place
     return place if inside else "/"
 

@@ -1,4 +1,4 @@
-"""The annotators' pages: the item in hand with its form, what was answered, and the way back.
+"""Serve the annotators' pages: the assigned item with its form, feedback on the last answer, and undo.
 
 Items are rendered here only: the page's script fetches the same fragment, and posts the same form.
 """
@@ -36,7 +36,10 @@ RecordNumber = Annotated[int, Query(ge=0, le=2**63 - 1)]
 async def work_page(
     request: Request, visitor: SignedInAnnotator, after: RecordNumber = 0, slot: RecordNumber = 0, note: str = ""
 ) -> Response:
-    """What this person shall answer now. after: their judgment that was just kept; slot: an item that they hold and want."""
+    """Show the item that this annotator has to answer now.
+
+    after: their judgment that was just kept; slot: an item that they hold and return to.
+    """
     project = app_state_of(request).project
     notice = await run_in_threadpool(_notice_context, project, visitor.name, after, note)
     try:
@@ -48,7 +51,7 @@ async def work_page(
 
 @router.get("/item")
 async def item_fragment(request: Request, visitor: SignedInAnnotator, besides: RecordNumber = 0, slot: RecordNumber = 0) -> Response:
-    """The next item and its form as a fragment of the page; 204 when nothing is left."""
+    """Return the next item and its form as a fragment of the page; 204 when nothing is left."""
     handed = await app_state_of(request).database_executor.run(_next_work, app_state_of(request).project, visitor.name, slot, besides)
     if handed is None:
         return Response(status_code=204)
@@ -57,7 +60,7 @@ async def item_fragment(request: Request, visitor: SignedInAnnotator, besides: R
 
 @router.post("")
 async def submit_answer(request: Request, visitor: SignedInAnnotator, form: PostedForm) -> Response:
-    """Take the form. The same key again counts once."""
+    """Keep the answers of the form. The same key again counts once."""
     posted, slot = question_forms.posted_fields(form), _parse_number(form.get("slot"))
     project, script = app_state_of(request).project, _is_script_request(request)
     try:
@@ -77,7 +80,7 @@ async def submit_answer(request: Request, visitor: SignedInAnnotator, form: Post
 
 @router.post("/pass")
 async def pass_item(request: Request, visitor: SignedInAnnotator, form: PostedForm) -> Response:
-    """Give the item back unanswered: skip it, or flag it for the manager with a reason."""
+    """Return the item unanswered: skip it, or flag it for the manager with a reason."""
     slot, flag = _parse_number(form.get("slot")), form.get("pass") == "flag"
     reason = str(form.get("reason", "")).replace("\0", "").strip()
     await app_state_of(request).database_executor.run(app_state_of(request).project.skip, slot, visitor.name, reason=reason, flag=flag)
@@ -88,7 +91,7 @@ async def pass_item(request: Request, visitor: SignedInAnnotator, form: PostedFo
 
 @router.post("/undo")
 async def undo_answer(request: Request, visitor: SignedInAnnotator, form: PostedForm) -> Response:
-    """Take the last answer back, and its item in hand again."""
+    """Withdraw the last answer; its item is assigned again."""
     number = _parse_number(form.get("judgment"))
     found = await app_state_of(request).database_executor.run(app_state_of(request).project.withdraw_answer, number, visitor.name)
     if _is_script_request(request):
@@ -98,7 +101,7 @@ async def undo_answer(request: Request, visitor: SignedInAnnotator, form: Posted
 
 @router.get("/guidelines")
 async def guidelines_page(request: Request, visitor: SignedInAnnotator) -> Response:
-    """What all questions ask, in full."""
+    """Show the instructions of all questions in full, with examples."""
     project = app_state_of(request).project
     asked = await run_in_threadpool(project.questions)
     shown = {question.name: await run_in_threadpool(curation.list_guideline_examples, project, question.name) for question in asked}
@@ -112,7 +115,7 @@ def _next_work(project: Project, annotator: str, slot: int, besides: int) -> ass
         try:
             return assignment.load_held_work(project, slot, annotator)
         except UserError:
-            pass  # it has gone back meanwhile
+            pass  # it was returned meanwhile
     found = project.next(annotator, besides=besides, guide=False)
     return None if found is None else assignment.load_assigned_work(project, found, annotator)
 
@@ -122,14 +125,14 @@ def _keep_answer(project: Project, annotator: str, slot: int, posted: question_f
         handed = assignment.load_held_work(project, slot, annotator)
         form = handed.form_questions
     except UserError:
-        form = assignment.list_slot_questions(project, slot)  # sent twice, or never handed to them: the journal tells which
+        form = assignment.list_slot_questions(project, slot)  # sent twice, or never assigned to them: the judgment log decides which
     said, more = question_forms.parse_answers(form, posted)
     key = next(iter(posted.get("key", ())), "")[:200] or None
     return project.submit_answer(slot, annotator, said, seconds=_seconds_spent(posted), key=key, follow_ups=more, asked=True)[0]
 
 
 def _seconds_spent(posted: question_forms.FormFields) -> float | None:
-    """The time that the script measured while the item could be seen; else since the page was made."""
+    """Return the seconds that the script measured while the item was visible; without a script, those since the page was made."""
     given, started = (_parse_float(next(iter(posted.get(name, ())), "")) for name in ("seconds", "started"))
     if given is not None and 0 <= given < 1e9:
         return given
@@ -137,7 +140,7 @@ def _seconds_spent(posted: question_forms.FormFields) -> float | None:
 
 
 def _notice_context(project: Project, annotator: str, number: int, note: str) -> dict[str, Any]:
-    """What is said above the next item: that the last answer is kept, and what is known about it."""
+    """Return the template context of the notice above the next item: the last answer is kept, and what is known about it."""
     known = None
     if number:
         try:
@@ -153,7 +156,7 @@ def _item_context(
     posted: question_forms.FormFields = question_forms.NO_FIELDS,
     fault: UserError | None = None,
 ) -> dict[str, Any]:
-    """What the fragment of an item needs."""
+    """Return the template context of an item's fragment."""
     shown = question_forms.build_form(handed, annotator, posted, fault)
     key = next(iter(posted.get("key", ())), "") or f"{handed.assignment.slot}-{secrets.token_urlsafe(16)}"
     started = next(iter(posted.get("started", ())), "") or f"{time.time():.3f}"
@@ -214,7 +217,7 @@ def _is_script_request(request: Request) -> bool:
 
 
 def _parse_number(given: Any) -> int:
-    """A slot's or a judgment's number from a form; 0, which none has, for anything else."""
+    """Parse a slot's or a judgment's number from a form; 0, which none has, for anything else."""
     return int(given) if isinstance(given, str) and given.isascii() and given.isdigit() and len(given) < 19 else 0
 
 
