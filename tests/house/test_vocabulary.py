@@ -96,10 +96,10 @@ def read_modules() -> Mapping[str, str]:
 
 
 def class_places(modules: Mapping[str, str]) -> dict[str, list[str]]:
-    """The modules that define a class of each name, private and nested ones included."""
+    """The modules that define a class of each name, private and nested ones included; a leading underscore makes no other name."""
     places: dict[str, list[str]] = defaultdict(list)
     for path, text in modules.items():
-        for name in re.findall(r"^\s*class (\w+)[(:\[]", text, re.MULTILINE):
+        for name in re.findall(r"^\s*class _?(\w+)[(:\[]", text, re.MULTILINE):
             places[name].append(path)
     return places
 

@@ -100,18 +100,6 @@ def _known_fields(names: tuple[str, ...], fields: Mapping[str, Any]) -> dict[str
 _TEXT_FIELDS = ("question", "kind", "annotator", "time", "note")
 
 
-def _write_record_lines(
-    rows: Iterable[Mapping[str, Any]], to_records: Callable[[Mapping[str, Any]], Iterable[FileRow]], target: FormatTarget
-) -> int:
-    """Write the records of each row, one a line, and return the number of rows."""
-    count = 0
-    texts = convert_rows(rows, lambda row: [to_json(record, "") for record in to_records(row)], target)
-    for _, lines in texts:
-        target.file.write("".join(f"{line}\n" for line in lines).encode())
-        count += 1
-    return count
-
-
 def get_judgments(row: Mapping[str, Any]) -> list[FileRow]:
     """Return the judgments of a row, drafts and skips included; raises UserError for what doesn't have the form of judgments."""
     given = row.get("judgments") or []

@@ -55,7 +55,7 @@ class SuccessorComparison:
 
 
 @dataclass(frozen=True)
-class _ModelAnswers:
+class _TimedAnswers:
     """A model's answers to the rows, in order; the seconds of those that were timed, which of them are refusals, and its parameters."""
 
     texts: Sequence[str]
@@ -76,7 +76,7 @@ def compare_successor(model: Model, base: str, gathered: MigrationData, taught: 
     if taught is not None:
         answers = [taught.answers[row.id] for row in rows]
         texts, seconds = [answer.text for answer in answers], [answer.seconds for answer in answers]
-        said["hosted"] = _ModelAnswers(texts, seconds, [answer.refused for answer in answers], None)
+        said["hosted"] = _TimedAnswers(texts, seconds, [answer.refused for answer in answers], None)
     else:
         said["base"] = _cached_answers(
             folder / f"said-{Path(base).name}-{begun}.json", lambda: _answer_locally(find_base_folder(base), rows, most)
@@ -84,7 +84,7 @@ def compare_successor(model: Model, base: str, gathered: MigrationData, taught: 
     return SuccessorComparison(rows, {name: each.texts for name, each in said.items()}, _comparison_sections(said, rows, gathered))
 
 
-def _comparison_sections(said: Mapping[str, _ModelAnswers], rows: Sequence[SnapshotRow], gathered: MigrationData) -> dict[str, Any]:
+def _comparison_sections(said: Mapping[str, _TimedAnswers], rows: Sequence[SnapshotRow], gathered: MigrationData) -> dict[str, Any]:
     """Estimate the figures of each model and their differences on the same rows, with examples."""
     texts = {name: each.texts for name, each in said.items()}
     references, groups = [row.answer for row in rows], np.array([row.group for row in rows])
@@ -153,17 +153,17 @@ def _scale_price(estimate: Estimate, factor: float) -> Estimate:
     )  # fmt: skip
 
 
-def _answer_locally(folder: Path, rows: Sequence[SnapshotRow], most: int) -> _ModelAnswers:
+def _answer_locally(folder: Path, rows: Sequence[SnapshotRow], most: int) -> _TimedAnswers:
     provider = LocalProvider(folder)
     texts = generate_answers(provider, rows, most)
-    return _ModelAnswers(texts, _time_answers(provider, rows, most), [False] * len(rows), provider.parameters)
+    return _TimedAnswers(texts, _time_answers(provider, rows, most), [False] * len(rows), provider.parameters)
 
 
-def _cached_answers(path: Path, compute: Callable[[], _ModelAnswers]) -> _ModelAnswers:
+def _cached_answers(path: Path, compute: Callable[[], _TimedAnswers]) -> _TimedAnswers:
     """Return what an earlier start cached in a file, or compute and cache it."""
     from preceptor.training.run_folder import cached_json
 
-    return _ModelAnswers(**cached_json(path, lambda: asdict(compute())))
+    return _TimedAnswers(**cached_json(path, lambda: asdict(compute())))
 
 
 def _time_answers(provider: LocalProvider, rows: Sequence[SnapshotRow], most: int) -> list[float | None]:

@@ -50,7 +50,7 @@ class ClassificationOutput:
 
 
 @dataclass(eq=False)
-class _ClassificationRequest:
+class _QueuedClassification:
     model: str
     texts: Sequence[str]
     caller: str
@@ -69,7 +69,7 @@ class ClassifierQueue:
 
     def __init__(self, project: Project, *, waiting: int = _MAX_WAITING_TEXTS) -> None:
         self.project, self._max_waiting = project, waiting
-        self._requests: deque[_ClassificationRequest] = deque()
+        self._requests: deque[_QueuedClassification] = deque()
         self._models: OrderedDict[str, Any] = OrderedDict()
         self._weight_bytes: dict[str, int] = {}  # of each loaded model
         self._changed = threading.Condition()
@@ -81,7 +81,7 @@ class ClassifierQueue:
         Raises ClassifierQueueFull when too many texts wait, unless another caller has more waiting than this one would: then that
         caller's last request gets the exception instead.
         """
-        asked = _ClassificationRequest(model, texts, caller)
+        asked = _QueuedClassification(model, texts, caller)
         with self._changed:
             self._make_room(asked)
             self._requests.append(asked)
@@ -91,7 +91,7 @@ class ClassifierQueue:
             self._changed.notify()
         return asked.future
 
-    def _make_room(self, asked: _ClassificationRequest) -> None:
+    def _make_room(self, asked: _QueuedClassification) -> None:
         self._requests = deque(each for each in self._requests if not each.future.cancelled())
         while (waiting := sum(each.remaining_count for each in self._requests)) and waiting + asked.remaining_count > self._max_waiting:
             theirs = Counter({asked.caller: asked.remaining_count})
@@ -113,7 +113,7 @@ class ClassifierQueue:
             if parts:
                 self._process_batch(parts)
 
-    def _next_batch(self) -> list[tuple[_ClassificationRequest, Sequence[str]]]:
+    def _next_batch(self) -> list[tuple[_QueuedClassification, Sequence[str]]]:
         """Take a share of each request for the model that is next; the rest of them waits behind the others."""
         self._requests = deque(each for each in self._requests if not each.future.cancelled())
         same = [each for each in self._requests if each.model == self._requests[0].model][: _BATCH_TEXTS // _MIN_REQUEST_SHARE]
@@ -122,7 +122,7 @@ class ClassifierQueue:
             self._requests.remove(each)
         return [(each, each.texts[each.read_count : each.read_count + share]) for each in same]
 
-    def _process_batch(self, parts: list[tuple[_ClassificationRequest, Sequence[str]]]) -> None:
+    def _process_batch(self, parts: list[tuple[_QueuedClassification, Sequence[str]]]) -> None:
         try:
             model = self._load_model(parts[0][0].model)
             found = iter(model.predict([text for _, texts in parts for text in texts]))
@@ -161,6 +161,6 @@ class ClassifierQueue:
             del self._weight_bytes[name]
 
 
-def _collect_output(model: Any, asked: _ClassificationRequest) -> ClassificationOutput:
+def _collect_output(model: Any, asked: _QueuedClassification) -> ClassificationOutput:
     tokens, limit = model.count_tokens(asked.texts) if hasattr(model, "count_tokens") else (None, 0)
     return ClassificationOutput(tuple(model.answers), getattr(model, "multilabel", False), np.array(asked.rows), tokens, limit)
