@@ -5,6 +5,7 @@ The public names load when they are first used, so that `import preceptor` stays
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["Estimate", "Project", "UserError"]
 
 __version__ = "0.1.0"
+
+# Read when torch loads. torch's threads wait for each other by spinning; where another process has one of the cores, they
+# spin while the one they wait for cannot run, and training was seen to take eight times as long (docs/experiments.md).
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 _HOMES = {"Estimate": "preceptor.types", "Project": "preceptor.project", "UserError": "preceptor.errors"}
 

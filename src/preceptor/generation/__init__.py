@@ -5,8 +5,6 @@ Importing this package is light; a provider loads its libraries when it is creat
 
 from __future__ import annotations
 
-import os
-
 from preceptor.generation.hosted import AnswerStore, HostedProvider, read_prices
 from preceptor.generation.in_context import OptionPrompt, chat_prompt, classify_by_prompt, plain_prompt
 from preceptor.generation.interface import Message, OptionScorer, TextGenerator
@@ -34,6 +32,3 @@ __all__ = [
     "plain_prompt",
     "read_prices",
 ]
-
-
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as in preceptor.models, whichever of the two is imported first

@@ -7,7 +7,6 @@ is asked for.
 
 from __future__ import annotations
 
-import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -38,11 +37,6 @@ __all__ = [
     "load_tokenizer",
     "prepare_classifier",
 ]
-
-
-# Read when torch loads. torch's threads wait for each other by spinning; where another process has one of the cores, they
-# spin while the one they wait for cannot run, and training was seen to take eight times as long (docs/experiments.md).
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def __getattr__(name: str) -> Any:
