@@ -121,7 +121,7 @@ def test_the_consensus_over_http_is_the_librarys(tmp_path, recorded):
     assert set(served.items) == set(recorded.answers)
 
     # it stopped early, and where it claims certainty the answer of all twenty is the same
-    truth = recorded.truth()
+    truth = recorded.true_answers()
     right = np.mean([top == truth[item] for item, top in zip(served.items, served.top, strict=True)])
     assert len(answers) < 0.5 * ITEMS * RATERS_PER_TEXT
     assert right > 0.95

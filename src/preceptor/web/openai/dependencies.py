@@ -6,6 +6,7 @@ A bounded number of calls of a process wait for people, and one database query a
 from __future__ import annotations
 
 import asyncio
+import importlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -118,6 +119,23 @@ class HumanResponseWaiter:
 
 MAX_TOKENIZERS = 8  # kept in memory
 BACKEND_THREADS = 4  # that load libraries and tokenizers, encode prompts and find sources; a cold start blocks no other threads
+
+
+_IMPORT_LOCK = threading.Lock()
+
+
+async def import_model_libraries(backend: ChatBackend) -> None:
+    """Import all that generates and classifies, once and in one thread, before a request's threads need it.
+
+    transformers imports its parts lazily and isn't safe to import from two threads at once: one of them may see half a module.
+    """
+    await asyncio.get_running_loop().run_in_executor(backend.threads, _import_one_at_a_time)
+
+
+def _import_one_at_a_time() -> None:
+    with _IMPORT_LOCK:
+        for module in ("preceptor.generation.engine", "preceptor.generation.offline", "preceptor.models.classifier"):
+            importlib.import_module(module)
 
 
 @dataclass
