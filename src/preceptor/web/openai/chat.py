@@ -29,7 +29,7 @@ from preceptor.monitoring.deferred_answers import DeferredAnswers
 from preceptor.monitoring.user_feedback import UserFeedback
 from preceptor.web.openai import errors
 from preceptor.web.openai.chat_request import ChatRequest
-from preceptor.web.openai.dependencies import get_state, import_model_libraries, note_model, require_scope
+from preceptor.web.openai.dependencies import get_state, note_model, require_scope
 from preceptor.web.openai.errors import CLIENT_CLOSED, OpenAIError
 from preceptor.web.openai.generation_stream import ChatContext, GenerationStream, list_sampling_settings
 from preceptor.web.openai.request_body import read_json_body
@@ -309,7 +309,6 @@ async def complete_chat(request: Request, visitor: ChatCaller) -> Response:
     """Answer a conversation. A parameter that can't be honoured is refused; none is ignored."""
     asked, state = ChatRequest.from_body(await read_json_body(request)), get_state(request)
     begun, until = time.monotonic(), asyncio.get_running_loop().time() + state.project.config.serving.deadline
-    await import_model_libraries(state.backend)
     call = await run_in_threadpool(ChatContext.from_request, state, visitor, asked)
     note_model(request, call.model.name)
     under_way = ActiveGeneration(request, await GenerationStream.start(call, until))

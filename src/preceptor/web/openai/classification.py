@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
 from preceptor.annotation.access_control import AuthenticatedVisitor
-from preceptor.web.openai.dependencies import get_state, import_model_libraries, note_model, require_scope
+from preceptor.web.openai.dependencies import get_state, note_model, require_scope
 from preceptor.web.openai.errors import OpenAIError
 from preceptor.web.openai.models import find_model
 from preceptor.web.openai.request_body import StrictModel, parse_body, read_json_body
@@ -69,7 +69,6 @@ async def classify_texts(request: Request, visitor: Annotated[AuthenticatedVisit
         raise OpenAIError(
             f"{model.name} writes, and doesn't choose between answers", "ask /v1/chat/completions", param="model", code="invalid_value"
         )
-    await import_model_libraries(state.backend)
     waiting = asyncio.wrap_future(state.classification.classify(model.fingerprint, texts, caller=visitor.name))
     watch = asyncio.create_task(_cancel_on_disconnect(request, waiting))
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -65,10 +65,13 @@ class _QueuedClassification:
 
 
 class ClassifierQueue:
-    """The classification models of one project, and the requests that wait for them."""
+    """The classification models of one project, and the requests that wait for them.
 
-    def __init__(self, project: Project, *, waiting: int = _MAX_WAITING_TEXTS) -> None:
-        self.project, self._max_waiting = project, waiting
+    import_libraries: called in the queue's thread before a model is loaded; by default the model's loader imports what it needs.
+    """
+
+    def __init__(self, project: Project, import_libraries: Callable[[], None] = lambda: None, *, waiting: int = _MAX_WAITING_TEXTS) -> None:
+        self.project, self._import_libraries, self._max_waiting = project, import_libraries, waiting
         self._requests: deque[_QueuedClassification] = deque()
         self._models: OrderedDict[str, Any] = OrderedDict()
         self._weight_bytes: dict[str, int] = {}  # of each loaded model
@@ -142,9 +145,10 @@ class ClassifierQueue:
             self._requests += again
 
     def _load_model(self, name: str) -> Any:
-        from preceptor.models.loading import estimate_weights_bytes
-
         if name not in self._models:
+            self._import_libraries()
+            from preceptor.models.loading import estimate_weights_bytes
+
             model = self.project.model(name)
             self._evict_models(wanted := estimate_weights_bytes(model.path))
             self._models[name], self._weight_bytes[name] = load_predictor(self.project, model), wanted

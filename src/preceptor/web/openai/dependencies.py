@@ -6,7 +6,6 @@ A bounded number of calls of a process wait for people, and one database query a
 from __future__ import annotations
 
 import asyncio
-import importlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -121,23 +120,6 @@ MAX_TOKENIZERS = 8  # kept in memory
 BACKEND_THREADS = 4  # that load libraries and tokenizers, encode prompts and find sources; a cold start blocks no other threads
 
 
-_IMPORT_LOCK = threading.Lock()
-
-
-async def import_model_libraries(backend: ChatBackend) -> None:
-    """Import all that generates and classifies, once and in one thread, before a request's threads need it.
-
-    transformers imports its parts lazily and isn't safe to import from two threads at once: one of them may see half a module.
-    """
-    await asyncio.get_running_loop().run_in_executor(backend.threads, _import_one_at_a_time)
-
-
-def _import_one_at_a_time() -> None:
-    with _IMPORT_LOCK:
-        for module in ("preceptor.generation.engine", "preceptor.generation.offline", "preceptor.models.classifier"):
-            importlib.import_module(module)
-
-
 @dataclass
 class ChatBackend:
     """The generation engine and the tokenizers, made when first needed, since torch takes seconds to import."""
@@ -145,9 +127,22 @@ class ChatBackend:
     max_waiting: int = 32  # requests
     memory: int = 0  # bytes of the KV cache; 0: the engine's default
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(BACKEND_THREADS, "preparing"))
+    has_libraries: bool = False  # whether all that generates and classifies is imported
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _engine: GenerationEngine | None = None
     _tokenizers: dict[Path, ChatTokenizer] = field(default_factory=dict)
+
+    def import_libraries(self) -> None:
+        """Import all that generates and classifies, in one thread at a time.
+
+        transformers imports its parts lazily: where two threads import it at once, one of them may see half a module.
+        """
+        with self._lock:
+            import preceptor.generation.engine
+            import preceptor.generation.offline
+            import preceptor.models.classifier  # noqa: F401
+
+            self.has_libraries = True
 
     def engine(self) -> GenerationEngine:
         """Return the engine that generates for all requests of this process."""
@@ -203,7 +198,7 @@ class OpenAIState:
     @cached_property
     def classification(self) -> ClassifierQueue:
         """The queue of the classification models."""
-        return ClassifierQueue(self.project)
+        return ClassifierQueue(self.project, self.backend.import_libraries)
 
 
 def get_state(request: Request) -> OpenAIState:

@@ -200,6 +200,8 @@ class GenerationStream:
         """
         loop, state = asyncio.get_running_loop(), call.state
         made = cls(call, call.params.n, until)
+        if not state.backend.has_libraries:
+            await made.run_in_thread(state.backend.import_libraries)
         if call.model.kind == "classify":
             made.cancel = classification.start_classification(made)
             return made
