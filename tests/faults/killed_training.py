@@ -1,7 +1,9 @@
 """Trains a tiny model in child processes that are killed at random moments: `killed_training.py FOLDER BASE KILLS SEED`.
 
 Two of three are killed by the clock, wherever they are; every third inside the write of a checkpoint, after some of its files
-have reached the disk. Prints the signal that ended each child, the last one's exit code, and the weights.
+have reached the disk. A child that ends before its kill has completed the run: its weights count, and the next child begins the
+run again in a new folder, with half as long to live. Prints the number of kills, the weights of a run without a kill, and the
+weights of each run that was completed after kills.
 """
 
 from __future__ import annotations
@@ -42,19 +44,22 @@ def die_in_a_write(after):
     atomic_folder._fsync_path = count
 
 
-def killed(folder, base, rng, number, longest):
-    """How a child ended."""
+def is_killed(folder, base, rng, in_a_write, longest):
+    """Train in a child process; whether it was killed before it ended."""
     after, seconds = rng.randrange(30), rng.uniform(0, longest)
     child = os.fork()
     if child == 0:
-        if number % 3 == 2:
+        if in_a_write:
             die_in_a_write(after)
         train(folder, base)
         os._exit(0)
-    if number % 3 != 2:
+    if not in_a_write:
         time.sleep(seconds)
         os.kill(child, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code not in (0, -signal.SIGKILL):
+        sys.exit(f"a training ended with {code}")
+    return code != 0
 
 
 def main(folder, base, kills, seed):
@@ -62,10 +67,16 @@ def main(folder, base, kills, seed):
     began = time.perf_counter()
     whole = train(f"{folder}-whole", base)
     longest = 0.5 * (time.perf_counter() - began)
-    rng = random.Random(int(seed))
-    ends = [killed(folder, base, rng, number, longest) for number in range(int(kills))]
-    survived = train(folder, base)
-    print(*ends, whole.manifest["weights"], survived.manifest["weights"])
+    rng, done, completed = random.Random(int(seed)), 0, []
+    while done < int(kills):
+        run = f"{folder}-{len(completed)}"
+        if is_killed(run, base, rng, done % 3 == 2, longest):
+            done += 1
+        else:
+            completed.append(train(run, base).manifest["weights"])
+            longest /= 2
+    completed.append(train(f"{folder}-{len(completed)}", base).manifest["weights"])
+    print(done, whole.manifest["weights"], *completed)
 
 
 if __name__ == "__main__":
