@@ -47,6 +47,7 @@ def work(folder: str, annotator: str, start: Any, counts: Any) -> None:
     project = Project.open(folder)
     start.wait()
     began, count = time.perf_counter(), 0
+    project.add_annotator(annotator)
     while time.perf_counter() - began < SECONDS and (slot := project.next(annotator)) is not None:
         project.submit(slot.slot, annotator, "yes", key=f"{annotator}/{slot.slot}")
         count += 1

@@ -74,6 +74,7 @@ def made(folder: Path) -> tuple[FastAPI, dict[str, str]]:
     project = Project.create(folder)
     project.add_question("q", "choice", ["a", "b"])
     project.add_items([{"id": "i", "content": "text"}])
+    project.add_annotator("ann")
     project.judge("i", "q", annotator="ann", answer="a")
     access = AccessControl(project)
     tokens = {role: access.invite(f"the {role}", role)["token"] for role in ROLES}

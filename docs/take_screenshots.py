@@ -48,6 +48,7 @@ def fill(folder: Path) -> dict[str, str]:
         mood[f"review-{n}"] = rng.choice(MOODS)
     project.add_gold("mood", {f"review-{n}": mood[f"review-{n}"] for n in range(20)}, "The complaint outweighs the praise.")
     for person, ability in (("Ann", 0.9), ("Bo", 0.8), ("Cem", 0.55), ("Dana", 0.85)):
+        project.add_annotator(person)
         for item, truth in list(mood.items())[:300]:
             if rng.random() < 0.8:
                 said = truth if rng.random() < ability else rng.choice(MOODS)

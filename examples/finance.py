@@ -127,6 +127,7 @@ def exact(project: Project, out: Path) -> Summary:
     suite.write_text(suite.read_text(encoding="utf-8").replace("metrics = [{", 'metrics = ["same_number", {'), encoding="utf-8")
     rows = questions()
     project.read(write(out / "questions.jsonl", ({k: v for k, v in row.items() if k != "answer"} for row in rows)))
+    project.add_annotator("TAT-QA")
     for row in rows:
         project.judge(row["id"], "corrected", annotator="TAT-QA", answer=row["answer"], key=row["id"])
     frozen(project, "corrected", "v1")

@@ -128,6 +128,7 @@ def corrected(out: Path, rows: list[dict[str, Any]]) -> Summary:
     drafts = generate_answers(project, find_subject(project, "smollm2"), asked, max_tokens=48)[0].texts
     project.read(write(out / "drafts.jsonl", ({**p, "completion": d or "(nothing)"} for p, d in zip(prompts, drafts, strict=True))))
     usable = 0
+    project.add_annotator("lawyer (simulated)")
     for row, draft in zip(chosen, drafts, strict=True):
         wanted = note(row)
         fits = " ".join(draft.split()) == wanted

@@ -51,6 +51,7 @@ def work(project: Any, people: list[Person], question: str, most: int | None = N
     idle = 0
     while idle < len(people) and (most is None or len(seen) < most):
         person = people[len(seen) % len(people)] if not idle else people[(len(seen) + idle) % len(people)]
+        project.add_annotator(person.name)
         found = project.next(person.name, question)
         if found is None:
             idle += 1

@@ -166,12 +166,11 @@ class Project(Workspace):
     ) -> SlotAssignment | None:
         """Assign an annotator their next item, None when nothing is left for them.
 
-        Raises ConflictError when they are paused or at their daily limit. When all slots of a question are taken, the stop rule looks at
-        its posteriors again and may open more; a server does that in the background and passes guide=False. besides: a slot that they hold
-        already and that isn't to be returned again.
+        Raises NotFoundError for a name that wasn't added, and ConflictError when they are paused or at their daily limit. When all slots
+        of a question are taken, the stop rule looks at its posteriors again and may open more; a server does that in the background and
+        passes guide=False. besides: a slot that they hold already and that isn't to be returned again.
         """
-        self.add_annotator(annotator)
-        who, seconds = self._annotator_keys[annotator], lease_seconds or self.config.people.lease
+        who, seconds = self._find_annotator(annotator), lease_seconds or self.config.people.lease
         found = assignment.assign_next(self, who, question, seconds, besides)
         if found is None and guide and any(self.update_redundancy(name) for name in ([question] if question else self._root_questions())):
             found = assignment.assign_next(self, who, question, seconds, besides)
@@ -233,7 +232,7 @@ class Project(Workspace):
         curation.adjudicate_item(self, parse_identifier(item, "item"), question, answer, by=by, explanation=explanation)
 
     def judge(self, item: str, question: str, *, annotator: str, answer: Any, seconds: float | None = None, key: str | None = None) -> int:
-        """Store an answer about an item by its id and return the judgment's number; an unknown annotator is added."""
+        """Store an answer about an item by its id and return the judgment's number; NotFoundError for an annotator who wasn't added."""
         item = parse_identifier(item, "item")
         with self.database.writing() as connection:
             asked_key, asked = questions.get(connection, question)
@@ -241,9 +240,14 @@ class Project(Workspace):
             places = items.keys(connection, [item])
             if item not in places:
                 raise UserError(f"a judgment for an unknown item {item!r}", "add the item first", where=f"question {question!r}")
-            people.add(connection, [Annotator(check_annotator_name(annotator))])
-            who = people.get_key(connection, annotator)
+            who = self.annotator_key(connection, check_annotator_name(annotator))
             return judgment_log.add_judgment(connection, places[item], asked_key, who, parsed, seconds=parse_seconds(seconds), key=key)[0]
+
+    def _find_annotator(self, name: str) -> int:
+        if check_annotator_name(name) not in self._annotator_keys:
+            with self.database.reading() as connection:
+                self._annotator_keys[name] = people.get_key(connection, name)
+        return self._annotator_keys[name]
 
     def update_redundancy(self, question: str) -> int:
         """Request more judgments of items whose posteriors aren't certain yet; return how many were added. Closes decided comparisons.

@@ -21,6 +21,7 @@ def folder(tmp_path):
     project.add_items({"id": id_, "text": text} for id_, text in texts.items())
     for n, id_ in enumerate(texts):
         for person in ("ann", "bob"):
+            project.add_annotator(person)
             project.judge(id_, "mood", annotator=person, answer=ANSWERS[n % 3])
     project.snapshot("mood", name="v1")
     project.close()

@@ -33,6 +33,7 @@ def test_it_waits_for_experts_and_goes_on_when_they_have_answered(run: Callable[
         project.add_question("answer", "write", instructions="Answer the customer.")
         asked = [f"What comes after {word}{', ' * times}?" for times in range(5) for word in NEXT]
         project.add_items([{"id": f"i-{number}", "prompt": text} for number, text in enumerate(asked)])
+        project.add_annotator("eve")
         for number, text in enumerate(asked[:20]):
             project.judge(f"i-{number}", "answer", annotator="eve", answer=answer(text))
         project.snapshot("answer", name="v1")

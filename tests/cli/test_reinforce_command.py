@@ -22,6 +22,7 @@ def folder(tmp_path: Path) -> Path:
         project.add_question("sentiment", "choice", options=["good", "bad"])
         asked = [f"Is {word} good{', ' * times}?" for times in range(7) for word in NEXT]
         project.add_items([{"id": f"i-{number}", "text": text} for number, text in enumerate(asked)])
+        project.add_annotator("eve")
         for number in range(len(asked)):
             project.judge(f"i-{number}", "sentiment", annotator="eve", answer=("good", "bad")[(number + number // len(NEXT)) % 2])
         project.snapshot("sentiment", name="v1")

@@ -39,9 +39,11 @@ def planted(tmp_path_factory, shared_data):
     copies = {f"copy-{n}": (rows[10 * n], rows[10 * n]["text"].upper() if n % 2 else f"{rows[10 * n]['text']}!") for n in range(20)}
     canaries = {f"canary-{n}": (rows[-n - 1], f"{CANARIES[n % 4].format(name=f'bob{n}')}: {rows[-n - 1]['text']}") for n in range(20)}
     project.add_items({"id": id_, "text": text} for id_, (_, text) in {**copies, **canaries}.items())
+    project.add_annotator("ann")
     for row in rows:
         said = rng.choice([label for label in known if label != row["label"]]) if row["id"] in wrong else row["label"]
         project.judge(row["id"], "intent", annotator="ann", answer=said)
+    project.add_annotator("bob")
     for id_, (row, _) in {**copies, **canaries}.items():
         project.judge(id_, "intent", annotator="bob", answer=row["label"])
     project.add_annotator("eve", "expert")
@@ -105,6 +107,7 @@ def test_wrong_labels_climb_to_the_expert_and_their_answers_change_the_next_snap
     assert (sent.item_count, sent.has_experts) == (len(items), True)
     queue = [suspect.item for suspect in curation.list_suspects(project, "intent", limit=999)]
     assert set(queue) == items
+    project.add_annotator("eve")
     first = project.next("eve", "intent", guide=False)
     assert first.item in items
     project.submit(first.slot, "eve", told["truth"].get(first.item, "age_limit"))

@@ -110,6 +110,7 @@ def test_the_consensus_over_http_is_the_librarys(tmp_path, recorded):
     # the same judgments through the library, in another order
     library = make(tmp_path / "library", recorded)
     for item, annotator, answer in sorted(answers):
+        library.add_annotator(annotator)
         library.judge(item, QUESTION, annotator=annotator, answer=answer)
     same = library.consensus(QUESTION)
     place = {item: row for row, item in enumerate(same.items)}

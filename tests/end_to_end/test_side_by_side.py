@@ -121,6 +121,7 @@ def test_a_round_and_other_questions_keep_to_themselves(project):
     project.add_question("tone", "choice", ["warm", "cold"])
     assert {found.item for found in work(project, [Person("ann")], name)} == {item.id for item in _items(project, name)}
     handed = set()
+    project.add_annotator("ann")
     while (found := project.next("ann")) is not None:
         handed.add((found.question, found.item))
         project.submit(found.slot, "ann", "good" if found.question == "mood" else "warm")

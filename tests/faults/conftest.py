@@ -39,6 +39,7 @@ def fill() -> Callable[[Path], Path]:
         project.add_items({"id": f"r-{n}", "group": f"g-{n // 3}", "text": f"review {n} says {n * n}"} for n in range(60))
         for n in range(60):
             for person in ("ann", "bob"):
+                project.add_annotator(person)
                 project.judge(f"r-{n}", "sentiment", annotator=person, answer=("negative", "positive")[n % 2])
         project.close()
         return folder

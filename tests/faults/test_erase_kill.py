@@ -40,6 +40,7 @@ def test_an_erasing_that_is_killed_ends_by_the_same_command(tmp_path, fill, kill
     project = Project.open(folder)
     project.add_items([{"id": "canary", "text": CANARY, "group": "g-2"}])
     for number, person in enumerate(("ann", "bob", "carl")):
+        project.add_annotator(person)
         project.judge("canary", "sentiment", annotator=person, answer="positive")
         project.snapshot("sentiment", name=f"v{number}")
     project.close()

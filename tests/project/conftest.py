@@ -19,6 +19,7 @@ def judged(project):
     project.add_items({"id": f"i-{n}", "text": f"text number {n} of its own", "group": f"g-{n // 3}"} for n in range(60))
     for n in range(60):
         for person in ("ann", "bob"):
+            project.add_annotator(person)
             project.judge(f"i-{n}", "sentiment", annotator=person, answer=ANSWERS[n % 3], seconds=1.0)
     return project
 

@@ -22,6 +22,8 @@ def made(tmp_path_factory, tiny_cache):
     project.add_items(
         {"id": f"i-{n}", "text": f"text number {n} of {'good' if n % 2 else 'bad'} {['box', 'cable', 'page'][n % 3]}"} for n in range(60)
     )
+    for name in ("ann", "bob"):
+        project.add_annotator(name)
     for n in range(60):
         project.judge(f"i-{n}", "sentiment", annotator="ann", answer=["bad", "good"][n % 2])
         project.judge(f"i-{n}", "topic", annotator="bob", answer=["box", "cable", "page"][n % 3])

@@ -50,6 +50,7 @@ def worked(folder: Path) -> Project:
     project = Project.create(folder)
     project.add_question("q", "choice", ["a", "b"])
     project.add_items([{"id": f"i-{number}", "text": f"text {number}"} for number in range(4)])
+    project.add_annotator("ann")
     for number in range(4):
         project.judge(f"i-{number}", "q", annotator="ann", answer="a")
     project.consensus("q")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from preceptor import Project
-from preceptor.errors import ConflictError, UserError
-from preceptor.storage import events
+from preceptor.errors import ConflictError, NotFoundError, UserError
+from preceptor.storage import events, people
 
 
 def fill(project, count=6):
@@ -19,6 +19,7 @@ def answer_all(project, *people, say=lambda item, person: "positive"):
     while idle < len(people):
         idle = 0
         for person in people:
+            project.add_annotator(person)
             slot = project.next(person)
             if slot is None:
                 idle += 1
@@ -42,6 +43,7 @@ def test_a_folder_holds_one_project(tmp_path):
 
 def test_a_project_reopened_is_the_same(project):
     fill(project)
+    project.add_annotator("ann")
     project.judge("i-1", "sentiment", annotator="ann", answer="positive")
     again = Project.open(project.folder)
     assert again.status() == project.status()
@@ -64,6 +66,7 @@ def test_items_enter_all_or_none(project):
 def test_a_changed_question_is_a_new_version_with_slots_of_its_own(project):
     fill(project, 2)
     assert project.add_question("sentiment", "choice", ["negative", "neutral", "positive"], "How does the writer feel?").version == 1
+    project.add_annotator("ann")
     project.judge("i-1", "sentiment", annotator="ann", answer="neutral")
     assert project.add_question("sentiment", "choice", ["bad", "good"]).version == 2
     assert project.question("sentiment").options == ("bad", "good")
@@ -107,11 +110,13 @@ def test_nobody_answers_an_item_twice(project):
     fill(project, 3)
     given = answer_all(project, "ann")
     assert given == {"i-0": 1, "i-1": 1, "i-2": 1}
+    project.add_annotator("ann")
     assert project.next("ann") is None
 
 
 def test_a_double_click_counts_once(project):
     fill(project, 1)
+    project.add_annotator("ann")
     slot = project.next("ann")
     first = project.submit(slot.slot, "ann", "positive", key="k")
     assert project.submit(slot.slot, "ann", "positive", key="k") == first
@@ -121,6 +126,7 @@ def test_a_double_click_counts_once(project):
 @pytest.mark.parametrize("answer", ["great", None, 3, ["positive"]])
 def test_an_unfit_answer_keeps_the_slot(project, answer):
     fill(project, 1)
+    project.add_annotator("ann")
     slot = project.next("ann")
     with pytest.raises(UserError, match="not an option"):
         project.submit(slot.slot, "ann", answer)
@@ -131,21 +137,38 @@ def test_an_unfit_answer_keeps_the_slot(project, answer):
 @pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), "long"])
 def test_seconds_are_a_time(project, seconds):
     fill(project, 1)
+    project.add_annotator("ann")
     with pytest.raises(UserError, match="seconds must be"):
         project.judge("i-0", "sentiment", annotator="ann", answer="positive", seconds=seconds)
 
 
 def test_a_judgment_needs_its_item_and_a_name(project):
     fill(project, 1)
+    project.add_annotator("ann")
     with pytest.raises(UserError, match="unknown item 'i-9'"):
         project.judge("i-9", "sentiment", annotator="ann", answer="positive")
     for name in ("", " ", None, 3):
         with pytest.raises(UserError, match="needs a name"):
-            project.judge("i-0", "sentiment", annotator=name, answer="positive")
+            project.add_annotator(name)
+        for ask in (project.next, lambda who: project.judge("i-0", "sentiment", annotator=who, answer="positive")):
+            with pytest.raises(UserError, match="needs a name"):
+                ask(name)
     with pytest.raises(UserError, match="no slot 99"):
         project.submit(99, "ann", "positive")
     with pytest.raises(UserError, match="no annotator is called 'bob'"):
         project.submit(project.next("ann").slot, "bob", "positive")
+
+
+def test_a_mistyped_annotator_is_an_error_and_no_new_person(project):
+    fill(project, 1)
+    for name in ("annika", "ben"):
+        project.add_annotator(name)
+    for ask in (project.next, lambda who: project.judge("i-0", "sentiment", annotator=who, answer="positive")):
+        with pytest.raises(NotFoundError, match="did you mean 'annika'"):
+            ask("anika")
+    with project.database.reading() as connection:
+        assert {person.id for person in people.list_annotators(connection)} == {"annika", "ben"}
+    assert project.status()["judgments"] == 0
 
 
 def test_roles_are_known(project):
@@ -158,6 +181,7 @@ def test_gold_stands_in_the_consensus(project):
     fill(project, 4)
     for n in range(4):
         for person in "abc":
+            project.add_annotator(person)
             project.judge(f"i-{n}", "sentiment", annotator=person, answer="positive")
     project.add_gold("sentiment", {"i-2": "negative"}, "sarcasm")
     fitted = project.consensus("sentiment", "majority")
@@ -207,6 +231,7 @@ def judged(project, count=60):
     fill(project, count)
     for n in range(count):
         for person in "ab":
+            project.add_annotator(person)
             project.judge(f"i-{n}", "sentiment", annotator=person, answer=("negative", "neutral", "positive")[n % 3])
 
 
@@ -215,6 +240,7 @@ def test_a_snapshot_has_a_name_for_good(project):
     made = project.snapshot("sentiment", name="v1")
     assert project.snapshot("sentiment", name="v1").digest == made.digest
     assert project.load_snapshot("v1").digest == project.load_snapshot(made.digest[:12]).digest == made.digest
+    project.add_annotator("c")
     project.judge("i-0", "sentiment", annotator="c", answer="positive")
     with pytest.raises(UserError, match="called 'v1' is there already"):
         project.snapshot("sentiment", name="v1")
@@ -227,6 +253,7 @@ def test_rows_keep_their_side_from_snapshot_to_snapshot(project):
     judged(project)
     first = project.snapshot("sentiment")
     project.add_items({"id": f"new-{n}", "text": f"a new text, number {n}"} for n in range(30))
+    project.add_annotator("a")
     for n in range(30):
         project.judge(f"new-{n}", "sentiment", annotator="a", answer="neutral")
     second = project.snapshot("sentiment")
@@ -242,6 +269,7 @@ def test_a_rows_lineage_is_what_its_target_rests_on(project, monkeypatch):
     consensus = judgment_set.fit_consensus
 
     def meanwhile(*args):
+        project.add_annotator("late")
         project.judge("i-0", "sentiment", annotator="late", answer="positive")
         return consensus(*args)
 
@@ -254,6 +282,7 @@ def test_numbers_name_items_and_judgments_as_they_do_in_files(tmp_path):
     project = Project.create(tmp_path / "numbers")
     project.add_items([{"id": 7, "content": "seven"}])
     project.add_question("sentiment", kind="choice", options=["bad", "good"])
+    project.add_annotator("ann")
     number = project.judge(7, "sentiment", annotator="ann", answer="good")
     project.add_gold("sentiment", {7: "good"})
     assert project.lineage(number)["judgments"][0]["item"] == "7"

@@ -26,6 +26,7 @@ def project(tmp_path):
 
 def handed(project: Project, who: str, question: str | None = None) -> list[tuple[str, str]]:
     found = []
+    project.add_annotator(who)
     while (taken := project.next(who, question)) is not None:
         found.append((taken.question, taken.item))
         project.submit(taken.slot, who, "yes" if taken.question == "verify" else "good")

@@ -14,6 +14,7 @@ def judged(project):
     project.add_question("mood", "choice", ["bearish", "Bearish", "bullish"])
     project.add_items({"id": f"i-{n}", "text": f"text {n}"} for n in range(6))
     for n, answer in enumerate(["bearish", "bearish", "Bearish", "bullish", "bullish", "Bearish"]):
+        project.add_annotator(f"ann-{n % 2}")
         project.judge(f"i-{n}", "mood", annotator=f"ann-{n % 2}", answer=answer, seconds=2.0)
     project.add_gold("mood", {"i-2": "Bearish"})
     return project
@@ -76,6 +77,7 @@ def test_an_option_that_another_question_follows_keeps_its_name(judged):
 def test_several_labels_stay_a_set_in_the_order_of_the_options(project):
     project.add_question("topics", "multilabel", ["Price", "price", "delivery"])
     project.add_items([{"id": "i", "text": "t"}])
+    project.add_annotator("ann")
     project.judge("i", "topics", annotator="ann", answer=["Price", "price", "delivery"])
     edit_options(project, "topics", rename={"Price": "price", "delivery": "shipping"})
     with project.database.reading() as connection:

@@ -113,6 +113,7 @@ def test_a_tiny_project_goes_from_import_over_judgments_to_a_snapshot(tmp_path, 
     with_skills = asked.get("skills", [])
     for n in range(80):
         for person in ("ann", "bob", "eva"):
+            project.add_annotator(person)
             project.judge(f"i-{n}", question, annotator=person, answer=options[n % len(options)] if rng.random() < 0.9 else options[0])
     snapshot = project.snapshot(question, name="v1")
     assert {row.id for row in snapshot.rows()} >= {f"i-{n}" for n in range(80)}

@@ -30,6 +30,7 @@ def test_a_completion_is_its_files_answer_and_becomes_the_target(bare, tmp_path)
     report = bare.read(write(tmp_path / "faq.jsonl", pairs()))
     assert (report.items, report.judgments, report.missing_answers) == (40, 40, 0)
     assert bare.questions() == []  # nobody is asked
+    bare.add_annotator("ann")
     assert bare.next("ann") is None
     assert next(row["annotator"] for row in bare.export("judgments")) == "import:faq.jsonl"
     snapshot = bare.snapshot(choose_snapshot_question(bare, None), name="v1")
@@ -115,6 +116,7 @@ def test_a_question_asked_later_is_the_one_that_commands_mean(bare, tmp_path):
     assert bare.only_question() == "good"
     assert choose_snapshot_question(bare, None) == "good"
     assert choose_snapshot_question(bare, COMPLETION.name) == "completion"
+    bare.add_annotator("ann")
     assert bare.next("ann").question == "good"
 
 
@@ -122,6 +124,7 @@ def test_texts_of_people_are_frozen_without_marking_earlier_turns(bare):
     bare.add_question("reply", "write")
     turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
     bare.add_items({"id": f"i{n}", "messages": [*turns[:2], {"role": "user", "content": f"number {n} or {n * n}?"}]} for n in range(20))
+    bare.add_annotator("ann")
     for n in range(20):
         bare.judge(f"i{n}", "reply", annotator="ann", answer=f"the first, {n}")
     row = next(iter(bare.snapshot("reply").rows()))

@@ -39,6 +39,7 @@ def project_with(folder, kind, said):
         [{"id": f"i-{n}", **({"responses": [*responses[:-1], f"c{n}"]} if responses else {"text": f"text {n}"})} for n in range(8)]
     )
     for item, person, code in said:
+        project.add_annotator(person)
         project.judge(f"i-{item}", "q", annotator=person, answer=answers[code])
     return project
 
@@ -69,6 +70,7 @@ def test_a_retracted_person_leaves_no_trace(tmp_path_factory, kind, said, gone):
 def test_judgments_after_a_retraction_count(tmp_path):
     project = project_with(tmp_path / "p", "choice", [(0, "ann", 0), (1, "bob", 1)])
     project.retract("ann", by="owner", reason="guessed, then trained")
+    project.add_annotator("ann")
     project.judge("i-2", "q", annotator="ann", answer="neutral")
     fitted = project.consensus("q", "majority")
     assert dict(zip(fitted.items, fitted.top, strict=True)) == {"i-1": "neutral", "i-2": "neutral"}

@@ -67,6 +67,7 @@ def test_the_same_judgments_give_the_same_digest_in_any_order_folder_and_name(tm
             project.add_items([{"id": f"other-{number}", "text": "an item that nobody judged"}])
         project.add_items(rows)
         for item, person, answer in said:
+            project.add_annotator(person)
             project.judge(item, project.only_question(), annotator=person, answer=answer)
         digests.add(project.snapshot(project.only_question()).digest)
         project.close()

@@ -28,6 +28,7 @@ def train(folder, base) -> dict[str, str]:
     project = Project.open(folder)
     project.add_items({"id": f"i-{n}", "text": text} for n, text in enumerate(TEXTS))
     found = {}
+    project.add_annotator("ann")
     for name, answers in ANSWERS.items():
         project.add_question(name, "multilabel" if name == "labels" else "choice", answers)
         for n in range(len(TEXTS)):

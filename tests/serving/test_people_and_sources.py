@@ -115,6 +115,7 @@ def test_a_confidence_learnt_from_answers_drawn_otherwise_says_so(served):
 def answer_as_person(server, words, answered):
     """Answer whatever is asked until `answered()`: calls of other tests may have left questions that come first."""
     until = time.monotonic() + 120  # as long as the call waits
+    server.project.add_annotator("annotator")
     while not answered():
         assert time.monotonic() < until
         if (work := server.project.next("annotator")) is not None and work.question == "live-answer":

@@ -14,6 +14,7 @@ def project(database_url, tmp_path):
     made.add_items({"id": f"{'ab'[n % 2]}_{n:02d}", "text": f"text {n}"} for n in range(12))
     for n in range(8):
         for person in ("ann", "bob"):
+            made.add_annotator(person)
             made.judge(f"{'ab'[n % 2]}_{n:02d}", "mood", annotator=person, answer="good", seconds=float(n))
     made.add_gold("mood", {"a_02": "good", "b_01": "bad"}, "so it is")
     yield made
@@ -60,11 +61,13 @@ def test_what_climbed_waits_until_it_is_settled(project):
 
 
 def test_an_items_history_keeps_what_was_taken_out(project):
+    project.add_annotator("cleo")
     held = project.next("cleo", "mood")
     number = project.submit(held.slot, "cleo", "good", seconds=3.0)
     project.withdraw_answer(number, "cleo")
     project.skip(held.slot, "cleo", reason="odd", flag=True)
     project.retract("bob", by="boss", reason="asleep")
+    project.add_annotator("bob")
     project.judge("a_00", "mood", annotator="bob", answer="bad")
     with project.database.reading() as connection:
         key, _ = questions.get(connection, "mood")

@@ -10,6 +10,8 @@ def test_who_judged_stays_known_after_a_retraction_and_items_know_when_they_came
     project = Project.create(tmp_path / "p", database=database_url)
     project.add_question("mood", "choice", ["bad", "good"])
     project.add_items({"id": f"i-{n}", "text": f"text {n}"} for n in range(3))
+    for who in ("bob", "ann"):
+        project.add_annotator(who)
     numbers = [project.judge(f"i-{n}", "mood", annotator=who, answer="bad") for n in range(3) for who in ("bob", "ann")]
     project.retract("ann", by="boss", reason="asleep")
     with project.database.reading() as connection:

@@ -155,6 +155,7 @@ class TestItems:
 class TestResults:
     def test_consensus_as_a_document_and_as_lines(self, site):
         for name in ("ann", "bob"):
+            site.project.add_annotator(name)
             for n in range(20):
                 site.project.judge(f"i-{n}", "q", annotator=name, answer=("no", "yes")[n % 2])
         boss = site.client("boss", "owner")
@@ -171,6 +172,7 @@ class TestResults:
         assert [json.loads(line) for line in lines.text.splitlines()] == document["items"]
 
     def test_exports_are_lines(self, site, error_of):
+        site.project.add_annotator("ann")
         site.project.judge("i-1", "q", annotator="ann", answer="yes")
         boss = site.client("boss", "owner")
         assert len(boss.get("/api/v1/export/items").text.splitlines()) == 20
@@ -189,9 +191,11 @@ class TestResults:
     def test_an_item_is_decided_by_hand(self, site, error_of):
         reviewer = site.client("rita", "reviewer")
         decided = {"item": "i-1", "question": "q", "answer": "yes", "explanation": "as the rules say"}
+        site.project.add_annotator("ann")
         site.project.judge("i-1", "q", annotator="ann", answer="no")
         error_of(reviewer.post("/api/v1/adjudications", json=decided), 409)
         assert site.project.consensus("q").top == ("no",)
+        site.project.add_annotator("rita")
         site.project.judge("i-1", "q", annotator="rita", answer="yes")
         assert reviewer.post("/api/v1/adjudications", json=decided).status_code == 204
         assert site.project.consensus("q").top == ("yes",)
@@ -200,6 +204,7 @@ class TestResults:
 
     def test_a_plan_says_what_more_would_buy(self, site):
         for name in ("ann", "bob"):
+            site.project.add_annotator(name)
             for n in range(20):
                 site.project.judge(f"i-{n}", "q", annotator=name, answer=("no", "yes")[n % 2])
         assert site.client("boss", "owner").get("/api/v1/plan?judgments=5").json()["next"]["judgments"] <= 5

@@ -418,6 +418,7 @@ def replay_annotators(project: Project, recorded: RecordedJudgments, tell: Calla
     most, idle = len(recorded.rows) * RATERS_PER_TEXT, 0
     for seat in cycle(range(RATERS_PER_TEXT)):
         person = f"person-{seat + 1:02}"
+        project.add_annotator(person)
         slot = project.next(person, DEMO_QUESTION)
         if slot is None:
             idle += 1

@@ -33,7 +33,10 @@ def get_key(connection: Connection, id_: str) -> int:
     found = find_key(connection, id_)
     if found is None:
         known = [person.id for person in list_annotators(connection)]
-        raise NotFoundError(f"no annotator is called {id_!r}{suggest_name(id_, known)}", "see: preceptor people list")
+        raise NotFoundError(
+            f"no annotator is called {id_!r}{suggest_name(id_, known)}",
+            "see: preceptor people list; or add them: project.add_annotator(name)",
+        )
     return found
 
 

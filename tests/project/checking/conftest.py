@@ -19,6 +19,7 @@ def fill(project: Project, count: int = 90) -> None:
     project.add_items({"id": f"i-{n:03d}", "text": text(n), "group": f"g-{n // 2}"} for n in range(count))
     for n in range(count):
         for person in ("ann", "bob"):
+            project.add_annotator(person)
             project.judge(f"i-{n:03d}", "mood", annotator=person, answer=ANSWERS[n % 3])
 
 
@@ -29,6 +30,7 @@ def text(n: int) -> str:
 
 def judge(project: Project, item: str, answer: str, people=("ann", "bob")) -> None:
     for person in people:
+        project.add_annotator(person)
         project.judge(item, "mood", annotator=person, answer=answer)
 
 

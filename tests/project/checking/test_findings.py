@@ -31,6 +31,7 @@ def reviews(tmp_path):
         text = " ".join([*(words[(n // 5**k + k) % 5] for k in range(3)), f"no {n * n}"] * (6 if late else 1))
         items.append({"id": f"r-{n:03d}", "text": text, "batch": "late" if late else f"early {n % 3}"})
     project.add_items(items)
+    project.add_annotator("ann")
     for item, answer in said.items():
         project.judge(item, "mood", annotator="ann", answer=answer)
     yield project, said
@@ -68,6 +69,7 @@ def test_texts_that_the_base_would_cut_are_told_with_what_is_lost(reviews):
     project, _ = reviews
     long = " ".join(["good", "bad"] * 100)
     project.add_items([{"id": "long", "text": f"{long} box"}])
+    project.add_annotator("ann")
     project.judge("long", "mood", annotator="ann", answer="positive")
     finding = found(project, "truncation", base="minilm")
     assert {row.item for row in finding.rows} == {"long"}
@@ -98,6 +100,7 @@ def test_who_says_one_answer_for_another_is_told_with_the_items(tmp_path):
         truth = ANSWERS[n % 3]
         for person in ("ann", "bob", "cid", "zed"):
             answer = "neutral" if person == "zed" and truth == "negative" else truth
+            project.add_annotator(person)
             project.judge(f"i-{n:03d}", "mood", annotator=person, answer=answer)
     finding = found(project, "people")
     assert finding.found == 1
@@ -112,6 +115,7 @@ def test_rare_answers_are_told_with_their_rows(tmp_path):
     project = Project.create(tmp_path / "p")
     project.add_question("mood", "choice", ANSWERS)
     project.add_items({"id": f"i-{n:03d}", "text": f"text {n} like no other, {n * n}", "place": "ab"[n % 2]} for n in range(200))
+    project.add_annotator("ann")
     for n in range(200):
         project.judge(f"i-{n:03d}", "mood", annotator="ann", answer="neutral" if n % 20 == 0 else ANSWERS[2 * (n % 2)])
     finding = found(project, "balance")
@@ -133,6 +137,7 @@ def test_wrong_labels_are_told_with_what_the_model_thinks(tmp_path):
     for n, id_ in enumerate(texts):
         said = ("negative", "positive")[(n + (id_ in wrong)) % 2]
         for person in ("ann", "bob"):
+            project.add_annotator(person)
             project.judge(id_, "mood", annotator=person, answer=said)
     finding = found(project, "labels")
     assert len({row.item for row in finding.rows} & wrong) >= len(wrong) // 2

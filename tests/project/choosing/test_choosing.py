@@ -24,6 +24,7 @@ def add_reviews(project, count: int) -> None:
             {"id": f"i-{number}", "text": f"it is {words[number // 3 % 4]} and {words[number // 12 % 4]}, I say in my text {number}"}
         )
     project.add_items(rows)
+    project.add_annotator("ann")
     for number in range(count):
         project.judge(f"i-{number}", "sentiment", annotator="ann", answer=ANSWERS[number % 3])
 
@@ -118,6 +119,7 @@ def test_bad_input_is_refused_before_anything_is_trained(made, project, tmp_path
 def test_an_answer_without_rows_is_named(project):
     add_reviews(project, 150)
     project.add_question("tone", "choice", ["loud", "soft", "silent"])
+    project.add_annotator("ann")
     for number in range(150):
         project.judge(f"i-{number}", "tone", annotator="ann", answer=["loud", "soft"][number % 2])
     with pytest.raises(UserError, match="'silent'"):

@@ -38,6 +38,7 @@ def reviews(folder, judged=90, more=160):
     words = [WORDS[ANSWERS[number % 3]].split() for number in range(judged + more)]
     texts = [f"text {n}: {each[n // 3 % 4]} and {each[n // 12 % 4]} it is, number {n * 7919 % 1000}" for n, each in enumerate(words)]
     project.add_items([{"id": f"i-{number}", "text": text} for number, text in enumerate(texts)])
+    project.add_annotator("ann")
     for number in range(judged):
         project.judge(f"i-{number}", "sentiment", annotator="ann", answer=ANSWERS[number % 3])
     project.snapshot("sentiment", name="v1", seed=1)
@@ -92,6 +93,7 @@ def test_written_answers_and_what_replaces_a_draft_are_known_apart(tmp_path):
         project.add_question("answer", "write", instructions="Answer the customer.")
         asked = [f"What comes after {word}{', ' * times}?" for times in range(5) for word in NEXT]
         project.add_items([{"id": f"i-{number}", "prompt": text} for number, text in enumerate(asked)])
+        project.add_annotator("eve")
         for number, text in enumerate(asked):
             project.judge(f"i-{number}", "answer", annotator="eve", answer=f"It is {NEXT[text.split()[3].strip('?,')]}.")
         snapshot = project.snapshot("answer", name="v1")
@@ -108,6 +110,7 @@ def test_comparisons_are_pairs_and_judged_responses_are_thumbs(tmp_path, encoder
         project.add_question("useful", "choice", ["good", "bad"])
         items = [{"id": f"p-{n}", "prompt": f"Question {n} about it?", "responses": [f"yes {n}", f"no {n}"]} for n in range(40)]
         project.add_items(items)
+        project.add_annotator("eve")
         for number in range(40):
             project.judge(f"p-{number}", "better", annotator="eve", answer=str(number % 2))
         pairs = describe_available_data(project, project.snapshot("better", name="v1"), encoder)

@@ -77,6 +77,7 @@ def written(tmp_path) -> Any:
     project.add_question("reply", "write", instructions="Answer kindly.")
     rows = [{"id": f"p-{n:02}", "prompt": prompt_of(n), "group": f"customer-{n // 2}"} for n in range(48)]
     project.add_items(rows)
+    project.add_annotator("expert")
     for n in range(40):
         project.judge(f"p-{n:02}", "reply", annotator="expert", answer=f"We send another {THINGS[n % 18]} to you, order {n}.")
     yield project
@@ -112,6 +113,7 @@ def answer_all() -> Callable[..., list[tuple[str, str]]]:
 
     def answering(project: Any, answer: Callable[[str, Any], Any], who: str = "ann") -> list[tuple[str, str]]:
         seen = []
+        project.add_annotator(who)
         while (taken := project.next(who)) is not None and project.question(taken.question).purpose:
             seen.append((taken.question, taken.item))
             project.submit(taken.slot, who, answer(taken.question, taken.content))

@@ -20,6 +20,7 @@ def labelled(project):
     project.add_items({"id": f"i-{n:02}", "text": texts[n], "group": f"g-{n // 3}"} for n in range(70))
     for n in range(60):
         for person in ("ann", "bob"):
+            project.add_annotator(person)
             project.judge(f"i-{n:02}", "sentiment", annotator=person, answer=ANSWERS[n % 3])
     return project
 
@@ -49,6 +50,7 @@ def test_a_run_sees_the_same_items_whatever_comes_meanwhile(labelled, tmp_path):
     before = list(unlabelled())
     assert [each.id for each in before] == [f"i-{n}" for n in range(60, 70)]
     assert before[0].text == before[0].content["text"]
+    labelled.add_annotator("ann")
     labelled.judge("i-60", "sentiment", annotator="ann", answer="neutral")
     labelled.add_items([{"id": "new", "text": "A text that came later."}])
     assert list(unlabelled()) == before
@@ -69,6 +71,7 @@ def test_people_label_what_decides_most_and_the_posterior_comes_back(labelled, b
     first = []
     for person in ("ann", "bob"):
         seen = []
+        labelled.add_annotator(person)
         while (taken := labelled.next(person)) is not None and len(seen) < 3:
             seen.append(taken.item)
             labelled.submit(taken.slot, person, "positive")
@@ -104,6 +107,7 @@ def test_a_run_that_looked_is_made_anew_when_more_items_have_come(labelled, base
 
     first = train()
     assert train().id == first.id
+    labelled.add_annotator("ann")
     labelled.judge("i-60", "sentiment", annotator="ann", answer="neutral")
     assert train().id == first.id  # no text is new
     labelled.add_items([{"id": "new", "text": "A text that came later."}])
@@ -117,6 +121,7 @@ def test_no_items_at_first_are_looked_for_again(project, tmp_path):
     project.add_items(
         {"id": f"i-{n}", "text": f"{WOODS.split()[n % 20]} {n} and {n * 7} of them", "group": f"g-{n // 3}"} for n in range(60)
     )
+    project.add_annotator("ann")
     for n in range(60):
         project.judge(f"i-{n}", "sentiment", annotator="ann", answer=ANSWERS[n % 3])
     snapshot = project.snapshot("sentiment")

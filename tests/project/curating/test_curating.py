@@ -20,6 +20,7 @@ def judged(project):
     for n in range(COUNT):
         for person in ("ann", "bob"):
             answer = ["negative", "neutral", "positive"][(n + (person == "bob" and n % 10 == 0)) % 3]
+            project.add_annotator(person)
             project.judge(f"i-{n}", "sentiment", annotator=person, answer=answer)
     snapshot = project.snapshot("sentiment", name="v1")
     rows = (
@@ -107,6 +108,7 @@ def test_a_rewritten_text_keeps_an_answer_that_all_gave(judged):
 def test_a_conversation_is_rewritten_where_it_asks(project):
     turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes?"}, {"role": "user", "content": "my cart"}]
     project.add_items([{"id": "c", "content": {"messages": turns}}])
+    project.add_annotator("ann")
     project.judge("c", "sentiment", annotator="ann", answer="neutral")
     curation.curate_item(project, "c", "sentiment", "rewrite", text="my card", by="eve")
     with project.database.reading() as connection:

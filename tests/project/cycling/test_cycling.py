@@ -30,6 +30,7 @@ def judge(project, first, last, *, seed=3):
         text = " ".join([*rng.choices(WORDS[labels[n % 3]].split(), k=5), *rng.choices(" ".join(WORDS.values()).split(), k=4)])
         project.add_items([{"id": f"i-{n}", "text": text, "group": f"g-{n // 2}"}])
         for person in ("ann", "bob"):
+            project.add_annotator(person)
             project.judge(f"i-{n}", "sentiment", annotator=person, answer=labels[n % 3])
 
 
@@ -126,6 +127,7 @@ def test_what_is_taken_out_is_new_and_few_judgments_wait(judged):
 def test_judgments_that_change_no_row_train_nothing(judged):
     first = run_pipeline(judged, PipelinePlan.from_project(judged))
     for person in ("carl", "dora"):  # a judgment that is taken back leaves the rows as they were
+        judged.add_annotator(person)
         number = judged.judge("i-1", "sentiment", annotator=person, answer="negative")
         judged.withdraw_answer(number, person)
         ended = run_pipeline(judged, PipelinePlan.from_project(judged))
@@ -171,6 +173,7 @@ def test_corrections_and_completions_are_learnt_together(tmp_path):
     for name, settings in (("completion", {"correct": False}), ("live-answer", {"correct": True})):
         project.add_question(name, "write", **settings)
     project.add_items({"id": f"p-{n}", "prompt": f"question number {n} about {n * n}", "completion": "a draft"} for n in range(60))
+    project.add_annotator("ann")
     for n in range(60):
         for name in ("completion", "live-answer") if n == 0 else (("completion", "live-answer")[n % 2],):
             project.judge(f"p-{n}", name, annotator="ann", answer={"text": f"answer {n}"})

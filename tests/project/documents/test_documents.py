@@ -363,6 +363,7 @@ def test_relevance_by_people_and_by_file_measures_alike(run: Any, tmp_path: Path
     for item in rows:
         answer = "relevant" if (item.metadata["query"], item.metadata["document"]) in relevant else "not relevant"
         for person in ("ann", "bob"):
+            project.add_annotator(person)
             project.judge(item.id, "relevance", annotator=person, answer=answer)
     project.close()
     people = run("documents", "evaluate", "-k", "1", "-k", "5", *at, "--json").document
@@ -392,6 +393,7 @@ def test_a_query_has_one_text_and_what_no_search_can_find_is_named(local: Projec
         pool_passages(local, tmp_path / name)
     with local.database.reading() as connection:
         asked = [item.id for _, item in items.page(connection, purpose="relevance")]
+    local.add_annotator("ann")
     for id_ in asked:
         local.judge(id_, "relevance", annotator="ann", answer="relevant")
     assert measure_retrieval(local)["queries"] == 2

@@ -42,8 +42,10 @@ def _filled(folder, **options):
     project.add_items(
         {"id": f"i-{n}", "text": CANARY if n == 7 else f"note {n} tells of {n * n} things", "group": f"g-{n // 2}"} for n in range(NOTES)
     )
+    project.add_annotator("ann")
     for n in range(NOTES):
         for person in ("ann", "bob"):
+            project.add_annotator(person)
             project.judge(f"i-{n}", "tone", annotator=person, answer=("calm", "cross")[n % 2], key=f"{person}/{n}")
         project.judge(f"i-{n}", "reply", annotator="ann", answer=f"Dear {'Quirinalia, you owe 4711 groats' if n == 7 else n}, thanks")
     yield project
@@ -128,13 +130,16 @@ def test_the_other_rows_stay_as_they_were(shop):
 
 
 def test_what_is_erased_does_not_come_back(filled):
+    filled.add_annotator("carl")
     newest = filled.judge("i-7", "tone", annotator="carl", answer="calm")
     erase_items(filled, ["i-7"], **WHY)
     with pytest.raises(ConflictError, match="doesn't come back"):
         filled.add_items([{"id": "i-7", "text": CANARY}])
+    filled.add_annotator("ann")
     with pytest.raises(UserError, match="unknown item"):
         filled.judge("i-7", "tone", annotator="ann", answer="calm")
     assert filled.judge("i-8", "tone", annotator="carl", answer="calm") > newest  # no number is given twice
+    filled.add_annotator("dora")
     assert filled.next("dora", "tone").item != "i-7"
     told = filled.lineage("i-7")
     assert (told["erased"], told["by"], told["search"]["found"]) == ("i-7", "dpo", 0)
@@ -258,6 +263,7 @@ def test_a_document_goes_with_all_that_people_and_models_made_of_its_passages(sh
     assert pool_passages(shop, tmp_path / "q.csv")["new"] == 12
     with shop.database.reading() as connection:
         pooled = [(item.metadata["document"], item.id) for _, item in items.page(connection, purpose="relevance")]
+    shop.add_annotator("ann")
     for _, id_ in pooled:
         shop.judge(id_, "relevance", annotator="ann", answer="relevant")
     frozen = shop.snapshot("relevance", name="relevant")
@@ -271,6 +277,7 @@ def test_a_document_goes_with_all_that_people_and_models_made_of_its_passages(sh
     deferral = DeferredAnswers(shop).defer(
         "late", "m-1", [{"role": "user", "content": query}], "draft", 0.1, 1, 60, sources=[{"title": "ledger.txt", "text": LEDGER}]
     )
+    shop.add_annotator("bob")
     shop.judge("deferred-late", "live-answer", annotator="bob", answer=LEDGER)
     found = erase_document(shop, "ledger.txt", **WHY)
     theirs = {id_ for document, id_ in pooled if document == "ledger.txt"}

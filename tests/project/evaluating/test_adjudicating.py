@@ -26,6 +26,7 @@ def crowded(tmp_path_factory):
     for n in range(ITEMS):
         for who in random.choice(6, 3, replace=False):
             right = random.random() < (0.2 if n % 8 == 3 else 0.75)
+            project.add_annotator(f"p-{who}")
             project.judge(f"i-{n}", "safe", annotator=f"p-{who}", answer=truth_of(f"i-{n}") if right else ANSWERS[(n + 1) % 2])
     yield project
     project.close()
@@ -48,6 +49,7 @@ def model_of(rows):
 def decide(project, who="eve", most=10**6):
     """An expert answers what waits for experts, in their way."""
     answered = 0
+    project.add_annotator(who)
     while answered < most and (taken := project.next(who, "safe")) is not None:
         project.submit(taken.slot, who, truth_of(taken.item))
         answered += 1
@@ -56,6 +58,7 @@ def decide(project, who="eve", most=10**6):
 
 def test_there_must_be_an_expert(project):
     project.add_items({"id": f"i-{n}", "text": f"a text of its own, number {n}"} for n in range(60))
+    project.add_annotator("ann")
     for n in range(60):
         project.judge(f"i-{n}", "sentiment", annotator="ann", answer=["negative", "positive"][n % 2])
     with pytest.raises(UserError, match="there is no expert to decide"):
@@ -100,17 +103,20 @@ def test_where_experts_are_tied_another_decides(tmp_path):
     project = Project.create(tmp_path / "p", people={"gold": 0}, guidance={"minimum": 1, "maximum": 1})
     project.add_items({"id": f"i-{n}", "text": f"a text of its own, number {n}"} for n in range(60))
     project.add_question("safe", "choice", ANSWERS)
+    project.add_annotator("ann")
     for n in range(60):
         project.judge(f"i-{n}", "safe", annotator="ann", answer=truth_of(f"i-{n}"))
     snapshot = project.snapshot("safe", name="v1")
     row = next(snapshot.rows("test"))
     for who, answer in (("eve", "yes"), ("dan", "no"), ("zoe", "yes")):
         project.add_annotator(who, role="expert")
+        project.add_annotator(who)
         if who != "zoe":
             project.judge(row.id, "safe", annotator=who, answer=answer)
     assert row.id in _sample_of(project, snapshot).tied_items
     expert_audit.queue_expert_sample(project, snapshot)
     handed = []
+    project.add_annotator("zoe")
     while (taken := project.next("zoe", "safe")) is not None:
         handed.append(taken.item)
         project.submit(taken.slot, "zoe", "yes")

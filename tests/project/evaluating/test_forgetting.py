@@ -73,6 +73,7 @@ def classifier(tmp_path_factory, tiny_cache):
         texts = [{"question": f"{a} {b}", "answer": f"{b} {a} {a}"} for a in KNOWN for b in KNOWN if a < b]
         project = project_with(folder / "p", "retention.low >= 0.5", texts)
         project.add_question("mood", "choice", ["good", "bad"])
+        project.add_annotator("ann")
         for number in range(120):
             word = ("great love", "awful broken")[number % 2]
             project.add_items([{"id": f"i-{number}", "text": f"{word} {number}"}])

@@ -38,6 +38,8 @@ def made(tmp_path_factory, tiny_cache):
         project.add_question("topics", "multilabel", list(WORDS))
         told, errs = list(sentences(240)), random.Random(1)
         project.add_items(row for row, _ in told)
+        for name in ("ann", "bob"):
+            project.add_annotator(name)
         for row, labels in told:
             project.judge(row["id"], "topics", annotator="ann", answer=labels)
             slip = [label for label in WORDS if (label in labels) != (errs.random() < 0.05)]
@@ -149,6 +151,7 @@ def test_recipes_for_one_answer_refuse_it(made, tiny_cache, monkeypatch):
 def test_a_label_that_nobody_chose_is_named_before_training(project, tiny_cache, monkeypatch):
     monkeypatch.setenv("PRECEPTOR_CACHE", str(tiny_cache))
     project.add_question("topics", "multilabel", [*WORDS, "irony"])
+    project.add_annotator("ann")
     for row, labels in sentences(60):
         project.add_items([row])
         project.judge(row["id"], "topics", annotator="ann", answer=labels)

@@ -34,6 +34,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Any:
             best = int(max(("0", "1"), key=lambda place, row=row: row.target[place]))
             for person in ("ann", "ben", "cem"):
                 said = "tie" if draw.random() < 0.05 else best if draw.random() < 0.85 else 1 - best
+                project.add_annotator(person)
                 project.judge(row.id, "better", annotator=person, answer=said)
         snapshot = project.snapshot("better", name="v1")
         yield project, project.train("dpo", snapshot=snapshot, base=base, **OPTIONS), base
@@ -101,6 +102,7 @@ def test_a_correction_project_trains_on_what_was_corrected(tmp_path: Path):
     with closing(Project.create(tmp_path / "project")) as project:
         project.add_question("corrected", kind="write", correct=True)
         rows = compared(40, 3, probability=0.9)
+        project.add_annotator("ann")
         for number, row in enumerate(rows):
             best = int(max(("0", "1"), key=lambda place, row=row: row.target[place]))
             draft, text = row.content["responses"][1 - best], row.content["responses"][best]

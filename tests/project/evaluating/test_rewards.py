@@ -35,6 +35,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Any:
             made.add_items([{"id": f"t-{number}", "content": {"prompt": asked, "completion": answers[0]}}])
             for person in PEOPLE:
                 best = int("sun" in answers[1]) ^ (draw.random() < 1 / 7)
+                made.add_annotator(person)
                 made.judge(f"p-{number}", "better", annotator=person, answer="tie" if draw.random() < 0.05 else best)
                 made.judge(f"t-{number}", "helpful", annotator=person, answer="up" if best == 0 else "down")
         yield made

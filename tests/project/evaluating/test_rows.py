@@ -22,6 +22,7 @@ def talked(project):
         {"id": f"i-{n}", "text": f"text number {n}" + " more" * (n % 30), "metadata": {"language": "en" if n % 2 else "de"}}
         for n in range(900)
     )
+    project.add_annotator("ann")
     for n in range(900):
         project.judge(f"i-{n}", "sentiment", annotator="ann", answer=ANSWERS[n % 3])
     return project, project.snapshot("sentiment", name="v1")

@@ -115,6 +115,7 @@ def test_what_a_training_file_has_no_place_for_is_left_out_and_told(tmp_path):
     project = Project.create(tmp_path / "pairs")
     project.add_question("better", "compare")
     project.add_items({"id": f"p-{n}", "prompt": f"say {n}", "responses": ["yes", "no"]} for n in range(3))
+    project.add_annotator("ann")
     for item, winner in (("p-0", 0), ("p-1", "tie")):
         project.judge(item, "better", annotator="ann", answer={"winner": winner})
     done = export_file(project, "judgments", tmp_path / "out.jsonl", question="better", format="trl")

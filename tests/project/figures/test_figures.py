@@ -16,6 +16,7 @@ def test_figures_follow_the_judgments(judged, monkeypatch):
     figures = DashboardCache(judged)
     first = figures.get("landscape", "sentiment")
     assert figures.get("landscape", "sentiment") is first
+    judged.add_annotator("cleo")
     judged.judge("i-0", "sentiment", annotator="cleo", answer="neutral")
     second = figures.get("landscape", "sentiment")
     assert second is not first
@@ -46,6 +47,7 @@ def test_a_slow_figure_shows_what_was_and_then_what_is(judged, monkeypatch):
         time.sleep(0.01)
     assert (found.value, found.is_current) == (1, True)
     going.clear()
+    judged.add_annotator("cleo")
     judged.judge("i-0", "sentiment", annotator="cleo", answer="neutral")
     old = figures.get("landscape", "sentiment")
     assert (old.value, old.is_current) == (1, False)
@@ -63,6 +65,7 @@ def test_a_fault_is_kept_and_raised_until_it_is_mended(project):
         with pytest.raises(UserError, match="nobody has judged"):
             figures.get_value(name, "sentiment")
     project.add_items([{"id": "a", "text": "a"}])
+    project.add_annotator("ann")
     project.judge("a", "sentiment", annotator="ann", answer="neutral")
     assert len(figures.get_value("landscape", "sentiment")) == 1
     assert figures.get_value("certainty", "sentiment") == {"agreement": None, "audit": None}
@@ -87,6 +90,7 @@ def test_a_figure_that_is_old_with_nothing_new_doesnt_lag(judged, monkeypatch):
     time.sleep(0.3)
     old = figures.get("finish", "sentiment")
     assert (old.newest_judgment, old.is_current) == (until, True)
+    judged.add_annotator("cleo")
     judged.judge("i-0", "sentiment", annotator="cleo", answer="neutral")
     assert not figures.get("finish", "sentiment").is_current
     going.set()

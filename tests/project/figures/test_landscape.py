@@ -20,6 +20,7 @@ def divided(project):
         for k in range(5):
             astray = rng.random() < (0.1 if k > 2 or n < 60 else 1.0)
             said = rng.integers(3) if astray else n % 3
+            project.add_annotator(f"p{k}")
             project.judge(f"i-{n:03d}", "sentiment", annotator=f"p{k}", answer=ANSWERS[said], seconds=float(k + 1))
     return project
 
@@ -60,6 +61,7 @@ def test_agreement_falls_where_people_go_astray(divided):
 
 def test_agreement_that_is_undefined_says_why(project):
     project.add_items([{"id": "a", "text": "a"}])
+    project.add_annotator("ann")
     project.judge("a", "sentiment", annotator="ann", answer="neutral")
     found = measure_agreement_trend(build_consensus_index(project, "sentiment"))
     assert found.alpha is None
@@ -91,6 +93,7 @@ def test_a_lean_is_found_and_its_interval_covers_nothing_where_there_is_none(pro
     rng = np.random.default_rng(1)
     project.add_items({"id": f"i-{n:03d}", "text": f"text number {n}"} for n in range(90))
     for k in range(31):
+        project.add_annotator(f"p{k:02d}")
         for n in range(0, 90, 2) if k < 30 else range(90):
             said = 2 if k == 30 and rng.random() < 0.5 else rng.integers(3) if rng.random() < 0.2 else n % 3
             project.judge(f"i-{n:03d}", "sentiment", annotator=f"p{k:02d}", answer=ANSWERS[said])
@@ -107,6 +110,7 @@ def test_flags_come_with_their_person(project):
         for k in range(4):
             hasty = k == 3
             answer = "neutral" if hasty else ANSWERS[(n + (n % 7 == k)) % 3]
+            project.add_annotator(f"p{k}")
             project.judge(f"i-{n:03d}", "sentiment", annotator=f"p{k}", answer=answer, seconds=0.4 if hasty else 9.0)
     people = measure_annotators(project, build_consensus_index(project, "sentiment"))
     assert {flag.kind for flag in people["p3"].flags} == {"speeding", "straight-lining"}

@@ -22,6 +22,7 @@ def answered(tmp_path):
     while idle < 7:
         idle = 0
         for person in "abcdefg":
+            project.add_annotator(person)
             slot = project.next(person)
             if slot is None:
                 idle += 1
@@ -63,12 +64,16 @@ def test_audited_items_that_wait_for_people_hold_nobody_up(tmp_path):
     project.add_items({"id": name, "text": f"the text {name} like no other"} for name in [audited, doubtful, *clear])
     for number, name in enumerate([*clear, audited]):
         for person in ("ann", "bob"):
+            project.add_annotator(person)
             project.judge(name, "sentiment", annotator=person, answer=("positive", "negative")[number % 2])
     for person in ("cy", "di", "ed"):
+        project.add_annotator(person)
         project.judge(clear[0], "sentiment", annotator=person, answer="positive")
     for person, answer in (("ann", "positive"), ("bob", "negative")):
+        project.add_annotator(person)
         project.judge(doubtful, "sentiment", annotator=person, answer=answer)
     assert project.update_redundancy("sentiment") == 3 + 1  # the audit, and one more about the doubtful item
+    project.add_annotator("cy")
     project.judge(doubtful, "sentiment", annotator="cy", answer="neutral")
     assert project.update_redundancy("sentiment") == 1
     project.close()

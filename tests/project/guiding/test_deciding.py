@@ -78,6 +78,7 @@ def test_whoever_must_answer_first_must_at_every_door(judged):
 
     for slot, by in enumerate(("rita", "eve", "reviews"), start=1):
         item = load_review_case(judged, slot, by).item.id
+        judged.add_annotator(by)
         number = judged.judge(item, "sentiment", annotator=by, answer="positive")
         judged.withdraw_answer(number, by)
         with pytest.raises(ConflictError, match="answer it yourself first"):  # what was taken back is no answer

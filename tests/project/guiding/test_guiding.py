@@ -20,6 +20,7 @@ def project(tmp_path):
 def judge(project: Project, items, **said: str) -> None:
     for item in items:
         for annotator, answer in said.items():
+            project.add_annotator(annotator)
             project.judge(item, "safe", annotator=annotator, answer=answer)
 
 
@@ -33,10 +34,13 @@ AGREED, SPLIT = [f"i-{number}" for number in range(10)], ["i-10", "i-11"]
 
 def test_an_item_that_somebody_holds_keeps_nobody_waiting(project):
     judge(project, [*AGREED, "i-10"], ann="safe", bob="unsafe")
+    project.add_annotator("cec")
     held = project.next("cec")
     assert held.item == "i-11"
+    project.add_annotator("dan")
     other = project.next("dan")
     assert other.item == "i-11"
+    project.add_annotator("eve")
     assert project.next("eve") is not None  # both places are held, so guidance looks and asks again elsewhere
 
 
@@ -45,10 +49,12 @@ def test_items_in_doubt_climb_to_reviewers_and_then_to_experts(project):
     project.add_annotator("exp", "expert")
     judge(project, AGREED, ann="safe", bob="safe", cec="safe")
     judge(project, SPLIT, ann="safe", bob="unsafe", cec="unsafe")
+    project.add_annotator("dan")
     for item in SPLIT:
         project.judge(item, "safe", annotator="dan", answer="safe")
     project.update_redundancy("safe")
     assert {item for item, tier in tiers(project).items() if tier} == set(SPLIT)
+    project.add_annotator("eve")
     assert project.next("eve") is None  # what has climbed is not for everyone
     found = project.next("rev")
     assert (found.item in SPLIT, found.tier) == (True, 1)

@@ -21,6 +21,7 @@ def made(tmp_path, items: int = 3, **settings: Any) -> Project:
 
 def answer_all(project: Project, annotator: str, say: Any) -> list[int]:
     numbers = []
+    project.add_annotator(annotator)
     while (found := project.next(annotator)) is not None:
         numbers.append(project.submit(found.slot, annotator, say(found.item)))
     return numbers
@@ -41,16 +42,19 @@ class TestFollowUps:
 
     def test_they_come_in_one_form_and_have_no_slots_of_their_own(self, project):
         assert [question.name for question in project.form_questions("safe")] == ["safe", "why"]
+        project.add_annotator("ann")
         assert project.next("ann").question == "safe"
         assert project.next("ann", "why") is None
 
     def test_both_answers_are_kept_as_one(self, project):
+        project.add_annotator("ann")
         found = project.next("ann")
         project.submit(found.slot, "ann", "unsafe", key="k", follow_ups={"why": "rude"})
         project.submit(found.slot, "ann", "unsafe", key="k", follow_ups={"why": "rude"})
         assert standing(project) == [(found.item, "safe", "unsafe"), (found.item, "why", "rude")]
 
     def test_a_bad_follow_up_keeps_nothing(self, project):
+        project.add_annotator("ann")
         found = project.next("ann")
         with pytest.raises(UserError) as raised:
             project.submit(found.slot, "ann", "unsafe", follow_ups={"why": "odd"})
@@ -58,11 +62,13 @@ class TestFollowUps:
         assert standing(project) == []
 
     def test_one_that_was_not_asked_is_refused(self, project):
+        project.add_annotator("ann")
         found = project.next("ann")
         with pytest.raises(UserError, match="isn't asked after this answer"):
             project.submit(found.slot, "ann", "safe", follow_ups={"why": "rude"})
 
     def test_a_page_must_send_the_one_that_was_asked(self, project):
+        project.add_annotator("ann")
         found = project.next("ann")
         with pytest.raises(UserError, match="'why' isn't answered"):
             project.submit(found.slot, "ann", "unsafe", asked=True)
@@ -85,6 +91,7 @@ class TestFollowUps:
 
 def test_what_was_not_handed_out_is_refused(tmp_path):
     project = made(tmp_path)
+    project.add_annotator("ann")
     found = project.next("ann")
     project.add_annotator("bob")
     with pytest.raises(ConflictError, match="wasn't handed to you"):
@@ -94,6 +101,7 @@ def test_what_was_not_handed_out_is_refused(tmp_path):
 
 def test_a_second_tab_with_the_same_answer_counts_once_and_another_answer_is_refused(tmp_path):
     project = made(tmp_path)
+    project.add_annotator("ann")
     found = project.next("ann")
     first = project.submit(found.slot, "ann", "safe", key="tab 1", asked=True)
     assert project.submit(found.slot, "ann", "safe", key="tab 2", asked=True) == first
@@ -105,7 +113,9 @@ def test_a_second_tab_with_the_same_answer_counts_once_and_another_answer_is_ref
 
 def test_a_late_answer_is_kept_as_late(tmp_path):
     project = made(tmp_path, items=1, guidance={"minimum": 1, "audit": 0})
+    project.add_annotator("ann")
     late = project.next("ann", lease_seconds=-1)
+    project.add_annotator("bob")
     assert project.next("bob").slot == late.slot  # the lease has gone back
     number = project.submit(late.slot, "ann", "safe", asked=True)
     with project.database.reading() as connection:
@@ -115,6 +125,7 @@ def test_a_late_answer_is_kept_as_late(tmp_path):
 
 def test_an_answer_taken_back_leaves_no_trace_in_the_consensus(tmp_path):
     project = made(tmp_path, items=1)
+    project.add_annotator("ann")
     first = project.next("ann")
     number = project.submit(first.slot, "ann", "unsafe")
     again = project.withdraw_answer(number, "ann")
@@ -132,9 +143,11 @@ def test_an_answer_taken_back_leaves_no_trace_in_the_consensus(tmp_path):
 
 def test_who_skips_an_item_is_not_asked_about_it_again_and_others_are(tmp_path):
     project = made(tmp_path, items=1)
+    project.add_annotator("ann")
     found = project.next("ann")
     project.skip(found.slot, "ann", reason="not my language", flag=True)
     assert project.next("ann") is None
+    project.add_annotator("bob")
     assert project.next("bob").slot == found.slot
     with project.database.reading() as connection:
         assert slots.question_progress(connection, 1)["leased"] == 1
@@ -143,6 +156,7 @@ def test_who_skips_an_item_is_not_asked_about_it_again_and_others_are(tmp_path):
 
 def test_nobody_passes_on_what_they_do_not_hold(tmp_path):
     project = made(tmp_path)
+    project.add_annotator("ann")
     found = project.next("ann")
     project.add_annotator("bob")
     with pytest.raises(ConflictError, match="wasn't handed to you"):
@@ -153,6 +167,7 @@ def test_nobody_passes_on_what_they_do_not_hold(tmp_path):
 
 def test_another_item_can_be_had_beside_the_one_in_hand(tmp_path):
     project = made(tmp_path)
+    project.add_annotator("ann")
     first = project.next("ann")
     second = project.next("ann", besides=first.slot)
     assert second.slot != first.slot
@@ -166,6 +181,7 @@ def test_limits_and_pauses(tmp_path):
 
     project = made(tmp_path)
     AccessControl(project).invite("ann", daily_limit=1)
+    project.add_annotator("ann")
     project.submit(project.next("ann").slot, "ann", "safe")
     with pytest.raises(ConflictError, match="1 today, which is your limit"):
         project.next("ann")
@@ -185,7 +201,9 @@ def test_a_question_that_needs_a_skill_goes_to_who_has_it(tmp_path):
     project.add_question("dose", "choice", ["right", "wrong"], skills=["medicine"])
     project.add_items([{"id": "a", "content": "10 mg"}])
     AccessControl(project).invite("dr", skills=["medicine", "law"])
+    project.add_annotator("ann")
     assert project.next("ann") is None
+    project.add_annotator("dr")
     assert project.next("dr") is not None
     project.close()
 
@@ -195,6 +213,7 @@ class TestGold:
         project = made(tmp_path, items=40, guidance={"minimum": 1, "maximum": 1, "audit": 0}, people={"gold": 0.5})
         project.add_gold("safe", {f"i-{number}": "safe" for number in range(8)})
         for annotator in ("ann", "bob", "cec"):
+            project.add_annotator(annotator)
             for _ in range(12):
                 found = project.next(annotator)
                 project.submit(found.slot, annotator, "safe")
@@ -262,6 +281,7 @@ class TestQualification:
         project = self.project(tmp_path)
         numbers = answer_all(project, "lazy", lambda item: "safe")
         assert 5 < len(numbers) <= 50
+        project.add_annotator("lazy")
         assert project.next("lazy") is None
         assert all(int(item[2:]) < 50 for item, _, _ in standing(project))  # only gold was shown
         project.close()
@@ -280,6 +300,7 @@ class TestQualification:
 
     def test_no_feedback_during_the_test(self, tmp_path):
         project = self.project(tmp_path)
+        project.add_annotator("ann")
         found = project.next("ann")
         assert project.feedback(project.submit(found.slot, "ann", "safe"), "ann") is None
         project.close()
@@ -293,6 +314,7 @@ class TestSuggestions:
             guess = {"metadata": {"suggestions": {"safe": "unsafe"}}}
             project.add_items({"id": f"i-{number}", "content": f"t {number}", **guess} for number in range(100))
             saw, kept = [], []
+            project.add_annotator("ann")
             while (found := project.next("ann")) is not None:
                 saw.append(project.get_suggestion(found, "ann"))
                 number = project.submit(found.slot, "ann", "safe")
@@ -305,11 +327,13 @@ class TestSuggestions:
 
 def test_what_a_curator_relabelled_tests_nobody(tmp_path):
     project = made(tmp_path, items=40, people={"qualify": True, "gold": 0.5}, guidance={"audit": 0})
+    project.add_annotator("ann")
     for number in range(40):
         project.judge(f"i-{number}", "safe", annotator="ann", answer="safe")
         if number < 38:
             curation.curate_item(project, f"i-{number}", "safe", "relabel", answer="unsafe", by="eve")
     assert project.next("ann") is None  # who has judged all: no test of theirs is left to fail
+    project.add_annotator("new")
     assert {project.next("new").item for _ in range(2)} <= {"i-38", "i-39"}
     with project.database.reading() as connection:
         who = people.get_key(connection, "ann")

@@ -32,6 +32,7 @@ def judged(tmp_path, request):
     project.add_items([{"id": f"i-{n}", "content": content | {"sources": ["s"], "claims": ["c"]}} for n in range(10)])
     for n in range(10):
         for person in ("ann", "bob", "cid"):
+            project.add_annotator(person)
             project.judge(f"i-{n}", "q", annotator=person, answer=answers[(n + ((n, person) == (0, "cid"))) % 2])
     yield project
     project.close()

@@ -41,6 +41,7 @@ def test_a_batch_comes_first_and_is_noted(shop):
     (event,) = logged(shop)
     assert {name: event[name] for name in batch} == batch
     first = []
+    shop.add_annotator("ann")
     for _ in range(21):
         handed = shop.next("ann")
         first.append(handed.item)
@@ -63,6 +64,7 @@ def test_a_trained_model_has_its_say(shop):
 
     for n in range(90):
         for who in ("ann", "bob"):
+            shop.add_annotator(who)
             shop.judge(f"i-{n}", "sentiment", annotator=who, answer=list(WORDS)[n % 3])
     shop.snapshot("sentiment", name="v1")
     model = shop.train("classify", snapshot="v1", base="minilm", epochs=4, learning_rate=0.003, dtype="float32", evaluations=1)

@@ -33,6 +33,7 @@ def asked(project, kind):
     project.add_items({"id": f"i-{n}", "content": content} for n, content in enumerate(contents))
     for n in range(COUNT):
         for shift, person in enumerate(("ann", "bob", "cec")):
+            project.add_annotator(person)
             project.judge(f"i-{n}", "q", annotator=person, answer=say(n + (shift == 2 and n % 5 == 0)))
     return other
 

@@ -49,6 +49,7 @@ def test_items_with_their_usual_columns(project, file):
 
 def test_new_items_are_asked_about(project, file):
     project.read(file("id,text\na,first\nb,second\n"))
+    project.add_annotator("ann")
     assert {project.next("ann").item for _ in range(1)} <= {"a", "b"}
     with project.database.reading() as connection:
         assert slots.question_progress(connection, 1)["slots"] == 2
@@ -138,6 +139,7 @@ def test_exported_judgments_come_back_to_their_own_question(project, file, tmp_p
 
     project.add_question("clear", "choice", ["negative", "positive"])
     project.add_items([{"id": "a", "text": "first"}])
+    project.add_annotator("ann")
     project.judge("a", "sentiment", annotator="ann", answer="positive", seconds=1.5)
     project.judge("a", "clear", annotator="ann", answer="negative")
     write(project.export("judgments"), tmp_path / "judgments.jsonl")
@@ -212,6 +214,7 @@ def test_a_column_that_no_file_has_is_told(project, file):
 
 def test_slots_of_other_items_stay_as_they_are(project, file):
     project.add_items([{"id": "a", "text": "first"}])
+    project.add_annotator("ann")
     slot = project.next("ann")
     project.read(file("id,text\nb,second\n"))
     project.submit(slot.slot, "ann", "positive")

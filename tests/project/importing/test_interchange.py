@@ -122,6 +122,7 @@ def test_questions_are_made_from_the_answers(empty, tmp_path):
 def test_items_that_were_there_are_asked_the_new_questions(empty, tmp_path):
     empty.add_items([{"id": "old", "text": "before"}])
     empty.read(lines(tmp_path / "rows.jsonl", ROWS[:1]))
+    empty.add_annotator("eve")
     assert {found.item for _ in range(3) if (found := empty.next("eve", "tone"))} <= {"old", "a"}
     assert empty.status()["items"] == 2
 

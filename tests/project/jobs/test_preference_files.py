@@ -81,6 +81,7 @@ def test_pairs_are_items_told_once_and_their_place_tells_nothing(write, project)
     assert len(taken) == 40
     assert import_examples(project, path, "train.jsonl").keys() == taken.keys()
     assert project.counts()["judgments"] == 40
+    project.add_annotator("ann")
     assert project.next("ann") is None  # nobody is asked about them
     assert [question.name for question in project.questions()] == ["sentiment"]
     rows, about = build_rows(project, taken, "train.jsonl", {"train": 0.8, "validation": 0.2})

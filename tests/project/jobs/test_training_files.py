@@ -119,4 +119,5 @@ def test_a_file_is_taken_in_once_and_its_answers_are_judgments(tmp_path, project
     assert project.counts()["items"] == 20
     numbers = find_completion_judgments(project, found.keys())
     assert all(len(each) == 1 for each in numbers.values())
+    project.add_annotator("ann")
     assert project.next("ann") is None  # the project's own question isn't asked about them

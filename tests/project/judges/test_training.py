@@ -133,6 +133,7 @@ def test_verdicts_of_people_teach_too(tiny, tmp_path):
     content = {"prompt": "?", "completion": "A. B.", "sources": ["S."], "claims": ["A.", "B."]}
     question_admin.enqueue_items(project, make_claim_question(), [Item("r@1", content, "g")])
     for who, verdicts in (("ann", ("supported", "contradicted")), ("bob", ("supported", "supported"))):
+        project.add_annotator(who)
         project.judge("r@1", "faithfulness", annotator=who, answer=[{"claim": k, "verdict": v} for k, v in enumerate(verdicts)])
     found = {pair.claim: pair for pair in load_claim_pairs(project)}
     assert found["A."].supported > found["B."].supported

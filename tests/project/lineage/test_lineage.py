@@ -39,6 +39,7 @@ def test_judgments_people_and_items_lead_forward_to_models(modelled, name, kind,
 
 
 def test_what_came_later_went_nowhere(modelled):
+    modelled.project.add_annotator("late")
     number = modelled.project.judge("i-4", "sentiment", annotator="late", answer="positive")
     assert modelled.project.lineage("late")["snapshots"] == []
     assert modelled.project.lineage(str(number))["models"] == []
@@ -63,6 +64,7 @@ def test_a_rows_lineage_leads_to_its_judgments(modelled):
 def test_whole_names_go_before_beginnings(modelled):
     """A person or an item may be called like the beginning of a model's or snapshot's name."""
     for name in ("m", "v", modelled.snapshot.digest[:1]):
+        modelled.project.add_annotator(name)
         modelled.project.judge("i-1", "sentiment", annotator=name, answer="neutral")
         assert modelled.project.lineage(name)["person"] == name
     modelled.project.add_items([{"id": "9999", "text": "an item that is called like a number"}])

@@ -26,6 +26,7 @@ def test_a_person_answers_before_all_else_and_the_caller_has_it(shop):
     id_ = deferred(shop)
     assert DeferredAnswers(shop).get(id_).status == "waiting"
     assert DeferredAnswers(shop).get_answer_text(id_) is None
+    shop.add_annotator("ann")
     work = shop.next("ann")
     assert work.question == "live-answer"
     assert work.content["completion"] == "No."
@@ -42,13 +43,16 @@ def test_whose_caller_holds_the_line_comes_first_for_as_long_as_it_does(shop):
     for number in range(5):
         deferred(shop, f"later-{number}")
     held = [deferred(shop, f"held-{number}", held=True) for number in range(2)]
+    shop.add_annotator("ann")
     shown = shop.next("ann")
     assert shown.item.startswith("deferred-held")
     DeferredAnswers(shop).release_connection(held[1 - int(shown.item[-1])])
+    shop.add_annotator("bob")
     assert shop.next("bob").item.startswith("deferred-later"), "neither is ahead: one is in hand, one was let go"
 
 
 def test_it_is_a_target_and_its_draft_the_other_half_of_a_pair(shop):
+    shop.add_annotator("ann")
     for number in range(6):
         turns = [{"role": "user", "content": f"ask {number} {'about ' * number}"}]
         DeferredAnswers(shop).defer(f"a-{number}", "m", turns, "No.", 0.1, shop.programs[0].credential, 60)
@@ -62,8 +66,10 @@ def test_it_is_a_target_and_its_draft_the_other_half_of_a_pair(shop):
 
 def test_the_same_answer_is_deferred_once(shop):
     assert deferred(shop) == deferred(shop)
+    shop.add_annotator("ann")
     work = shop.next("ann")
     shop.submit(work.slot, "ann", {"text": "Yes."})
+    shop.add_annotator("bob")
     assert shop.next("bob").question == "q", "one person's answer is enough"
 
 
@@ -72,6 +78,7 @@ def test_whose_time_is_over_is_told_and_people_are_asked_no_more(shop):
     time.sleep(0.06)
     assert DeferredAnswers(shop).finalize_due() == 1
     assert [DeferredAnswers(shop).get(id_).status for id_ in ids] == ["expired", "waiting"]
+    shop.add_annotator("ann")
     work = shop.next("ann")
     assert work.item == "deferred-b"
     DeferredAnswers(shop).cancel(ids[1], by="app")
@@ -81,6 +88,7 @@ def test_whose_time_is_over_is_told_and_people_are_asked_no_more(shop):
 
 def test_an_answer_in_time_counts_though_the_caller_asks_later(shop):
     id_ = deferred(shop, seconds=0.3)
+    shop.add_annotator("ann")
     work = shop.next("ann")
     shop.submit(work.slot, "ann", {"text": "Yes."})
     time.sleep(0.35)
@@ -104,6 +112,7 @@ def test_a_person_has_some_time(shop):
 
 def classified(project):
     """A model that was trained on `q`."""
+    project.add_annotator("ann")
     for number in range(8):
         project.add_items([{"id": f"q-{number}", "text": f"text {number} {'of it ' * number}"}])
         project.judge(f"q-{number}", "q", annotator="ann", answer=["no", "yes"][number % 2])
@@ -121,6 +130,7 @@ def test_in_a_classifiers_place_a_person_chooses_and_trains_the_next_one(shop):
     shop.add_question("other", "choice", ["a", "b"])
     person = shop.programs[0].credential
     id_ = DeferredAnswers(shop).defer("c-1", "m-1", TURNS, "no", 0.4, person, 60, choices=["yes", "no"])
+    shop.add_annotator("ben")
     work = shop.next("ben")
     assert (work.question, work.item, set(work.content)) == ("q", "deferred-c-1", {"text"}), "before all that is asked besides"
     with pytest.raises(UserError, match="not an option"):
@@ -135,6 +145,7 @@ def test_where_its_question_is_asked_no_more_as_it_was_people_choose_among_its_o
     classified(shop)
     shop.add_question("q", "choice", ["no", "yes", "who knows"])
     id_ = DeferredAnswers(shop).defer("c-1", "m-1", TURNS, "no", 0.4, shop.programs[0].credential, 60, choices=["yes", "no"])
+    shop.add_annotator("ben")
     work = shop.next("ben")
     assert work.question == "live-m-1"
     assert [each.options for each in shop.questions() if each.name == "live-m-1"] == [("no", "yes")]
@@ -151,4 +162,5 @@ def test_a_customers_correction_of_a_classifier_is_one_of_its_answers_and_trains
     assert give("yes", key="k")[1], "what was refused left nothing behind"
     (row,) = [row for row in shop.snapshot("q").rows() if row.id.startswith("corrected-")]
     assert row.answer == "yes"
+    shop.add_annotator("ben")
     assert shop.next("ben", "q").item == row.id, "a person looks over it"

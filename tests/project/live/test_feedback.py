@@ -34,6 +34,7 @@ def test_a_correction_is_a_target_and_a_pair_at_once_and_a_person_looks(shop, se
     assert "bob@example.org" not in str(row_of(shop, given)), "personal data is masked before it is kept"
     consensus = shop.consensus("live-answer")
     assert consensus.composed[0]["text"] == given["correction"]
+    shop.add_annotator("ann")
     work = shop.next("ann")
     assert (work.question, work.content["completion"], work.given) == ("live-answer", "No.", 1)
     assert "ada@example.org" not in str(work.content)
@@ -41,6 +42,7 @@ def test_a_correction_is_a_target_and_a_pair_at_once_and_a_person_looks(shop, se
 
 def test_a_text_is_read_by_a_person_beside_the_answer(shop, served):
     given, _ = UserFeedback(shop).submit(served(shop), "text", "It isn't true", by="app")
+    shop.add_annotator("ann")
     work = shop.next("ann")
     assert work.content["sources"] == [{"title": "What was said of the response", "text": "It isn't true"}]
     shop.submit(work.slot, "ann", {"text": "Yes.", "from": "No."})
@@ -48,6 +50,7 @@ def test_a_text_is_read_by_a_person_beside_the_answer(shop, served):
 
 
 def test_thumbs_are_judgments_of_customers_with_a_reliability_of_their_own(shop, served):
+    shop.add_annotator("ann")
     for number in range(6):
         UserFeedback(shop).submit(served(shop, number), "thumb", "up" if number % 2 else "down", by="app")
         shop.judge(f"rated-chatcmpl-{number}", "live-good", annotator="ann", answer="good" if number % 2 else "bad")
@@ -78,6 +81,7 @@ def test_what_surprises_most_comes_first(shop, served):
     for number, confidence in enumerate([0.6, 0.95, 0.8]):
         UserFeedback(shop).submit(served(shop, number, confidence=confidence), "thumb", "down", by="app")
     handed = []
+    shop.add_annotator("ann")
     for _ in range(3):
         work = shop.next("ann")
         handed.append(work.item)
@@ -100,6 +104,7 @@ def test_feedback_moves_nothing_of_the_stream_that_measures(shop, served):
         levels = connection.exec_driver_sql("SELECT DISTINCT priority FROM slots JOIN items i ON i.pk = item WHERE purpose = 'live/rated'")
         assert len(levels.all()) == 1
     assert list_verdicts(shop) == [], "what customers say is no verdict"
+    shop.add_annotator("ann")
     while (work := shop.next("ann")).question == "live-good":
         shop.submit(work.slot, "ann", "good")
     assert [(each.good_share, each.inclusion) for each in list_verdicts(shop)] == [(1.0, 0.5)] * 6
@@ -138,6 +143,7 @@ def test_feedback_on_a_persons_answer_is_none_on_the_models_draft(shop, served):
     DeferredAnswers(shop).defer(answer, "m-1", turns, "No.", 0.2, shop.programs[0].credential, 60)
     with pytest.raises(ConflictError, match="left to a person"):
         UserFeedback(shop).submit(answer, "thumb", "down", by="app")
+    shop.add_annotator("ann")
     work = shop.next("ann")
     shop.submit(work.slot, "ann", {"text": "Yes.", "from": "No."})
     given, _ = UserFeedback(shop).submit(answer, "thumb", "up", by="app")

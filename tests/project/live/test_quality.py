@@ -82,6 +82,7 @@ def test_from_answers_to_the_figure(shop, served):
         if number % 4 == 0:
             UserFeedback(shop).submit(f"chatcmpl-{number}", "thumb", "up", by="app")
     assert queue_sampled_responses(shop) + 8 == 30, "eight of them were said something of, and are there already"
+    shop.add_annotator("ann")
     while (work := shop.next("ann")) is not None and work.question == "live-good":
         shop.submit(work.slot, "ann", "bad" if work.item.endswith(("1", "2")) else "good")
     found = measure_live_quality(shop)
@@ -102,6 +103,7 @@ def test_what_nobody_got_is_no_answer(shop, served):
             DeferredAnswers(shop).defer(f"chatcmpl-{number}", "m-1", [{"role": "user", "content": f"{number}?"}], "No.", 0.2, 1, 600.0)
     served(shop, 20, inclusion=0.0, hung_up=True, confidence=0.0)
     queue_sampled_responses(shop)
+    shop.add_annotator("ann")
     while (work := shop.next("ann", "live-good")) is not None:
         shop.submit(work.slot, "ann", "bad" if int(work.item.rpartition("-")[2]) < 8 else "good")
     found = measure_live_quality(shop)

@@ -85,6 +85,7 @@ def test_people_see_both_answers_blind_and_their_verdict_is_told(hosted, service
     assert first["asked"] > 0
     tuned = set(load_sealed_json(next(source.folder.glob("said-m-*.json")).read_bytes())["texts"])
     judged = 0
+    home.add_annotator("ann")
     while (found := home.next("ann", first["question"])) is not None:
         assert set(found.content) == {"prompt", "responses"}
         new = [text in tuned for text in found.content["responses"]]
@@ -94,6 +95,7 @@ def test_people_see_both_answers_blind_and_their_verdict_is_told(hosted, service
     people = migrate_hosted_model(home, source, service, WISHES).report.estimates["migration.people"]
     assert people.value > 0.5
     assert people.n <= judged
+    home.add_annotator("bob")
     assert home.next("bob") is None or home.config.guidance.minimum > 1  # of the rows that came over nobody is asked
 
 

@@ -47,6 +47,7 @@ def shop(tmp_path, tiny_cache, monkeypatch):
     project = Project.create(tmp_path / "shop", cost={"judgment": 0.2, "hour": 0.5})
     project.add_question("q", "choice", ["bad", "good"])
     project.add_items({"id": f"i-{n}", "text": f"text {n} like no other, {'bad' if n % 2 else 'good'}"} for n in range(60))
+    project.add_annotator("ann")
     for n in range(60):
         project.judge(f"i-{n}", "q", annotator="ann", answer="bad" if n % 2 else "good")
     project.snapshot("q", name="v1")

@@ -24,6 +24,7 @@ def asked(tmp_path):
     project.add_items({"id": f"item-{n:05}", "text": f"text {n} like no other"} for n in range(120))
     crowd = simulate_crowd(items=100, per_item=2, seed=4)
     for item, person, answer in zip(crowd.item, crowd.annotator, crowd.answer, strict=True):
+        project.add_annotator(person)
         project.judge(item, "q", annotator=person, answer=answer)
     yield project
     project.close()
@@ -53,6 +54,7 @@ def test_where_everything_is_asked_nothing_can_be_bought(project):
     project.add_items({"id": f"i-{n}", "text": f"text {n} like no other"} for n in range(6))
     for n in range(6):
         for person in ("ann", "bob"):
+            project.add_annotator(person)
             project.judge(f"i-{n}", "sentiment", annotator=person, answer="positive")
     plan = project.plan()
     assert (plan.judgment_count, plan.cost, plan.gain.value, len(plan.curve)) == (0, 0, 0, 1)
@@ -65,6 +67,7 @@ def test_a_rating_votes_for_the_class_it_lies_in(tmp_path):
     project.add_items({"id": f"i-{n}", "text": f"text {n} like no other"} for n in range(30))
     for n in range(30):
         for k, person in enumerate("abc"):
+            project.add_annotator(person)
             project.judge(f"i-{n}", "mood", annotator=person, answer=max(-2, min(2, n % 3 * 2 - 2 + (n + k) % 3 - 1)))
     project.add_annotator("d")
     plan = project.plan("mood", 10)
@@ -96,8 +99,10 @@ def test_people_and_kinds_have_prices_of_their_own(tmp_path):
     project = Project.create(tmp_path / "p", cost={"judgment": 1.0, "kinds": {"choice": 2.0}, "people": {"expert": 8.0}})
     project.add_question("q", "choice", ANSWERS)
     project.add_items({"id": f"i-{n}", "text": f"text {n} like no other"} for n in range(4))
+    project.add_annotator("ann")
     for n in range(4):
         project.judge(f"i-{n}", "q", annotator="ann", answer=ANSWERS[0])
+    project.add_annotator("expert")
     for n in range(2):
         project.judge(f"i-{n}", "q", annotator="expert", answer=ANSWERS[0])
     assert project.status()["cost"]["judgments"] == 24

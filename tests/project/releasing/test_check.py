@@ -86,8 +86,10 @@ def test_queueing_asks_about_the_test_side_first_and_not_twice(modelled, run):
     (queued,) = ran.document["queued"]
     assert 5 <= queued["asked"] <= 30
     assert command(run, modelled, "--queue", "--json").document["queued"][0]["items"] == queued["items"]
+    project.add_annotator("zoe")
     assert project.next("zoe", "sentiment").item in queued["items"]
     assert [event["actor"] for event in log(project) if event["kind"] == "evidence asked for"] == ["boss", "system"]
+    project.add_annotator("ann")
     for item in queued["items"]:
         project.judge(item, "sentiment", annotator="ann", answer="neutral")
     tests = {row.id for row in project.snapshot("sentiment", name="v2").rows("test")}

@@ -136,6 +136,7 @@ def test_rows_remember_the_models_that_they_judged_whatever_snapshot_they_are_in
     first = keep(modelled).document["openings"]["rows"]
     assert (first["others"], first["rows"]) == (0.0, 0)
     assert keep(modelled, value=0.8).document["openings"]["rows"] == first, "the same model again counts nothing"
+    project.add_annotator("ann")
     for n in range(60, 90):
         project.add_items([{"id": f"i-{n}", "text": f"text number {n} of its own", "group": f"g-{n}"}])
         project.judge(f"i-{n}", "sentiment", annotator="ann", answer="neutral")

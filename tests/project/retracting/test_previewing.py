@@ -8,6 +8,7 @@ from preceptor.release.retraction import preview_retraction
 
 def test_of_somebody_who_judged_alone(project):
     project.add_items([{"id": "a", "text": "a"}])
+    project.add_annotator("ann")
     project.judge("a", "sentiment", annotator="ann", answer="neutral")
     top = project.consensus("sentiment").top[0]
     found = preview_retraction(project, "ann")
@@ -29,7 +30,9 @@ def test_of_somebody_without_judgments_and_of_nobody(judged):
 
 def test_of_several_questions(judged):
     judged.add_question("tone", "rating", [1, 2, 3])
+    judged.add_annotator("ann")
     judged.judge("i-0", "tone", annotator="ann", answer=3)
+    judged.add_annotator("bob")
     judged.judge("i-0", "tone", annotator="bob", answer=1)
     found = preview_retraction(judged, "ann")
     assert found.judgments == 61

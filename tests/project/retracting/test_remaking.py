@@ -29,6 +29,7 @@ def fill(folder, people):
     for n in range(60):
         for person, draw in said.items():
             answer = labels[n % 3] if draw.random() < (0.3 if person == "mallory" else 0.9) else draw.choice(labels)
+            project.add_annotator(person)
             if person in people:
                 project.judge(f"i-{n}", "sentiment", annotator=person, answer=answer)
     return project
@@ -41,6 +42,7 @@ def poisoned(tmp_path, tiny_cache, monkeypatch):
     project = fill(tmp_path / "poisoned", {"ann", "bob"})
     project.snapshot("sentiment", name="v0")
     rng = random.Random(4)
+    project.add_annotator("mallory")
     for n in range(60):
         project.judge(f"i-{n}", "sentiment", annotator="mallory", answer=rng.choice(list(WORDS)))
     project.snapshot("sentiment", name="v1")
@@ -94,6 +96,7 @@ def test_a_model_of_what_was_replaced_is_trained_on_what_replaced_it(poisoned):
 def test_a_snapshot_made_again_is_that_of_a_project_that_never_knew_them(tmp_path):
     known, never = fill(tmp_path / "known", {"ann", "bob", "mallory"}), fill(tmp_path / "never", {"ann", "bob"})
     known.snapshot("sentiment", name="v1", seed=5)
+    known.add_annotator("late")
     known.judge("i-1", "sentiment", annotator="late", answer="neutral")  # came after the snapshot
     made = retract_annotator(known, "mallory", **WHY, again=True)["snapshots"][0]
     assert made["after"] == never.snapshot("sentiment", seed=5).digest != made["before"]
@@ -104,6 +107,7 @@ def test_a_snapshot_made_again_is_that_of_a_project_that_never_knew_them(tmp_pat
 def test_only_what_a_snapshot_rests_on_changes_where_the_answers_stay(tmp_path):
     """By majority, a person who always agrees is no difference to the digest; still nothing may rest on them."""
     project = fill(tmp_path / "agreeing", {"ann"})
+    project.add_annotator("echo")
     for n in range(60):
         said = project.lineage(f"i-{n}")["judgments"][0]["answer"]
         project.judge(f"i-{n}", "sentiment", annotator="echo", answer=said)

@@ -74,6 +74,7 @@ def project(tmp_path):
 def people_answer(project: Project, who: str = "ann", most: int = 10_000) -> int:
     """A person who checks each claim rightly; how many responses they were shown."""
     shown = 0
+    project.add_annotator(who)
     while shown < most and (taken := project.next(who, CLAIM_QUESTION)) is not None:
         content = taken.content
         said = [
@@ -163,11 +164,13 @@ def test_half_a_look_is_no_look(project):
 def test_people_see_each_claim_with_its_sources_and_no_ordinary_item(project):
     answers = answered(200, 0.1)
     claim_audit.audit_claims(project, answers, OverlapJudge(), queue=True)
+    project.add_annotator("ann")
     taken = project.next("ann", CLAIM_QUESTION)
     row = next(number for number, asked in enumerate(answers.prompts) if taken.item.startswith(f"{asked.id}@"))
     assert taken.content["completion"] == answers.texts[row]
     assert taken.content["sources"] == list(answers.prompts[row].sources)
     assert len(taken.content["claims"]) == 2
+    project.add_annotator("bob")
     assert {project.next("bob", "mood").item} == {"i-1"}
 
 

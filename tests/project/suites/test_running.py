@@ -80,6 +80,7 @@ def test_no_rate_stands_where_nobody_has_judged(report, made):
     assert not {"hallucination", "hallucination_responses"} & set(section["figures"])
     assert section["summary"][0].startswith("No valid interval exists yet")
     assert [each.name for each in project.questions() if each.purpose] == ["faithfulness"]
+    project.add_annotator("ann")
     assert project.next("ann", "faithfulness") is not None
 
 

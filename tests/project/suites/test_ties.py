@@ -37,6 +37,7 @@ def make_project(tmp_path):
 
 def check(project, who, verdict):
     shown = 0
+    project.add_annotator(who)
     while (taken := project.next(who, CLAIM_QUESTION)) is not None:
         marks = [{"claim": number, "verdict": verdict, "source": 0} for number in range(len(taken.content["claims"]))]
         project.submit(taken.slot, who, marks)

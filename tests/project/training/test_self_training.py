@@ -26,6 +26,7 @@ def made(folder, judged, unjudged):
     words = [WORDS[number % 3].split() for number in range(judged + unjudged)]
     texts = [f"text {n}: {each[n // 3 % 4]} and {each[n // 12 % 4]} it is, number {n * 7919 % 1000}" for n, each in enumerate(words)]
     project.add_items([{"id": f"i-{number}", "text": text} for number, text in enumerate(texts)])
+    project.add_annotator("ann")
     for number in range(judged):
         project.judge(f"i-{number}", "sentiment", annotator="ann", answer=ANSWERS[number % 3])
     project.snapshot("sentiment", name="v1", seed=1)
@@ -61,6 +62,7 @@ def test_people_are_asked_and_the_same_command_goes_on(tmp_path, run):
     with closing(Project.open(tmp_path / "shop")) as project:
         asked = set()
         for person in ("bob", "eve"):
+            project.add_annotator(person)
             for _ in range(4):  # what the run asks about comes first
                 work = project.next(person, "sentiment")
                 project.submit(work.slot, person, ANSWERS[int(work.item[2:]) % 3])

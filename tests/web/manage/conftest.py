@@ -32,6 +32,7 @@ def fill(project: Project) -> None:
     for n in range(MANY):
         for k, person in enumerate(("ann", "bob", "zed")):
             wrong = person == "zed" or (n + 3 * k) % 6 == 0
+            project.add_annotator(person)
             project.judge(f"i-{n:03d}", "mood", annotator=person, answer=ANSWERS[(n + wrong) % 3], seconds=2.0 + k)
     project.add_gold("mood", {f"i-{n:03d}": ANSWERS[n % 3] for n in range(5)}, "As five experts say.")
 

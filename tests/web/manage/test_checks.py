@@ -27,6 +27,7 @@ def checked(small):
             {"id": "mail", "text": "ask ann.miller@gmail.com <b>now</b>"},
         ]
     )
+    project.add_annotator("ann")
     for item in ("twin", "mail"):
         project.judge(item, "mood", annotator="ann", answer="neutral")
     snapshot = project.snapshot("mood", name="v1")

@@ -53,6 +53,7 @@ def served(tmp_path_factory, filled, measured):
     project.release("m-open", by="boss", override="one customer, for a week", note="watched by ann")
     suspect(project)
     project.check("frozen", vectors=False)
+    project.add_annotator("cleo")
     held = project.next("cleo", "mood")
     project.skip(held.slot, "cleo", reason="two languages", flag=True)
     with socket.socket() as probe:

@@ -56,6 +56,7 @@ def test_an_id_is_found_by_how_it_begins(small):
 
 
 def test_a_flag_shows_with_its_reason(small):
+    small.project.add_annotator("cleo")
     held = small.project.next("cleo", "mood")
     small.project.skip(held.slot, "cleo", reason="two <b>languages</b>", flag=True)
     browser = small.browser()
@@ -75,6 +76,7 @@ def test_an_items_page_tells_what_is_believed_and_who_said_what(small, words):
 
 
 def test_late_and_withdrawn_answers_are_marked(small):
+    small.project.add_annotator("cleo")
     held = small.project.next("cleo", "mood")
     number = small.project.submit(held.slot, "cleo", "neutral", seconds=4.0)
     small.project.withdraw_answer(number, "cleo")

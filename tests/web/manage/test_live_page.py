@@ -26,6 +26,7 @@ def test_a_manager_sees_how_good_answers_are_and_what_people_cost(site):
     served(site.project)
     owner = site.client("mia", "owner")
     assert "40 wait for people" in owner.get("/manage/live?name=m-1").text
+    site.project.add_annotator("ann")
     while (work := site.project.next("ann")).question == "live-good":
         site.project.submit(work.slot, "ann", "bad" if work.item.endswith("0") else "good")
     page = owner.get("/manage/live?name=m-1").text

@@ -95,6 +95,7 @@ def test_figures_are_those_of_the_project_and_follow_it(small):
     alpha = small.project.status()["questions"][0]["agreement"]
     assert f"{alpha['value']:.2f}".replace("-", "−") in page
     assert "$9.00" in page  # 180 judgments at five cents
+    small.project.add_annotator("ann")
     small.project.judge("fresh", "mood", annotator="ann", answer="neutral")
     assert "$9.05" in browser.get("/manage")
 
@@ -113,6 +114,7 @@ def test_what_is_counted_shows_while_what_is_fitted_lags(small, monkeypatch):
     while "being computed" in (page := browser.get("/manage")):
         time.sleep(0.02)
     going.clear()
+    small.project.add_annotator("ann")
     small.project.judge("fresh", "mood", annotator="ann", answer="neutral")
     page = browser.get("/manage")
     assert ("181" in page, "$9.05" in page, "rest on the first 180 judgments" in page, 'data-again="2"' in page) == (True,) * 4

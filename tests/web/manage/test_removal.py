@@ -35,6 +35,7 @@ def shop(small):
     """The small project with a letter in a snapshot."""
     small.project.add_items([{"id": "a letter", "text": CANARY, "group": "g-1"}])
     for person in ("ann", "zed"):
+        small.project.add_annotator(person)
         small.project.judge("a letter", "mood", annotator=person, answer="negative")
     small.before = small.project.snapshot("mood", name="before")
     return small
@@ -81,6 +82,7 @@ def test_what_rested_on_a_person_is_made_again(shop, words, begun):
     assert "61 judgments of 'zed' no longer count" in words(browser.get(address))
     browser.post(address, action="remake")
     assert "What rested on it is being made again: starting" in words(browser.get(address))
+    shop.project.add_annotator("zed")
     shop.project.judge("i-001", "mood", annotator="zed", answer="neutral")  # since then, and no word of it was taken out
     removal_worker.run_removal(*begun.pop())
     remade = shop.project.load_snapshot("before-remade")

@@ -11,6 +11,7 @@ def tops(project):
 
 
 def test_the_preview_is_what_then_happens_and_changes_nothing(small, words):
+    small.project.add_annotator("zed")
     small.project.judge("fresh", "mood", annotator="zed", answer="positive")
     before, browser = tops(small.project), small.browser()
     page = words(browser.get("/manage/retract/zed"))
