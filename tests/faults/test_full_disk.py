@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -110,7 +109,12 @@ def test_a_judgment_on_a_full_disk_is_refused_or_kept(small_disk, fill, held):
     """What was acknowledged is there afterwards, and nothing else."""
     project, kept = Project.open(fill(small_disk / "shop")), 0
     leave(small_disk, 400_000)
-    while not (told := refused(partial(project.judge, "r-0", "sentiment", annotator=f"person-{kept}", answer="positive"))):
+
+    def judge() -> None:
+        project.add_annotator(f"person-{kept}")
+        project.judge("r-0", "sentiment", annotator=f"person-{kept}", answer="positive")
+
+    while not (told := refused(judge)):
         kept += 1
     assert "full" in told
     project.close()

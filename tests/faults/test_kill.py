@@ -20,6 +20,7 @@ SUBMIT = """
 import sys
 from preceptor import Project
 project, person = Project.open(sys.argv[1]), sys.argv[2]
+project.add_annotator(person)
 while (slot := project.next(person)) is not None:
     print(project.submit(slot.slot, person, "positive", key=f"{person}/{slot.slot}"), flush=True)
 """

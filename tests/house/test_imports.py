@@ -51,6 +51,7 @@ from preceptor import Project
 project = Project.create(tempfile.mkdtemp() + "/p")
 project.add_question("q", "choice", ["no", "yes"])
 project.add_items({"id": f"i-{n}", "text": f"text {n} like no other, {n * n}"} for n in range(60))
+project.add_annotator("ann")
 for n in range(60):
     project.judge(f"i-{n}", "q", annotator="ann", answer=("no", "yes")[n % 2])
 project.snapshot("q")
