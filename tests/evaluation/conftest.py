@@ -294,7 +294,7 @@ def full_document():
         "comparison": comparison(),
         "learning_curve": learning_curve(),
         "cost": {
-            "judgments": {"used": 21_432, "price_each": 0.04, "total": 857.28, "saved_against_all": 2109.12, "currency": "USD"},
+            "judgments": {"used": 21_432, "price_each": 0.04, "total": 857.28, "currency": "USD"},
             "run": {"seconds": 563.2, "price_per_hour": 0.09, "total": 0.0141},
         },
         "release": release(models()),

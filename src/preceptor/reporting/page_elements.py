@@ -190,8 +190,8 @@ METRIC_DISPLAYS = {
     "rouge_1": MetricDisplay("Words that answer and reference share (ROUGE-1). Higher is better."),
     "rouge_2": MetricDisplay("Pairs of words that answer and reference share (ROUGE-2). Higher is better."),
     "rouge_l": MetricDisplay("The longest run of words in the same order (ROUGE-L). Higher is better."),
-    "bleu": MetricDisplay("Overlap with the reference translation, 0 to 100. Higher is better.", format_decimal, (0.0, 100.0)),
-    "chrf": MetricDisplay("Overlap with the reference, letter by letter, 0 to 100. Higher is better.", format_decimal, (0.0, 100.0)),
+    "bleu": MetricDisplay("Overlap with the reference translation (BLEU, as a share of 1). Higher is better.", format_decimal),
+    "chrf": MetricDisplay("Overlap with the reference, letter by letter (chrF, as a share of 1). Higher is better.", format_decimal),
     "hallucination": MetricDisplay("The share of claims that the sources contradict or don't hold. Lower is better."),
     "hallucination_responses": MetricDisplay(
         "The share of responses with at least one such claim, refusals counted as without. Lower is better."

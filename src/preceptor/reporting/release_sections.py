@@ -89,11 +89,8 @@ def cost_section(document: ReportDocument) -> PageSection:
     judgments, run = cost.get("judgments") or {}, cost.get("run") or {}
     currency = str(judgments.get("currency") or run.get("currency") or "")
     rows = [row for row in (_judgment_row(judgments, currency), _run_row(run, currency), *_suite_rows(document)) if row]
-    sentences = []
-    if judgments.get("saved_against_all"):
-        sentences.append(f"Not asking for every available judgment saved {format_money(judgments['saved_against_all'], currency)}.")
     table = PageTable("Cost", ["", "quantity", "price", "total"], rows)
-    return PageSection("cost", "What it cost", sentences, tables=[table] if rows else [])
+    return PageSection("cost", "What it cost", tables=[table] if rows else [])
 
 
 def lineage_section(document: ReportDocument) -> PageSection:

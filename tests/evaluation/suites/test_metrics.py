@@ -16,6 +16,7 @@ from preceptor.evaluation.metrics.metric import MetricMeasurement, metrics, name
 from preceptor.evaluation.metrics.translation import compute_bleu, compute_chrf
 from preceptor.evaluation.suites import generation_section
 from preceptor.evaluation.suites.generation import estimate_figure
+from preceptor.reporting.page_elements import METRIC_DISPLAYS
 
 WORDS = ["the", "a", "cat", "dog", "sat", "on", "under", "mat", "house", "quickly", "ran", "away", "two", "small", "birds", ",", ".", "!"]
 
@@ -64,6 +65,13 @@ def test_bleu_of_any_sums_is_sacrebleus(orders, said, wanted):
 def test_chrf_of_any_sums_is_sacrebleus(orders):
     sums = [part for said, wanted, common in orders for part in (said, wanted, min(said, wanted, common))]
     assert float(compute_chrf(np.array(sums, dtype=float))) == pytest.approx(CHRF()._compute_f_score(sums) / 100, abs=1e-12)
+
+
+@pytest.mark.parametrize("key", ["bleu", "chrf", "rouge_1", "rouge_2", "rouge_l", "exact_match", "token_f1"])
+def test_a_perfect_answer_is_at_the_end_of_the_scale_on_which_the_page_draws_it(key, answers):
+    """The page drew BLEU, a share of 1, on a scale to 100."""
+    texts = ["the cat sat on the mat", "two small birds ran away"]
+    assert figure(key, texts, texts, answers).value == pytest.approx(METRIC_DISPLAYS[key].limits[1])
 
 
 def test_rouge_by_hand(answers):
