@@ -25,7 +25,6 @@ from preceptor.monitoring.response_log import ResponseLog
 from preceptor.storage import artifacts, jobs
 from preceptor.types import Model, json_digest
 from preceptor.web.app import create_app
-from preceptor.web.openai.app import create_openai_app as create_serving_app
 
 PAGE = Path(__file__).with_name("access.md")
 DOORS = ("/login", "/join/{secret}", "/crowd/{secret}", "/feedback/{answer}")  # for who isn't known yet; what they bring decides
@@ -101,7 +100,9 @@ def measured() -> dict[tuple[str, str], dict[str, bool]]:
     """(method, path) -> who is answered."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        routes = [each for each in routes_of(made(Path(folder) / "routes")[0].routes) if each[1] not in DOORS]
+        routes = [
+            each for each in routes_of(made(Path(folder) / "routes")[0].routes) if each[1] not in DOORS and not each[1].startswith("/v1/")
+        ]
         for number, (method, path) in enumerate(routes):
             app, tokens = made(Path(folder) / str(number))  # each route meets the same project: some of them end tokens
             asking = {"nobody": None, **tokens}
@@ -122,7 +123,7 @@ class OwnedThings:
         self.tokens[MANAGER] = access.invite("boss", "owner")["token"]
         self.visitor = access.authenticate_token(first)
         assert self.visitor is not None
-        self.client = TestClient(create_serving_app(self.project, access), raise_server_exceptions=False)
+        self.client = TestClient(create_app(self.project.folder), raise_server_exceptions=False)
         self.writer = self._add_model("m-writer", "config.json", {"architectures": ["LlamaForCausalLM"]})
         self.chooser = self._add_model("m-chooser", "demonstrations.json", {})
 
@@ -211,7 +212,7 @@ def measured_owners() -> dict[tuple[str, str], dict[str, str]]:
     """(method, path) of each route under /v1 -> who asks about what is a program's -> what they are answered."""
     with tempfile.TemporaryDirectory() as folder:
         things = OwnedThings(Path(folder) / "shop")
-        routes = list(routes_of(things.client.app.routes))  # type: ignore[attr-defined]
+        routes = [each for each in routes_of(things.client.app.routes) if each[1].startswith("/v1/")]  # type: ignore[attr-defined]
         found = {route: {who: asked_by(things, route, who) for who in (*things.tokens, NOBODY)} for route in routes}
         things.project.close()
     return found

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from preceptor.web.errors import OpenAIError
 from preceptor.web.openai.chat import finalize_answer
 from preceptor.web.openai.dependencies import ChatBackend
-from preceptor.web.openai.errors import OpenAIError
 from preceptor.web.openai.generation_stream import GenerationStream
 
 

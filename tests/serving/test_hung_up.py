@@ -9,8 +9,6 @@ import uvicorn
 from preceptor import Project
 from preceptor.annotation.access_control import AccessControl
 from preceptor.web.app import create_app
-from preceptor.web.asgi import compose_apps
-from preceptor.web.openai import app
 from preceptor.web.server import TimeoutHttpProtocol
 
 FORM = "multipart/form-data; boundary=x"
@@ -32,8 +30,7 @@ def test_a_client_that_hangs_up_leaves_no_traceback(tmp_path, caplog):
     project = Project.create(tmp_path / "p")
     access = AccessControl(project)
     token = access.issue_application_token("program", ["train", "chat", "manage"])["token"]
-    pages = create_app(project.folder)
-    application = compose_apps(pages, app.create_openai_app(project, access))
+    application = create_app(project.folder)
     reading: list[str] = []
 
     async def noting(scope, receive, send) -> None:
@@ -70,6 +67,6 @@ def test_a_client_that_hangs_up_leaves_no_traceback(tmp_path, caplog):
 
     asyncio.run(run())
     project.close()
-    pages.state.preceptor.project.close()
+    application.state.preceptor.project.close()
     assert [record.getMessage() for record in caplog.records if record.name != "asyncio"] == []
     assert list((project.folder / "objects" / "files" / "incoming").iterdir()) == []

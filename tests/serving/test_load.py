@@ -13,8 +13,8 @@ import pytest
 import uvicorn
 
 from preceptor.web import server as server_module
+from preceptor.web.errors import OpenAIError
 from preceptor.web.openai import generation_stream
-from preceptor.web.openai.errors import OpenAIError
 from preceptor.web.openai.generation_stream import MAX_UNREAD, BoundedChunkQueue
 
 HELLO = [{"role": "user", "content": "how are you today"}]

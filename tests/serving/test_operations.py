@@ -20,6 +20,7 @@ from preceptor import Project
 from preceptor.annotation.access_control import AccessControl
 from preceptor.errors import NotFoundError
 from preceptor.monitoring.response_log import ResponseLog
+from preceptor.web.app import create_app
 from preceptor.web.openai import job_worker
 from serving.conftest import start_server
 
@@ -115,12 +116,10 @@ def test_what_a_client_heard_before_it_hung_up_is_kept(narrow):
 
 
 def test_an_answer_that_cant_be_kept_goes_out_and_says_so(project, chat_cache, monkeypatch):
-    from preceptor.web.openai import app
-
     monkeypatch.setenv("PRECEPTOR_CACHE", str(chat_cache))
     token = AccessControl(project).issue_application_token("chatter", ["chat"])["token"]
     asked = {**ENDLESS, "max_tokens": 3}
-    with TestClient(app.create_openai_app(project, AccessControl(project))) as client:
+    with TestClient(create_app(project.folder)) as client:
 
         def ask(**more):
             answer = client.post("/v1/chat/completions", json={**asked, **more}, headers={"Authorization": f"Bearer {token}"})

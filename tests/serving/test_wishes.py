@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from preceptor.config import ServingOptions
+from preceptor.web.errors import OpenAIError
 from preceptor.web.openai.chat_request import RequestOptions
-from preceptor.web.openai.errors import OpenAIError
 
 RULE = ServingOptions(wait=60)
 

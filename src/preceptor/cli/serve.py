@@ -21,7 +21,7 @@ def serve_command(folder: str, host: str, port: int, workers: int, as_json: bool
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     _prepare_project(folder, base_url(host, port))
     click.echo(json.dumps({"address": address}) if as_json else f"{address} (stop with Ctrl+C)", err=not as_json)
-    run_server(folder, host=host, port=port, workers=workers, factory="preceptor.web.asgi:create_worker_app", beside=(run_jobs_forever,))
+    run_server(folder, host=host, port=port, workers=workers, beside=(run_jobs_forever,))
 
 
 def _prepare_project(folder: str, address: str) -> None:

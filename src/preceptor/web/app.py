@@ -1,4 +1,4 @@
-"""Build the web application of one project: its state, middleware, error handlers and routes."""
+"""Build the web application of one project: the pages, their API and OpenAI's interface, with the same state, middleware and errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from preceptor.project import Project
 from preceptor.web.api.docs import OPENAPI_PATH, openapi_document
 from preceptor.web.app_state import AppState, DatabaseExecutor, PageRenderer
 from preceptor.web.auth import RequestAuthenticator
-from preceptor.web.middleware import BodySizeLimit, SecurityHeaders
+from preceptor.web.middleware import BodySizeLimit, RequestMetrics, SecurityHeaders
 
 DATABASE_THREADS = 4  # calls that write to PostgreSQL at the same time, by one process
 PROJECT_ENV = "PRECEPTOR_PROJECT"  # environment variable: the project that worker processes open
@@ -24,7 +24,10 @@ PROJECT_ENV = "PRECEPTOR_PROJECT"  # environment variable: the project that work
 
 def create_app(folder: str | Path) -> FastAPI:
     """Build the application over the project in a folder; its database is opened now, and closed when the server stops."""
-    from preceptor.web import api, exception_handlers, health, manage
+    from preceptor.web import api, errors, health, manage
+    from preceptor.web.openai import chat, classification, files, jobs, models
+    from preceptor.web.openai import feedback as openai_feedback
+    from preceptor.web.openai.dependencies import OpenAIState
     from preceptor.web.pages import feedback, sign_in, work
 
     project = Project.open(folder)
@@ -48,11 +51,15 @@ def create_app(folder: str | Path) -> FastAPI:
         PageRenderer(project, visitors),
         DatabaseExecutor(1 if project.database.is_single_writer else DATABASE_THREADS),
     )
+    app.state.serving = OpenAIState.from_project(project, access)
     app.add_middleware(BodySizeLimit)
     app.add_middleware(SecurityHeaders)
-    exception_handlers.add_exception_handlers(app)
+    app.add_middleware(RequestMetrics)
+    errors.add_exception_handlers(app)
     for router in (api.router, sign_in.router, work.router, feedback.router, manage.router, health.router):
         app.include_router(router)
+    for router in (files.router, jobs.router, models.router, chat.router, classification.router, openai_feedback.router):
+        app.include_router(router, prefix="/v1", include_in_schema=False)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     return app
 

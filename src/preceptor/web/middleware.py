@@ -1,10 +1,13 @@
-"""Add security headers to responses and limit the size of request bodies."""
+"""Add security headers to responses, limit the size of request bodies, and count the requests under /v1."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+
+from preceptor.monitoring import prometheus_metrics
 
 AsgiMessage = MutableMapping[str, Any]
 AsgiReceive = Callable[[], Awaitable[AsgiMessage]]
@@ -31,6 +34,41 @@ _TOO_LARGE_PAGE = (  # for a form that a browser sends without a script; the app
 _UPLOAD_PATHS = ("/api/v1/items", "/manage/import")
 
 
+def is_openai_path(path: str) -> bool:
+    """Return whether a path is one of OpenAI's interface, which has a form of errors and limits of its own."""
+    return path.startswith("/v1/")
+
+
+class RequestMetrics:
+    """Counts the requests under /v1 by route, model and status, with the time until their response ended.
+
+    Those that no route answers are counted as one, since any address may be requested.
+    """
+
+    def __init__(self, app: AsgiApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: AsgiReceive, send: AsgiSend) -> None:
+        if scope["type"] != "http" or not is_openai_path(scope["path"]):
+            await self.app(scope, receive, send)
+            return
+        begun, status = time.monotonic(), 500
+
+        async def with_status(message: AsgiMessage) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, with_status)
+        finally:
+            path = getattr(scope.get("route"), "path", "/none")
+            route = path if is_openai_path(path) else f"/v1{path}"  # a route has its path within its router, or the whole path
+            prometheus_metrics.request_count.labels(route, scope.get("state", {}).get("model", ""), str(status)).inc()
+            prometheus_metrics.request_seconds.labels(route).observe(time.monotonic() - begun)
+
+
 class SecurityHeaders:
     """Adds the headers to each response; pages other than static files are never cached."""
 
@@ -51,13 +89,13 @@ class SecurityHeaders:
 
 
 class BodySizeLimit:
-    """Refuses (413) a body that is too large, by its announced length or while it is received."""
+    """Refuses (413) a body that is too large, by its announced length or while it is received; /v1 has limits of its own."""
 
     def __init__(self, app: AsgiApp) -> None:
         self.app = app
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: AsgiReceive, send: AsgiSend) -> None:
-        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD") or is_openai_path(scope["path"]):
             await self.app(scope, receive, send)
             return
         limit = MAX_UPLOAD_BYTES if scope["path"].startswith(_UPLOAD_PATHS) else MAX_BODY_BYTES

@@ -171,13 +171,11 @@ def run_server(
     port: int,
     workers: int,
     log_level: str = "warning",
-    factory: str = "preceptor.web.server:create_worker_app",
     beside: Sequence[Callable[[str], None]] = (),
 ) -> None:
     """Serve a project until interrupted; raise UserError when the port isn't available.
 
-    factory: the import path of the function that makes a worker's application. beside: further functions that run on the folder
-    meanwhile, each in a process of its own.
+    beside: further functions that run on the folder meanwhile, each in a process of its own.
     """
     project = Project.open(folder)  # so that a project that can't be opened fails here, once, and not in each worker
     try:
@@ -191,7 +189,7 @@ def run_server(
     if workers > 1:  # several processes add up their counts in this folder; a single one counts in memory
         os.environ[_METRICS_DIR_ENV] = counts.name
     settings: dict[str, Any] = {
-        "app": factory, "factory": True, "host": host, "port": port, "workers": workers, "log_level": log_level, "access_log": False,
+        "app": "preceptor.web.server:create_worker_app", "factory": True, "host": host, "port": port, "workers": workers, "log_level": log_level, "access_log": False,
         "proxy_headers": True, "server_header": False, "timeout_graceful_shutdown": GRACE_SECONDS, "timeout_keep_alive": KEEP_ALIVE_SECONDS,
         "http": TimeoutHttpProtocol,
     }  # fmt: skip

@@ -27,10 +27,10 @@ from preceptor.monitoring import prometheus_metrics
 from preceptor.monitoring.answer_confidence import estimate_confidence, find_temperature_mismatch
 from preceptor.monitoring.deferred_answers import DeferredAnswers
 from preceptor.monitoring.user_feedback import UserFeedback
-from preceptor.web.openai import errors
+from preceptor.web import errors
+from preceptor.web.errors import CLIENT_CLOSED, OpenAIError
 from preceptor.web.openai.chat_request import ChatRequest
 from preceptor.web.openai.dependencies import get_state, note_model, require_scope
-from preceptor.web.openai.errors import CLIENT_CLOSED, OpenAIError
 from preceptor.web.openai.generation_stream import ChatContext, GenerationStream, list_sampling_settings
 from preceptor.web.openai.request_body import read_json_body
 
@@ -246,7 +246,7 @@ async def stream_events(drawing: GenerationStream, first: GenerationChunk) -> As
         prometheus_metrics.broken_stream_count.inc()
         errors.LOG.error("a stream broke off: %s", error, exc_info=None if isinstance(error, UserError) else error)
         words = OpenAIError("something went wrong here, and is in the server's log", "try again", code="internal_error", status=500)
-        yield format_event(errors.error_body(error if isinstance(error, UserError) else words))
+        yield format_event(errors.openai_error_body(error if isinstance(error, UserError) else words))
     finally:
         if not drawing.finalized:
             asyncio.get_running_loop().run_in_executor(None, store_partial_answer, drawing)  # in the background: the client has gone

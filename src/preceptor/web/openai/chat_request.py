@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from preceptor.config import ServingOptions
-from preceptor.web.openai.errors import OpenAIError
+from preceptor.web.errors import OpenAIError
 from preceptor.web.openai.request_body import StrictModel, drop_unsupported, parse_body
 
 if TYPE_CHECKING:

@@ -27,9 +27,9 @@ from preceptor.monitoring.response_log import ResponseLog
 from preceptor.project import Project
 from preceptor.release.model_catalog import ModelCatalog
 from preceptor.types import pick_victim
-from preceptor.web.openai import errors
+from preceptor.web import errors
+from preceptor.web.errors import OpenAIError
 from preceptor.web.openai.classifier_queue import ClassifierQueue
-from preceptor.web.openai.errors import OpenAIError
 from preceptor.web.openai.upstream import UpstreamServer
 
 if TYPE_CHECKING:
@@ -177,6 +177,20 @@ class OpenAIState:
     catalog: ModelCatalog
     backend: ChatBackend
     upstream: UpstreamServer | None = None  # generates in this process's place, for the models that it serves
+
+    @classmethod
+    def from_project(cls, project: Project, access: AccessControl) -> OpenAIState:
+        """Return the state over an open project, as its section [serving] says."""
+        rule = project.config.serving
+        return cls(
+            project,
+            access,
+            UploadStore(project),
+            FineTuningQueue(project),
+            ModelCatalog(project),
+            ChatBackend(rule.waiting, int(rule.cache_gb * 1e9)),
+            UpstreamServer(project) if rule.upstream else None,
+        )
 
     @cached_property
     def response_log(self) -> ResponseLog:

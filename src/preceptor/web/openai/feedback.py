@@ -14,8 +14,8 @@ from preceptor.annotation.access_control import AuthenticatedVisitor
 from preceptor.errors import NotFoundError
 from preceptor.monitoring.deferred_answers import DeferredAnswers
 from preceptor.monitoring.user_feedback import FEEDBACK_KINDS, UserFeedback
+from preceptor.web.errors import OpenAIError
 from preceptor.web.openai.dependencies import get_state, require_scope
-from preceptor.web.openai.errors import OpenAIError
 from preceptor.web.openai.request_body import StrictModel, parse_body, read_json_body
 
 router = APIRouter()

@@ -11,9 +11,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, StreamingResponse
 
 from preceptor.annotation.access_control import AuthenticatedVisitor
+from preceptor.web.errors import OpenAIError
 from preceptor.web.openai import request_body
 from preceptor.web.openai.dependencies import get_state, require_scope
-from preceptor.web.openai.errors import OpenAIError
 
 router = APIRouter()
 TrainCaller = Annotated[AuthenticatedVisitor, Depends(require_scope("train"))]

@@ -18,10 +18,10 @@ from preceptor.annotation.access_control import AuthenticatedVisitor
 from preceptor.monitoring import prometheus_metrics
 from preceptor.monitoring.answer_confidence import estimate_confidence, get_threshold
 from preceptor.release.model_catalog import OfferedModel
+from preceptor.web.errors import CLIENT_CLOSED, OpenAIError
 from preceptor.web.openai import classification
 from preceptor.web.openai.chat_request import DEFAULT_MAX_TOKENS, ChatRequest, RequestOptions, parse_messages
 from preceptor.web.openai.dependencies import OpenAIState
-from preceptor.web.openai.errors import CLIENT_CLOSED, OpenAIError
 from preceptor.web.openai.models import find_model
 
 if TYPE_CHECKING:

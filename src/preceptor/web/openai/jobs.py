@@ -14,8 +14,8 @@ from starlette.responses import JSONResponse
 from preceptor.annotation.access_control import AuthenticatedVisitor
 from preceptor.errors import ConflictError, NotFoundError
 from preceptor.jobs.job_queue import FineTuningEvent, FineTuningJob
+from preceptor.web.errors import OpenAIError
 from preceptor.web.openai.dependencies import OpenAIState, get_state, require_scope
-from preceptor.web.openai.errors import OpenAIError
 from preceptor.web.openai.files import list_page
 from preceptor.web.openai.models import find_model
 from preceptor.web.openai.request_body import StrictModel, drop_unsupported, parse_body, read_json_body

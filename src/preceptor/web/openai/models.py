@@ -11,8 +11,8 @@ from starlette.responses import JSONResponse
 from preceptor.annotation.access_control import AuthenticatedVisitor
 from preceptor.errors import NotFoundError
 from preceptor.release.model_catalog import OfferedModel
+from preceptor.web.errors import OpenAIError
 from preceptor.web.openai.dependencies import OpenAIState, get_state, require_scope
-from preceptor.web.openai.errors import OpenAIError
 
 router = APIRouter()
 ModelCaller = Annotated[AuthenticatedVisitor, Depends(require_scope("chat", "train"))]

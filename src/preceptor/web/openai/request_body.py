@@ -19,7 +19,7 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
-from preceptor.web.openai.errors import OpenAIError
+from preceptor.web.errors import OpenAIError
 
 MAX_FIELD_BYTES = 10_000  # of one field of a form
 MAX_FIELDS = 20

@@ -19,7 +19,7 @@ from preceptor.generation import UpstreamClient, UpstreamUnavailable
 from preceptor.project import Project
 from preceptor.release.model_catalog import OfferedModel
 from preceptor.runs.parity_check import check_upstream_parity
-from preceptor.web.openai import errors
+from preceptor.web import errors
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletionChunk

@@ -15,7 +15,7 @@ from preceptor.errors import UserError
 from preceptor.monitoring.user_feedback import MAX_FEEDBACK_KEY_LENGTH, MAX_FEEDBACK_LENGTH, UserFeedback
 from preceptor.types import json_digest
 from preceptor.web.app_state import app_state_of
-from preceptor.web.exception_handlers import error_status
+from preceptor.web.errors import error_status
 
 router = APIRouter(include_in_schema=False)
 FEEDBACK_AUTHOR = "the feedback page"

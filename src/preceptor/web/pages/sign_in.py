@@ -14,7 +14,7 @@ from preceptor.annotation.access_control import AccessForbidden, AuthenticatedVi
 from preceptor.errors import UserError
 from preceptor.web.app_state import app_state_of
 from preceptor.web.auth import NotSignedIn, checked_form, require_sign_in
-from preceptor.web.exception_handlers import error_status
+from preceptor.web.errors import error_status
 
 router = APIRouter(include_in_schema=False)
 PostedForm = Annotated[FormData, Depends(checked_form)]

@@ -24,7 +24,7 @@ from preceptor.snapshots import curation
 from preceptor.web import question_forms
 from preceptor.web.app_state import app_state_of
 from preceptor.web.auth import checked_form, require_sign_in
-from preceptor.web.exception_handlers import error_status
+from preceptor.web.errors import error_status
 
 router = APIRouter(prefix="/work", include_in_schema=False)
 PostedForm = Annotated[FormData, Depends(checked_form)]
