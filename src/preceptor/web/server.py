@@ -189,7 +189,8 @@ def run_server(
     if workers > 1:  # several processes add up their counts in this folder; a single one counts in memory
         os.environ[_METRICS_DIR_ENV] = counts.name
     settings: dict[str, Any] = {
-        "app": "preceptor.web.server:create_worker_app", "factory": True, "host": host, "port": port, "workers": workers, "log_level": log_level, "access_log": False,
+        "app": "preceptor.web.server:create_worker_app", "factory": True, "host": host, "port": port, "workers": workers,
+        "log_level": log_level, "access_log": False,
         "proxy_headers": True, "server_header": False, "timeout_graceful_shutdown": GRACE_SECONDS, "timeout_keep_alive": KEEP_ALIVE_SECONDS,
         "http": TimeoutHttpProtocol,
     }  # fmt: skip
