@@ -12,21 +12,21 @@ from sqlalchemy import text
 
 from preceptor.errors import UserError
 from preceptor.storage import Database, events
-from preceptor.storage.migrations.runner import VERSION
+from preceptor.storage.migrations.runner import newest_version
 
 
 def test_opening_twice_changes_nothing(database_url):
     for _ in range(2):
         database = Database(database_url)
         with database.reading() as connection:
-            assert connection.execute(text("SELECT version FROM schema_version")).scalars().all() == [VERSION]
+            assert connection.execute(text("SELECT version FROM schema_version")).scalars().all() == [newest_version()]
         database.close()
 
 
 def test_a_database_of_a_newer_release_is_refused(database_url):
     database = Database(database_url)
     with database.writing() as connection:
-        connection.execute(text(f"UPDATE schema_version SET version = {VERSION + 1}"))
+        connection.execute(text(f"UPDATE schema_version SET version = {newest_version() + 1}"))
     database.close()
     with pytest.raises(UserError, match="made by a newer Preceptor") as caught:
         Database(database_url)

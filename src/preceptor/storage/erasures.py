@@ -22,7 +22,7 @@ from preceptor.storage.items import ERASED, STUB, STUB_DIGEST
 from preceptor.storage.migrations.insert_only import changes_allowed
 from preceptor.storage.schema import answers, chunks, deferrals, documents, erasures, feedback, items, judgments
 
-_UNLOCKED_TABLES = (*schema.INSERT_ONLY, "aliases")
+_UNLOCKED_TABLES = tuple(table for table in schema.INSERT_ONLY if table != "erasures")
 _REFERENCE_COLUMNS = (
     "id",
     "name",

@@ -375,14 +375,6 @@ events = Table(
     Column("hash", Text, nullable=False),
 )
 
-# True of a judgment that was retracted with its annotator's others, or that its annotator has withdrawn.
-RETRACTED = or_(
-    exists().where(retractions.c.annotator == judgments.c.annotator, judgments.c.pk <= retractions.c.until),
-    exists().where(withdrawals.c.judgment == judgments.c.pk),
-)
-
-INSERT_ONLY = ("judgments", "retractions", "withdrawals", "events", "curations")
-
 documents = Table(  # sources that answers may rest on; a changed document is a new version, and the old one is superseded
     "documents",
     metadata,
@@ -498,4 +490,10 @@ erasures = Table(  # what was erased on request; of the thing itself only that i
     Index("erasures_name", "name"),
 )
 
-SERVING_INSERT_ONLY = ("aliases", "erasures")
+# True of a judgment that was retracted with its annotator's others, or that its annotator has withdrawn.
+RETRACTED = or_(
+    exists().where(retractions.c.annotator == judgments.c.annotator, judgments.c.pk <= retractions.c.until),
+    exists().where(withdrawals.c.judgment == judgments.c.pk),
+)
+
+INSERT_ONLY = ("judgments", "retractions", "withdrawals", "events", "curations", "aliases", "erasures")

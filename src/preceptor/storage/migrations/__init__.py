@@ -1,1 +1,1 @@
-"""Migrate the tables of an older version to this one."""
+"""Migrate the tables of an older database, one numbered step at a time."""
