@@ -38,8 +38,8 @@ def measure(items: int) -> dict[str, Any]:
         "items": items,
         "processes": PROCESSES,
         "judgments_per_second": round(sum(count / seconds for count, seconds in done)),
-        "over_assigned": sum(given > wanted for wanted, given in found.values()),
-        "lost": sum(count for count, _ in done) - sum(given for _, given in found.values()),
+        "over_assigned": sum(each.judgment_count > each.target_count for each in found.values()),
+        "lost": sum(count for count, _ in done) - sum(each.judgment_count for each in found.values()),
     }
 
 

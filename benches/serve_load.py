@@ -163,7 +163,7 @@ def copy_tables(folder: Path, address: str) -> None:
 
 def fresh(column: str, value: Any) -> Any:
     """A value as PostgreSQL takes it, of a slot that nobody has touched."""
-    if column in ("given", "leased"):
+    if column in ("judgment_count", "leased"):
         return 0
     return bool(value) or column == "open" if column in ("active", "paused", "open") else value
 

@@ -458,7 +458,7 @@ class Project(Workspace):
         asked = self.question_by_key(connection, question)
         if asked.follows or asked.purpose:
             return  # asked in the form of the question that it follows, or about items of its own
-        slots.open_slots(connection, question, keys, wanted=self.config.guidance.initial_judgments)
+        slots.open_slots(connection, question, keys, target_count=self.config.guidance.initial_judgments)
 
     def _root_questions(self) -> list[str]:
         return [question.name for _, question in self.active_questions() if not question.follows]

@@ -90,5 +90,5 @@ def test_everything_acknowledged_is_there_once_and_people_go_on(tmp_path):
         for item, number in person.acknowledged.items():
             assert kept[person.name, item].id == number
     given = {item: sum((name, item) in kept for name in ("ann", "bob")) for item in counts}
-    assert {item: count.given for item, count in counts.items()} == given  # the slots have counted what is there
+    assert {item: count.judgment_count for item, count in counts.items()} == given  # the slots have counted what is there
     project.close()

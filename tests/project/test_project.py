@@ -70,7 +70,7 @@ def test_a_changed_question_is_a_new_version_with_slots_of_its_own(project):
     project.judge("i-1", "sentiment", annotator="ann", answer="neutral")
     assert project.add_question("sentiment", "choice", ["bad", "good"]).version == 2
     assert project.question("sentiment").options == ("bad", "good")
-    assert [part["given"] for part in project.status()["questions"]] == [0]
+    assert [part["judgment_count"] for part in project.status()["questions"]] == [0]
     assert project.next("ann").question == "sentiment"
     with pytest.raises(UserError, match="not an option"):
         project.judge("i-1", "sentiment", annotator="ann", answer="neutral")
@@ -210,7 +210,7 @@ def test_status_says_what_to_do_next(project):
     status = project.status()
     assert status["next"] == "freeze what is known: preceptor snapshot create sentiment"
     part = status["questions"][0]
-    assert part["given"] == status["judgments"] >= 6
+    assert part["judgment_count"] == status["judgments"] >= 6
     assert part["annotators"] == 3
     assert status["cost"] == {"judgments": pytest.approx(0.05 * status["judgments"]), "currency": "USD"}
 

@@ -34,14 +34,14 @@ def handed(project: Project, who: str, question: str | None = None) -> list[tupl
 
 
 def test_each_question_is_asked_about_its_own_items(project):
-    assert question_admin.enqueue_items(project, VERIFY, PAIRS, wanted=1) == 4
+    assert question_admin.enqueue_items(project, VERIFY, PAIRS, target_count=1) == 4
     asked = handed(project, "ann")
     assert sorted(item for question, item in asked if question == "verify") == [item.id for item in PAIRS]
     assert sorted(item for question, item in asked if question == "mood") == ["i-0", "i-1", "i-2"]
 
 
 def test_what_comes_later_keeps_them_apart(project, tmp_path):
-    question_admin.enqueue_items(project, VERIFY, PAIRS, wanted=1)
+    question_admin.enqueue_items(project, VERIFY, PAIRS, target_count=1)
     project.add_items([{"id": "i-9", "text": "a later text"}])
     project.add_question("tone", "choice", ["warm", "cold"])
     more = tmp_path / "more.csv"
@@ -58,15 +58,15 @@ def test_what_comes_later_keeps_them_apart(project, tmp_path):
 
 
 def test_the_same_again_asks_nothing_new(project):
-    question_admin.enqueue_items(project, VERIFY, PAIRS, wanted=1)
+    question_admin.enqueue_items(project, VERIFY, PAIRS, target_count=1)
     first = handed(project, "ann", "verify")
     assert len(first) == 4
-    assert question_admin.enqueue_items(project, VERIFY, PAIRS, wanted=1) == 0
+    assert question_admin.enqueue_items(project, VERIFY, PAIRS, target_count=1) == 0
     assert handed(project, "bob", "verify") == []
 
 
 def test_guidance_adds_nothing_and_stopping_ends_it(project):
-    question_admin.enqueue_items(project, VERIFY, PAIRS, wanted=2)
+    question_admin.enqueue_items(project, VERIFY, PAIRS, target_count=2)
     assert len(handed(project, "ann", "verify")) == 4
     assert project.update_redundancy("verify") == 0
     assert question_admin.close_question(project, "verify") == 4

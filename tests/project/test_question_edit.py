@@ -29,7 +29,7 @@ def test_folding_merges_options_and_carries_judgments_gold_and_slots(judged):
     with judged.database.reading() as connection:
         key, _ = questions.get(connection, "mood")
         assert gold.list_answers(connection, key) == {"i-2": "bearish"}
-        assert {count.given for count in slots.counts_by_item(connection, key).values()} == {1}
+        assert {count.judgment_count for count in slots.counts_by_item(connection, key).values()} == {1}
         carried = [each for each in judgment_log.stream_judgments(connection) if each.item == "i-5"]
         assert [(each.answer, each.seconds) for each in carried] == [("bearish", 2.0)]
         assert judgment_log.find_context(connection, carried[0].id)["carried_over"]["answer"] == "Bearish"

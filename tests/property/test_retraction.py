@@ -61,7 +61,9 @@ def test_a_retracted_person_leaves_no_trace(tmp_path_factory, kind, said, gone):
     assert ours.top == theirs.top
     assert np.array_equal(ours.certainty, theirs.certainty)
     assert set(ours.annotators) == set(theirs.annotators)
-    counts = [{part["name"]: (part["given"], part["unfinished"]) for part in each.status()["questions"]} for each in (project, without)]
+    counts = [
+        {part["name"]: (part["judgment_count"], part["unfinished"]) for part in each.status()["questions"]} for each in (project, without)
+    ]
     assert counts[0] == counts[1]
     project.close()
     without.close()

@@ -20,7 +20,7 @@ def database(database_url):
     with opened.writing() as connection:
         items.add(connection, [Item("i-1", {"text": "a"}, "i-1")])
         questions.add(connection, Question("q", "choice", ("no", "yes")))
-        slots.open_slots(connection, 1, items.all_keys(connection), wanted=THREADS)
+        slots.open_slots(connection, 1, items.all_keys(connection), target_count=THREADS)
         people.add(connection, [Annotator(f"ann-{n}") for n in range(THREADS)])
     yield opened
     opened.close()

@@ -42,7 +42,7 @@ def test_each_page_goes_on_where_the_one_before_ended(project):
         assert sorted(ids(unanswered)) == sorted(everything[8:])
         assert sorted(ids(queries.list_with_gold(connection, key, after=0, limit=99))) == ["a_02", "b_01"]
         assert ids(queries.list_by_ids(connection, key, ["b_03", "no", "a_00"])) == ["b_03", "a_00"]
-        assert [(row.given, row.slot is not None) for row in first] == [(2, True)] * 5
+        assert [(row.judgment_count, row.slot is not None) for row in first] == [(2, True)] * 5
 
 
 def test_what_climbed_waits_until_it_is_settled(project):
@@ -94,7 +94,7 @@ def test_counts_of_time_gold_and_what_is_left(project):
         assert annotation_stats.judgments_per_hour(connection, 3) == [0, 0, 16]
         assert annotation_stats.first_live_judgment_time(connection) is not None
         progress = slots.question_progress(connection, key)
-        assert annotation_stats.count_missing_judgments(connection, key) == progress["wanted"] - 16
+        assert annotation_stats.count_missing_judgments(connection, key) == progress["target_count"] - 16
         assert annotation_stats.seconds_by_annotator(connection, key)["ann"] == [float(n) for n in range(8)]
         assert annotation_stats.gold_answers_by_annotator(connection, key)["ann"] == [("good", "bad"), ("good", "good")]
         assert annotation_stats.count_valid_by_question(connection, 1) == {"mood": 8}

@@ -27,7 +27,7 @@ def fill(database: Database, *, count: int, wanted: int, annotators: int = 3) ->
         items.add(connection, [Item(f"i-{n}", {"text": f"text {n}"}, f"i-{n}") for n in range(count)])
         questions.add(connection, Question("q", "choice", ("no", "yes")))
         key, _ = questions.get(connection, "q")
-        slots.open_slots(connection, key, items.all_keys(connection), wanted=wanted)
+        slots.open_slots(connection, key, items.all_keys(connection), target_count=wanted)
         people.add(connection, [Annotator(f"ann-{n}") for n in range(annotators)])
         return key, [people.get_key(connection, f"ann-{n}") for n in range(annotators)]
 
@@ -54,8 +54,8 @@ def test_everyone_answers_every_item_once(database):
     with database.reading() as connection:
         assert slots.question_progress(connection, question) == {
             "slots": 7,
-            "wanted": 21,
-            "given": 21,
+            "target_count": 21,
+            "judgment_count": 21,
             "leased": 0,
             "unfinished": 0,
             "open": 0,
@@ -85,7 +85,7 @@ def test_an_answer_after_its_lease_expired_is_kept(database):
     assert new
     with database.reading() as connection:
         progress = slots.question_progress(connection, question)
-    assert (progress["given"], progress["leased"]) == (2, 0)
+    assert (progress["judgment_count"], progress["leased"]) == (2, 0)
 
 
 def test_a_retry_with_the_same_key_counts_once(database):
@@ -110,7 +110,7 @@ def test_higher_priority_goes_first(database):
     question, (annotator, *_) = fill(database, count=20, wanted=1)
     with database.writing() as connection:
         items.add(connection, [Item("urgent", {"text": "now"}, "urgent")])
-        slots.open_slots(connection, question, list(items.all_keys(connection))[-1:], wanted=1, priority=5)
+        slots.open_slots(connection, question, list(items.all_keys(connection))[-1:], target_count=1, priority=5)
     assert take(database, question, annotator).item == "urgent"
 
 

@@ -172,7 +172,7 @@ def infer_questions(
         if title not in known:
             question = questions.add(connection, _define_question(title, survey.profiles[name], fold=fold))
             known[title] = questions.get(connection, title)
-            slots.open_slots(connection, known[title][0], items.all_keys(connection), wanted=least)
+            slots.open_slots(connection, known[title][0], items.all_keys(connection), target_count=least)
             events.record_event(connection, "question added", {"name": title, "version": question.version})
             made.append(question)
         found[name] = known[title]
@@ -370,7 +370,7 @@ class InterchangeImporter:
         self.report.items += added
         keys = items.keys(self.connection, {each.id for each in new})
         for pk in self.root_questions:
-            slots.open_slots(self.connection, pk, ((key, id_) for id_, key in keys.items()), wanted=self.min_judgments)
+            slots.open_slots(self.connection, pk, ((key, id_) for id_, key in keys.items()), target_count=self.min_judgments)
         return refused
 
     def _record_judgments(self, rows: Sequence[_ParsedInterchangeRow], places: Mapping[str, int]) -> None:

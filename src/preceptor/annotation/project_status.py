@@ -74,7 +74,7 @@ def _summarize_totals(connection: Connection, project: Project) -> dict[str, Any
     active, given = questions.list_active(connection), annotation_stats.count_by_question(connection)
     parts = [
         {"name": asked.name, "kind": asked.kind, "version": asked.version, **slots.question_progress(connection, key)}
-        | dict(zip(("given", "annotators"), given.get(key, (0, 0)), strict=True))
+        | dict(zip(("judgment_count", "annotators"), given.get(key, (0, 0)), strict=True))
         for key, asked in active
     ]
     count = items.count(connection)
@@ -88,7 +88,7 @@ def _summarize_totals(connection: Connection, project: Project) -> dict[str, Any
         "project": project.config.name,
         "items": count,
         "questions": parts,
-        "judgments": sum(part["given"] for part in parts),
+        "judgments": sum(part["judgment_count"] for part in parts),
         "seconds": sum(seconds for _, _, _, seconds in counted),
         "cost": {"judgments": round(spent, 2), "currency": cost.currency},
         "snapshots": snapshots,

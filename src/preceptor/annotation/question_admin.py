@@ -32,11 +32,11 @@ PURPOSE_ORDER = (
 )  # the order in which they are asked, before all else
 
 
-def enqueue_items(project: Project, question: Question, new: Sequence[Item], *, wanted: int | None = None, priority: int = 0) -> int:
+def enqueue_items(project: Project, question: Question, new: Sequence[Item], *, target_count: int | None = None, priority: int = 0) -> int:
     """Queue items for a question, both of the question's purpose, and return how many items were new; the same again adds nothing.
 
-    wanted: judgments of each item, by default the stop rule's initial number; it adds none to existing items. Raises UserError when the
-    question's name is that of one with another purpose.
+    target_count: judgments of each item, by default the stop rule's initial number; it adds none to existing items. Raises UserError when
+    the question's name is that of one with another purpose.
     """
     with project.database.writing() as connection:
         _check_question_name(connection, question)
@@ -45,7 +45,7 @@ def enqueue_items(project: Project, question: Question, new: Sequence[Item], *, 
         added = items.add(connection, [replace(item, purpose=question.purpose) for item in new])
         keys = items.keys(connection, [item.id for item in new])
         opened = ((pk, id_) for id_, pk in keys.items())
-        slots.open_slots(connection, key, opened, wanted=wanted or project.config.guidance.initial_judgments, priority=priority)
+        slots.open_slots(connection, key, opened, target_count=target_count or project.config.guidance.initial_judgments, priority=priority)
         if added:
             events.record_event(connection, "items put before people", {"question": kept.name, "purpose": kept.purpose, "items": added})
     project.forget_questions()
@@ -57,7 +57,7 @@ def close_question(project: Project, question: str) -> int:
     with project.database.writing() as connection:
         key, asked = questions.get(connection, question)
         counts = slots.counts_by_item(connection, key)
-        waiting = {item: each.given for item, each in counts.items() if each.given < each.wanted}
+        waiting = {item: each.judgment_count for item, each in counts.items() if each.judgment_count < each.target_count}
         slots.set_target_counts(connection, key, waiting)
         if waiting:
             events.record_event(connection, "asking ended", {"question": asked.name, "items": len(waiting)})
@@ -108,7 +108,7 @@ def edit_options(
             if other.follows and other.follows["question"] == name:
                 check_follow_up(other, {made.name: made})
         if not made.follows and not made.purpose:
-            slots.open_slots(connection, new, items.all_keys(connection), wanted=project.config.guidance.initial_judgments)
+            slots.open_slots(connection, new, items.all_keys(connection), target_count=project.config.guidance.initial_judgments)
         moved = questions.carry_over(connection, key, new, lambda answer: _rename_answer(made, names, answer))
         about = {"name": name, "version": made.version, "renamed": names, "added": list(add), "removed": list(remove), "judgments": moved}
         events.record_event(connection, "question options edited", about)

@@ -83,7 +83,7 @@ def update_redundancy(project: Project, question: str, decide: StopDecision) -> 
         progress = slots.question_progress(connection, key)
         # far more open slots than an audit has: no need to look at each
         most = 2 * rule.audit * progress["slots"] + 10 * (rule.audit > 0)
-        if not progress["given"] or slots.has_more_open_than(connection, key, most):
+        if not progress["judgment_count"] or slots.has_more_open_than(connection, key, most):
             return None
         counts = slots.counts_by_item(connection, key)
         if _has_waiting_slots(counts, rule):
@@ -91,20 +91,20 @@ def update_redundancy(project: Project, question: str, decide: StopDecision) -> 
         standing = JudgmentSet.load(connection, question)
         everyone = people.list_annotators(connection)
     fitted, rule = standing.fit(), _adjust_stop_rule(standing, rule)
-    wants = decide(fitted, {item: count.given for item, count in counts.items()}, rule)
-    more = {item: count for item, count in wants.items() if count > counts[item].wanted}
+    wants = decide(fitted, {item: count.judgment_count for item, count in counts.items()}, rule)
+    more = {item: count for item, count in wants.items() if count > counts[item].target_count}
     tiers = _find_escalations(fitted, counts, rule, slots.highest_tier(everyone))
     tiers |= _find_worthwhile_escalations(fitted, more, standing, everyone, project.config.cost)
     more = {item: count for item, count in more.items() if item not in tiers}
     with project.database.writing() as connection:
         slots.set_target_counts(connection, key, more)
         slots.escalate(connection, key, tiers)
-    return sum(count - counts[item].given for item, count in more.items()) + len(tiers)
+    return sum(count - counts[item].judgment_count for item, count in more.items()) + len(tiers)
 
 
 def _has_waiting_slots(counts: Mapping[str, slots.SlotCounts], rule: StopRule) -> bool:
     return any(
-        count.open and not count.tier and (count.given < rule.initial_judgments or not is_audited(item, rule.audit))
+        count.open and not count.tier and (count.judgment_count < rule.initial_judgments or not is_audited(item, rule.audit))
         for item, count in counts.items()
     )
 
@@ -117,8 +117,8 @@ def _find_escalations(fitted: Consensus, counts: Mapping[str, slots.SlotCounts],
     return {
         item: min(counts[item].tier + 1, top)
         for item, certainty in zip(fitted.items, fitted.certainty.tolist(), strict=True)
-        if should_escalate(certainty, counts[item].given, reachable)
-        and counts[item].given >= counts[item].wanted
+        if should_escalate(certainty, counts[item].judgment_count, reachable)
+        and counts[item].judgment_count >= counts[item].target_count
         and counts[item].tier < top
     }
 

@@ -114,7 +114,7 @@ class DeferredAnswers:
                 question, _ = get_live_question(connection, self.project, _ANSWER_QUESTION)
                 beside = {"sources": [{name: clean(text) for name, text in source.items()} for source in sources]} if sources else {}
                 item = make_write_item(item_id, shown, clean(draft), beside, told)
-            key = open_item_slot(connection, question, item, wanted=1, priority=MAX_PRIORITY + held)
+            key = open_item_slot(connection, question, item, target_count=1, priority=MAX_PRIORITY + held)
             row = {"id": id_, "answer": answer, "item": key, "question": question, "credential": credential, "document": about}
             if deferrals.add(connection, {**row, "deadline": now() + seconds}):
                 events.record_event(connection, "answer deferred", {"deferral": id_, "item": item.id, **about})

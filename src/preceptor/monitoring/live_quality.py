@@ -60,7 +60,7 @@ def open_rating_item(connection: Connection, project: Project, kept: LoggedRespo
     item = make_rating_item(f"rated-{kept.id}", kept.messages, kept.text, {}, _response_metadata(kept))
     question, _ = get_live_question(connection, project, _RATING_QUESTION)
     if kept.inclusion > 0:
-        return open_item_slot(connection, question, item, wanted=1, priority=_SAMPLE_PRIORITY), item.id
+        return open_item_slot(connection, question, item, target_count=1, priority=_SAMPLE_PRIORITY), item.id
     items.add(connection, [item])
     return items.keys(connection, [item.id])[item.id], item.id
 

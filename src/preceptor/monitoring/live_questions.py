@@ -101,14 +101,14 @@ def get_choice_question(connection: Connection, project: Project, learnt: str, m
     return questions.get(connection, question.name)
 
 
-def open_item_slot(connection: Connection, question: int, item: Item, *, wanted: int, priority: int) -> int:
+def open_item_slot(connection: Connection, question: int, item: Item, *, target_count: int, priority: int) -> int:
     """Add an item and open its slot with a question; return the item's key. The same call again asks nothing new.
 
-    wanted: how many more people are asked, beyond those who have judged it.
+    target_count: how many more people are asked, beyond those who have judged it.
     """
     items.add(connection, [item])
     key = items.keys(connection, [item.id])[item.id]
-    slots.open_slots(connection, question, [(key, item.id)], wanted=wanted, priority=priority)
+    slots.open_slots(connection, question, [(key, item.id)], target_count=target_count, priority=priority)
     return key
 
 

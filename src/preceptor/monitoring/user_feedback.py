@@ -153,7 +153,7 @@ class _CustomerFeedback:
         about = {"answer": self.response.id, "model": self.response.model, "alias": self.response.alias, "feedback": self.row["id"]}
         id_ = f"corrected-{self.row['id'].removeprefix('feedback-')}"
         item = make_choice_item(id_, self.response.messages[0]["content"], asked.purpose, about)
-        key = open_item_slot(self.connection, question, item, wanted=2, priority=_surprise_priority(self._surprise(0.0)))
+        key = open_item_slot(self.connection, question, item, target_count=2, priority=_surprise_priority(self._surprise(0.0)))
         self._add_judgment(key, question, asked.name, self.value)
         return key
 
@@ -165,7 +165,7 @@ class _CustomerFeedback:
         item, id_ = open_rating_item(self.connection, self.project, self.response)
         question, _ = get_live_question(self.connection, self.project, name)
         surprise = self._surprise(good)
-        slots.open_slots(self.connection, question, [(item, id_)], wanted=0, priority=_surprise_priority(surprise))
+        slots.open_slots(self.connection, question, [(item, id_)], target_count=0, priority=_surprise_priority(surprise))
         drawn = self.response.inclusion > 0 and name == "live-good"  # its slot must be like those of all sampled answers
         if surprise >= _REVIEW_SURPRISE and not drawn:
             feedback.request_one_more(self.connection, question, item, waits=True)
@@ -179,7 +179,7 @@ class _CustomerFeedback:
         about = {"answer": self.response.id, "model": self.response.model, "alias": self.response.alias, "feedback": self.row["id"]}
         more = {"sources": list(beside)} if beside else {}
         item = make_write_item(f"{why}-{self.row['id'].removeprefix('feedback-')}", self.response.messages, self.response.text, more, about)
-        return open_item_slot(self.connection, question, item, wanted=1, priority=_surprise_priority(self._surprise(0.0))), question
+        return open_item_slot(self.connection, question, item, target_count=1, priority=_surprise_priority(self._surprise(0.0))), question
 
     def _surprise(self, good: float) -> float:
         """Return how far the feedback lies from what was expected of the answer, 0 to 1."""

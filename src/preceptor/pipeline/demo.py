@@ -414,7 +414,7 @@ def replay_annotators(project: Project, recorded: RecordedJudgments, tell: Calla
     The ratings are anonymous: the k-th person who is asked about an item gives the k-th of its shuffled ratings. What was answered
     therefore depends on how often each item was asked about, and not on when the demo was interrupted.
     """
-    answered = sum(part["given"] for part in project.status()["questions"])
+    answered = sum(part["judgment_count"] for part in project.status()["questions"])
     most, idle = len(recorded.rows) * RATERS_PER_TEXT, 0
     for seat in cycle(range(RATERS_PER_TEXT)):
         person = f"person-{seat + 1:02}"
@@ -426,8 +426,8 @@ def replay_annotators(project: Project, recorded: RecordedJudgments, tell: Calla
                 return
             continue
         idle = 0
-        answer = recorded.get_answer(slot.item, slot.given)
-        project.submit(slot.slot, person, answer, key=f"{slot.item}/{slot.given}")
+        answer = recorded.get_answer(slot.item, slot.judgment_count)
+        project.submit(slot.slot, person, answer, key=f"{slot.item}/{slot.judgment_count}")
         answered += 1
         if answered % 50 == 0:
             tell(TrainingProgress("asking people", answered, most))

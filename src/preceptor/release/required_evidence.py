@@ -76,7 +76,7 @@ def find_future_test_items(project: Project, snapshot: Snapshot) -> list[str]:
             key, asked = questions.get(connection, snapshot.question["name"])
         except NotFoundError:
             return []
-        waiting = {id_ for id_, each in slots.counts_by_item(connection, key).items() if not each.given}
+        waiting = {id_ for id_, each in slots.counts_by_item(connection, key).items() if not each.judgment_count}
         known = [(item.id, item.group) for item in items.stream(connection, asked.purpose) if item.id in waiting]
     if not known:
         return []

@@ -88,14 +88,19 @@ def queue_responses(project: Project, answers: ModelAnswers, claims: Sequence[Se
         return 0
     added = question_admin.enqueue_items(project, _existing_question(project), new)
     _set_target_counts(
-        project, {item.id for item in new}, lambda count: max(count.wanted, project.config.guidance.initial_judgments), "asking resumed"
+        project,
+        {item.id for item in new},
+        lambda count: max(count.target_count, project.config.guidance.initial_judgments),
+        "asking resumed",
     )
     return added
 
 
 def stop_queueing(project: Project, answers: ModelAnswers) -> None:
     """Ask nobody else about these responses; answers of people who hold one are still accepted."""
-    _set_target_counts(project, set(response_item_ids(answers)), lambda count: min(count.given, count.wanted), "asking ended")
+    _set_target_counts(
+        project, set(response_item_ids(answers)), lambda count: min(count.judgment_count, count.target_count), "asking ended"
+    )
 
 
 def _existing_question(project: Project) -> Question:
@@ -105,12 +110,12 @@ def _existing_question(project: Project) -> Question:
     )
 
 
-def _set_target_counts(project: Project, of: Collection[str], wanted: Callable[[slots.SlotCounts], int], what: str) -> None:
+def _set_target_counts(project: Project, of: Collection[str], target_count: Callable[[slots.SlotCounts], int], what: str) -> None:
     """Set how many judgments items shall have, where that differs."""
     with project.database.writing() as connection:
         key, _ = questions.get(connection, CLAIM_QUESTION)
-        found = {item: (count, wanted(count)) for item, count in slots.counts_by_item(connection, key).items() if item in of}
-        changed = {item: number for item, (count, number) in found.items() if number != count.wanted}
+        found = {item: (count, target_count(count)) for item, count in slots.counts_by_item(connection, key).items() if item in of}
+        changed = {item: number for item, (count, number) in found.items() if number != count.target_count}
         if changed:
             slots.set_target_counts(connection, key, changed)
             events.record_event(connection, what, {"question": CLAIM_QUESTION, "items": len(changed)})
@@ -125,7 +130,7 @@ def queue_tied_responses(project: Project, answers: ModelAnswers) -> int:
     if seen is None:
         return 0
     tied = seen.tied_items & seen.select_complete(response_item_ids(answers)) - set(seen.judgment_set.gold)
-    more = {item: seen.counts[item].given + 1 for item in tied if seen.counts[item].given < seen.max_judgments}
+    more = {item: seen.counts[item].judgment_count + 1 for item in tied if seen.counts[item].judgment_count < seen.max_judgments}
     higher = {item: seen.counts[item].tier + 1 for item in tied - set(more) if seen.can_be_asked(item)}
     with project.database.writing() as connection:
         slots.set_target_counts(connection, seen.judgment_set.key, more)
@@ -197,11 +202,13 @@ class _ClaimJudgments:
 
     def select_complete(self, of: Collection[str]) -> set[str]:
         """Return the items that have all the judgments they shall have."""
-        return {item for item in of if (count := self.counts.get(item)) and count.given and count.given >= count.wanted}
+        return {
+            item for item in of if (count := self.counts.get(item)) and count.judgment_count and count.judgment_count >= count.target_count
+        }
 
     def can_be_asked(self, item: str) -> bool:
         """Return whether somebody is left to decide an item."""
-        return item in self.counts and (self.counts[item].given < self.max_judgments or self.counts[item].tier < self.highest_tier)
+        return item in self.counts and (self.counts[item].judgment_count < self.max_judgments or self.counts[item].tier < self.highest_tier)
 
 
 def _load_claim_judgments(project: Project) -> _ClaimJudgments | None:

@@ -224,7 +224,7 @@ def _enqueue_pairs(project: Project, round_: ComparisonRound, asked: Question) -
             if pair.id not in known
         ]
         if new:
-            question_admin.enqueue_items(project, asked, new, wanted=round_.people, priority=len(waves) - number)
+            question_admin.enqueue_items(project, asked, new, target_count=round_.people, priority=len(waves) - number)
 
 
 def _comparison_question(project: Project, name: str, wanted: ComparisonOptions) -> Question:
@@ -298,7 +298,9 @@ def _close_decided(project: Project, round_: ComparisonRound, votes: Sequence[Pr
     with project.database.writing() as connection:
         key, _ = questions.get(connection, round_.question)
         waiting = {
-            item: each.given for item, each in slots.counts_by_item(connection, key).items() if item in pairs and each.given < each.wanted
+            item: each.judgment_count
+            for item, each in slots.counts_by_item(connection, key).items()
+            if item in pairs and each.judgment_count < each.target_count
         }
         slots.set_target_counts(connection, key, waiting)
         if waiting:
@@ -313,10 +315,10 @@ def _round_progress(project: Project, round_: ComparisonRound) -> dict[str, Any]
         counts = _slot_counts(connection, round_.question)
     if not counts:
         return {"opened": False, "given": 0, "left": 0}
-    left = sum(max(each.wanted - each.given, 0) for each in counts.values())
+    left = sum(max(each.target_count - each.judgment_count, 0) for each in counts.values())
     return {
         "opened": True,
-        "given": sum(each.given for each in counts.values()),
+        "given": sum(each.judgment_count for each in counts.values()),
         "left": left,
         "planned": round_.people * len(round_.asked_pairs),
     }

@@ -81,7 +81,7 @@ def queue_expert_sample(project: Project, snapshot: Snapshot, *, split: str = "t
         waiting = [row.id for row in sample.wanted_rows if row.id not in sample.expert_answers]
         slots.escalate(connection, key, dict.fromkeys(waiting, slots.TIERS["expert"]))
         given = slots.counts_by_item(connection, key)
-        slots.set_target_counts(connection, key, {item: given[item].given + 1 for item in waiting if item in sample.tied_items})
+        slots.set_target_counts(connection, key, {item: given[item].judgment_count + 1 for item in waiting if item in sample.tied_items})
         if waiting:
             events.record_event(connection, "test rows put before experts", {"snapshot": snapshot.digest, "items": len(waiting)})
     return len(waiting)

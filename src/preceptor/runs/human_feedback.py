@@ -75,13 +75,13 @@ def _count_feedback(project: Project, question: str, asked: Collection[str]) -> 
         counts = slots.counts_by_item(connection, questions.get(connection, question)[0])
     waiting = [item for item in asked if not _is_complete(counts.get(item))]
     return FeedbackProgress(
-        len(asked), len(waiting), sum(max(count.wanted - count.given, 0) for item in waiting if (count := counts.get(item)))
+        len(asked), len(waiting), sum(max(count.target_count - count.judgment_count, 0) for item in waiting if (count := counts.get(item)))
     )
 
 
 def _is_complete(count: slots.SlotCounts | None) -> bool:
     """Return whether somebody has judged an item, and nobody else is asked."""
-    return count is not None and count.given > 0 and count.given >= count.wanted
+    return count is not None and count.judgment_count > 0 and count.judgment_count >= count.target_count
 
 
 BINARY_OPTIONS = ("good", "bad")
@@ -243,7 +243,7 @@ class ProjectAnnotators:
                 levels[level].append(item_of[each.id])
         for level, group in levels.items():
             if question.purpose:
-                question_admin.enqueue_items(self.project, question, group, wanted=_ANNOTATORS_PER_ITEM.get(kind), priority=level)
+                question_admin.enqueue_items(self.project, question, group, target_count=_ANNOTATORS_PER_ITEM.get(kind), priority=level)
             else:
                 _prioritize_items(self.project, question, [item.id for item in group], level, self.origin)
 
@@ -298,7 +298,7 @@ def _prioritize_items(project: Project, question: Question, ids: Sequence[str], 
         known = items.keys(connection, ids)
         if unknown := next((id_ for id_ in ids if id_ not in known), None):
             raise UserError(f"there is no item {unknown!r} to label", "ask about items that run.unlabelled gives")
-        slots.open_slots(connection, key, ((pk, id_) for id_, pk in known.items()), wanted=project.config.guidance.initial_judgments)
+        slots.open_slots(connection, key, ((pk, id_) for id_, pk in known.items()), target_count=project.config.guidance.initial_judgments)
         slots.set_priorities(connection, key, dict.fromkeys(ids, level))
         events.record_event(connection, "items put first", {**origin, "question": question.name, "items": len(ids)})
 

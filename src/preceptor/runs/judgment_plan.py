@@ -89,7 +89,7 @@ def plan_judgments(project: Project, question: str, judgments: int, rows: Sequen
         raise UserError(f"{judgments} judgments buy nothing", "plan at least one")
     with project.database.reading() as connection:
         standing = JudgmentSet.load(connection, question)
-        given = {item: count.given for item, count in slots.counts_by_item(connection, standing.key).items()}
+        given = {item: count.judgment_count for item, count in slots.counts_by_item(connection, standing.key).items()}
     fitted = standing.fit()
     if isinstance(fitted, ComposedConsensus):
         raise UserError(

@@ -104,7 +104,7 @@ def _reopen_item(connection: Connection, key: int, pk: int, back: Sequence[Curat
     """
     newest = curations.list_by_item(connection, key, pk)[0].created
     suspects.reopen(connection, key, pk, newest, since=left[0].created if left else 0.0)
-    slots.set_target_counts(connection, key, {each.item: each.document["wanted"] for each in back if "wanted" in each.document})
+    slots.set_target_counts(connection, key, {each.item: each.document["target_count"] for each in back if "target_count" in each.document})
 
 
 def _update_rewritten_gold(connection: Connection, key: int, changed: Iterable[str]) -> None:
@@ -390,8 +390,8 @@ def _rewrite_item(
     place = items.keys(connection, [new.id])[new.id]
     for other, each in questions.list_active(connection):
         if not each.follows and each.purpose == new.purpose:
-            wanted = 1 if other == key else project.config.guidance.initial_judgments
-            slots.open_slots(connection, other, [(place, new.id)], wanted=wanted)
+            target_count = 1 if other == key else project.config.guidance.initial_judgments
+            slots.open_slots(connection, other, [(place, new.id)], target_count=target_count)
     people.add(connection, [Annotator(check_annotator_name(by))])
     who = people.get_key(connection, by)
     judgment_log.add_judgment(connection, place, key, who, parsed, seconds=None, key=f"rewritten/{key}/{new.id}/{who}")
@@ -447,10 +447,10 @@ def _close_slot(connection: Connection, key: int, asked: Question, pk: int, item
     Annotators who hold it may still answer.
     """
     slot = queries.slots_by_question(connection, pk).get(asked.name)
-    if slot is None or slot["wanted"] <= slot["given"]:
+    if slot is None or slot["target_count"] <= slot["judgment_count"]:
         return {}
-    slots.set_target_counts(connection, key, {item: slot["given"]})
-    return {"wanted": slot["wanted"]}
+    slots.set_target_counts(connection, key, {item: slot["judgment_count"]})
+    return {"target_count": slot["target_count"]}
 
 
 def _find_same_decision(

@@ -181,7 +181,7 @@ def _derive_snapshot(
         about = {"check": check, "snapshot": snapshot.digest}
         closed = _close_slots(connection, key, left_out)
         documents = (
-            (places[item], {**about, **({"into": into} if into else {}), **({"wanted": closed[item]} if item in closed else {})})
+            (places[item], {**about, **({"into": into} if into else {}), **({"target_count": closed[item]} if item in closed else {})})
             for item, into in left_out.items()
             if item in places
         )
@@ -227,7 +227,7 @@ def _escalate_items(connection: Connection, key: int, chosen: Sequence[str]) -> 
     top = slots.TIERS["expert"]
     slots.escalate(connection, key, dict.fromkeys(asked, top))
     slots.set_target_counts(
-        connection, key, {item: known[item].given + 1 for item in asked if known[item].tier >= top and not known[item].open}
+        connection, key, {item: known[item].judgment_count + 1 for item in asked if known[item].tier >= top and not known[item].open}
     )
     rank = {item: _PRIORITY_LEVELS * place // len(chosen) for place, item in enumerate(chosen)}
     slots.set_priorities(connection, key, {item: _SUSPECT_PRIORITY + _PRIORITY_LEVELS - 1 - rank[item] for item in asked})
@@ -236,9 +236,9 @@ def _escalate_items(connection: Connection, key: int, chosen: Sequence[str]) -> 
 def _close_slots(connection: Connection, key: int, gone: Iterable[str]) -> dict[str, int]:
     """Close the slots of excluded items; return how many judgments of each were wanted, which undoing requests again."""
     known = slots.counts_by_item(connection, key)
-    waiting = {item: known[item] for item in gone if item in known and known[item].wanted > known[item].given}
-    slots.set_target_counts(connection, key, {item: count.given for item, count in waiting.items()})
-    return {item: count.wanted for item, count in waiting.items()}
+    waiting = {item: known[item] for item in gone if item in known and known[item].target_count > known[item].judgment_count}
+    slots.set_target_counts(connection, key, {item: count.judgment_count for item, count in waiting.items()})
+    return {item: count.target_count for item, count in waiting.items()}
 
 
 def _suspect_document(suspect: SuspectRow, rows: Mapping[str, SnapshotRow]) -> dict[str, Any]:

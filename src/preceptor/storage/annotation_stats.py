@@ -47,8 +47,8 @@ def first_live_judgment_time(connection: Connection) -> float | None:
 def count_missing_judgments(connection: Connection, question: int) -> int:
     """Return the number of judgments that the slots of a question want and don't have."""
     slots = schema.slots
-    missing = select(func.coalesce(func.sum(slots.c.wanted - slots.c.given), 0)).where(slots.c.question == question)
-    return int(connection.execute(missing.where(slots.c.given < slots.c.wanted)).scalar_one())
+    missing = select(func.coalesce(func.sum(slots.c.target_count - slots.c.judgment_count), 0)).where(slots.c.question == question)
+    return int(connection.execute(missing.where(slots.c.judgment_count < slots.c.target_count)).scalar_one())
 
 
 def seconds_by_annotator(connection: Connection, question: int) -> dict[str, list[float]]:

@@ -179,7 +179,7 @@ def _leave_stubs(connection: Connection, keys: Sequence[int]) -> None:
     gone = select(schema.slots.c.pk).where(schema.slots.c.item.in_(keys))
     for table in (schema.leases, schema.passes):
         connection.execute(delete(table).where(table.c.slot.in_(gone)))
-    for table in (schema.slots, schema.gold, schema.asides, schema.suspects, schema.curations, feedback, deferrals):
+    for table in (schema.slots, schema.gold, schema.external_annotations, schema.suspects, schema.curations, feedback, deferrals):
         connection.execute(delete(table).where(table.c.item.in_(keys)))
     numbers = list(connection.execute(select(judgments.c.pk).where(judgments.c.item.in_(keys))).scalars())
     taken = set(connection.execute(select(schema.withdrawals.c.judgment).where(schema.withdrawals.c.judgment.in_(numbers))).scalars())

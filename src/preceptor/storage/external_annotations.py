@@ -17,7 +17,7 @@ from preceptor.storage.connection import batched, insert_many, now
 KINDS = ("draft", "skipped", "prediction", "gold")
 """gold: a known answer that nobody is known to have given, with what its tool kept about it."""
 
-asides, questions = schema.asides, schema.questions
+table, questions = schema.external_annotations, schema.questions
 
 
 class ExternalAnnotation(NamedTuple):
@@ -38,9 +38,9 @@ def add(connection: Connection, new: Iterable[ExternalAnnotation]) -> set[str]:
     """Add annotations; return the keys of those that were new."""
     added: set[str] = set()
     for batch in batched(new):
-        known = set(connection.execute(select(asides.c.key).where(asides.c.key.in_([aside.key for aside in batch]))).scalars())
-        fresh = {aside.key: aside for aside in batch if aside.key not in known}
-        insert_many(connection, asides, [_row(aside) for aside in fresh.values()])
+        known = set(connection.execute(select(table.c.key).where(table.c.key.in_([each.key for each in batch]))).scalars())
+        fresh = {each.key: each for each in batch if each.key not in known}
+        insert_many(connection, table, [_row(each) for each in fresh.values()])
         added |= fresh.keys()
     return added
 
@@ -49,12 +49,12 @@ def list_by_item_range(connection: Connection, first: int, last: int) -> Iterato
     """Yield annotations about items from one key to another, in order of arrival: item, question, question_kind, kind, by, document."""
     query = (
         select(
-            asides.c.item, questions.c.name.label("question"), questions.c.kind.label("question_kind"), asides.c.kind, asides.c.by,
-            asides.c.document,
+            table.c.item, questions.c.name.label("question"), questions.c.kind.label("question_kind"), table.c.kind, table.c.by,
+            table.c.document,
         )
-        .join_from(asides, questions, asides.c.question == questions.c.pk)
-        .where(asides.c.item.between(first, last))
-        .order_by(asides.c.pk)
+        .join_from(table, questions, table.c.question == questions.c.pk)
+        .where(table.c.item.between(first, last))
+        .order_by(table.c.pk)
     )  # fmt: skip
     for row in connection.execute(query).mappings():
         yield {**row, "document": json.loads(row["document"])}
@@ -62,22 +62,22 @@ def list_by_item_range(connection: Connection, first: int, last: int) -> Iterato
 
 def counts(connection: Connection) -> dict[str, int]:
     """Return the number of annotations of each kind."""
-    query = select(asides.c.kind, func.count().label("number")).group_by(asides.c.kind)
+    query = select(table.c.kind, func.count().label("number")).group_by(table.c.kind)
     return {row.kind: row.number for row in connection.execute(query)}
 
 
 def erase_author(connection: Connection, by: str) -> int:
     """Delete all annotations of a person or model and return how many they were; nothing was ever made from them."""
-    return int(connection.execute(delete(asides).where(asides.c.by == by)).rowcount)
+    return int(connection.execute(delete(table).where(table.c.by == by)).rowcount)
 
 
-def _row(aside: ExternalAnnotation) -> dict[str, Any]:
+def _row(each: ExternalAnnotation) -> dict[str, Any]:
     return {
-        "item": aside.item,
-        "question": aside.question,
-        "kind": aside.kind,
-        "by": aside.by,
-        "document": json.dumps(aside.document, sort_keys=True, ensure_ascii=False, allow_nan=False),
-        "key": aside.key,
+        "item": each.item,
+        "question": each.question,
+        "kind": each.kind,
+        "by": each.by,
+        "document": json.dumps(each.document, sort_keys=True, ensure_ascii=False, allow_nan=False),
+        "key": each.key,
         "created": now(),
     }

@@ -37,8 +37,8 @@ def set_item(connection: Connection, id_: str, item: int) -> None:
 def request_one_more(connection: Connection, question: int, item: int, *, waits: bool = False) -> None:
     """Request one more judgment of an item than its slot wants. waits: not where somebody is already being asked about it."""
     here = slots.c.question == question, slots.c.item == item
-    nobody = [slots.c.wanted <= slots.c.given] if waits else []
-    more = {"wanted": slots.c.wanted + 1, "open": slots.c.given + slots.c.leased < slots.c.wanted + 1}
+    nobody = [slots.c.target_count <= slots.c.judgment_count] if waits else []
+    more = {"target_count": slots.c.target_count + 1, "open": slots.c.judgment_count + slots.c.leased < slots.c.target_count + 1}
     connection.execute(update(slots).where(*here, *nobody).values(more))
 
 

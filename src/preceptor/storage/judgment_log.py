@@ -68,9 +68,9 @@ def submit_answer(
     context = {**(context or {}), **({"late": True} if held is False else {})}
     number, new = _insert(connection, item, question, annotator, answer, seconds, key, context)
     if new:
-        slots.update_counts(connection, slot, given=1, leased=-1 if held else 0)
+        slots.update_counts(connection, slot, judgments=1, leased=-1 if held else 0)
     elif held:  # the same key came by another connection, which has counted it and found no lease
-        slots.update_counts(connection, slot, given=0, leased=-1)
+        slots.update_counts(connection, slot, judgments=0, leased=-1)
     return number, new
 
 
@@ -82,7 +82,7 @@ def withdraw_judgment(connection: Connection, number: int, annotator: int) -> in
     if row is None or slot is None or connection.execute(gone).first() is not None:
         raise NotFoundError(f"there is no judgment {number} of yours to take back", "only an answer of your own that stands")
     connection.execute(insert(schema.withdrawals).values(judgment=number, created=now()))
-    slots.update_counts(connection, slot, given=-1, leased=0)
+    slots.update_counts(connection, slot, judgments=-1, leased=0)
     return slot
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from preceptor.storage import schema
 from preceptor.storage.connection import now
-from preceptor.storage.schema import cycles, erasures
+from preceptor.storage.schema import erasures, pipeline_runs
 
 Row = Mapping[Any, Any]
 RUNNING, DONE, FAILED = "running", "done", "failed"
@@ -19,36 +19,42 @@ RUNNING, DONE, FAILED = "running", "done", "failed"
 
 def add(connection: Connection, document: Mapping[str, Any]) -> Row:
     """Begin a pipeline run; return its row, under a new id."""
-    id_ = f"turn-{secrets.token_hex(6)}"
-    connection.execute(insert(cycles).values(id=id_, status=RUNNING, document=_dump(document), created=now()))
-    return _parsed(connection.execute(select(cycles).where(cycles.c.id == id_)).mappings().one())
+    id_ = f"pipeline-{secrets.token_hex(6)}"
+    connection.execute(insert(pipeline_runs).values(id=id_, status=RUNNING, document=_dump(document), created=now()))
+    return _parsed(connection.execute(select(pipeline_runs).where(pipeline_runs.c.id == id_)).mappings().one())
 
 
 def save_progress(connection: Connection, id_: str, document: Mapping[str, Any]) -> None:
     """Store the current document of a run."""
-    connection.execute(update(cycles).where(cycles.c.id == id_).values(document=_dump(document)))
+    connection.execute(update(pipeline_runs).where(pipeline_runs.c.id == id_).values(document=_dump(document)))
 
 
 def finish(connection: Connection, id_: str, status: str, document: Mapping[str, Any]) -> None:
     """End a run as done or failed."""
-    connection.execute(update(cycles).where(cycles.c.id == id_).values(status=status, document=_dump(document), finished=now()))
+    connection.execute(
+        update(pipeline_runs).where(pipeline_runs.c.id == id_).values(status=status, document=_dump(document), finished=now())
+    )
 
 
 def find_unfinished(connection: Connection) -> Row | None:
     """Return the run that has begun and not ended; None where there is none."""
-    row = connection.execute(select(cycles).where(cycles.c.status == RUNNING).order_by(cycles.c.pk.desc()).limit(1)).mappings().first()
+    row = (
+        connection.execute(select(pipeline_runs).where(pipeline_runs.c.status == RUNNING).order_by(pipeline_runs.c.pk.desc()).limit(1))
+        .mappings()
+        .first()
+    )
     return None if row is None else _parsed(row)
 
 
 def list_done(connection: Connection, limit: int | None = None) -> list[Row]:
     """Return the runs that were done, the newest first."""
-    query = select(cycles).where(cycles.c.status == DONE).order_by(cycles.c.pk.desc()).limit(limit)
+    query = select(pipeline_runs).where(pipeline_runs.c.status == DONE).order_by(pipeline_runs.c.pk.desc()).limit(limit)
     return [_parsed(row) for row in connection.execute(query).mappings()]
 
 
 def count(connection: Connection) -> int:
     """Return how many runs were ever begun."""
-    return connection.execute(select(func.count()).select_from(cycles)).scalar_one()
+    return connection.execute(select(func.count()).select_from(pipeline_runs)).scalar_one()
 
 
 def data_version(connection: Connection, questions: list[int]) -> dict[str, int]:

@@ -31,8 +31,8 @@ class ItemView:
     key: Any
     item: Item
     slot: int | None
-    wanted: int
-    given: int
+    target_count: int
+    judgment_count: int
     tier: int
     note: str = ""
 
@@ -73,7 +73,7 @@ def list_by_id_prefix(
 
 def list_unanswered(connection: Connection, question: int, *, after: int, limit: int) -> list[ItemView]:
     """Return items that nobody has answered, in order of their slots."""
-    return _list_page(connection, question, slots.c.pk, slots.c.question == question, slots.c.given == 0, after=after, limit=limit)
+    return _list_page(connection, question, slots.c.pk, slots.c.question == question, slots.c.judgment_count == 0, after=after, limit=limit)
 
 
 def list_with_gold(connection: Connection, question: int, *, after: int, limit: int) -> list[ItemView]:
@@ -158,10 +158,13 @@ def gold_by_question(connection: Connection, item: int) -> dict[str, tuple[Any, 
 
 
 def slots_by_question(connection: Connection, item: int) -> dict[str, dict[str, Any]]:
-    """Return the slots of an item by the name of their question: slot, wanted, given, leased, tier."""
+    """Return the slots of an item by the name of their question: slot, target_count, judgment_count, leased, tier."""
     query = select(schema.questions.c.name, slots).join_from(slots, schema.questions, slots.c.question == schema.questions.c.pk)
     rows = connection.execute(query.where(slots.c.item == item, schema.questions.c.active)).mappings()
-    return {row["name"]: {"slot": row["pk"], **{name: row[name] for name in ("wanted", "given", "leased", "tier")}} for row in rows}
+    return {
+        row["name"]: {"slot": row["pk"], **{name: row[name] for name in ("target_count", "judgment_count", "leased", "tier")}}
+        for row in rows
+    }
 
 
 def list_events(connection: Connection, *, before: int | None, limit: int) -> list[dict[str, Any]]:
@@ -185,7 +188,16 @@ def _list_page(
 
 def _select_items(question: int, key: Any) -> Select[Any]:
     of_question = and_(slots.c.item == items.c.pk, slots.c.question == question)
-    columns = items.c.id, items.c.content, items.c.group, items.c.metadata, items.c.purpose, slots.c.wanted, slots.c.given, slots.c.tier
+    columns = (
+        items.c.id,
+        items.c.content,
+        items.c.group,
+        items.c.metadata,
+        items.c.purpose,
+        slots.c.target_count,
+        slots.c.judgment_count,
+        slots.c.tier,
+    )
     return select(key.label("key"), *columns, slots.c.pk.label("slot")).select_from(items.outerjoin(slots, of_question))
 
 
@@ -194,7 +206,7 @@ def _rows(connection: Connection, query: Select[Any]) -> list[ItemView]:
 
 
 def _from_row(row: Mapping[Any, Any], note: str = "") -> ItemView:
-    return ItemView(row["key"], from_row(row), row["slot"], row["wanted"] or 0, row["given"] or 0, row["tier"] or 0, note)
+    return ItemView(row["key"], from_row(row), row["slot"], row["target_count"] or 0, row["judgment_count"] or 0, row["tier"] or 0, note)
 
 
 def _retractions(connection: Connection, people: Iterable[int]) -> dict[int, list[Mapping[Any, Any]]]:

@@ -119,13 +119,13 @@ slots = Table(
     Column("pk", PK, primary_key=True),
     Column("item", PK, ForeignKey("items.pk"), nullable=False),
     Column("question", PK, ForeignKey("questions.pk"), nullable=False),
-    Column("wanted", Integer, nullable=False),
-    Column("given", Integer, nullable=False),
+    Column("target_count", Integer, nullable=False),  # judgments that it needs
+    Column("judgment_count", Integer, nullable=False),  # judgments that it has
     Column("leased", Integer, nullable=False),
     Column("priority", Integer, nullable=False),  # few distinct levels; higher first
     Column("tier", Integer, nullable=False, server_default="0"),  # 0 everyone, 1 reviewers, 2 experts: conflicts are escalated to them
     Column("position", BigInteger, nullable=False),  # a hash: all annotators walk the same shuffled ring, each from their own position
-    Column("open", Boolean, nullable=False),  # given + leased < wanted, kept here so that an index can find it
+    Column("open", Boolean, nullable=False),  # judgment_count + leased < target_count, kept here so that an index can find it
     UniqueConstraint("item", "question"),
     Index("slots_open", "question", "tier", "priority", "position", sqlite_where=text("open = 1"), postgresql_where=text("open")),
 )
@@ -199,8 +199,8 @@ gold = Table(
     Column("explanation", Text, nullable=False),
 )
 
-asides = Table(  # what other tools keep beside judgments: drafts, skips, predictions; none is ever counted as a judgment
-    "asides",
+external_annotations = Table(  # what other tools keep beside judgments: drafts, skips, predictions; none is ever counted as a judgment
+    "external_annotations",
     metadata,
     Column("pk", PK, primary_key=True),
     Column("item", PK, ForeignKey("items.pk"), nullable=False),
@@ -210,7 +210,7 @@ asides = Table(  # what other tools keep beside judgments: drafts, skips, predic
     Column("document", Text, nullable=False),  # JSON: answer, time and whatever else it came with
     Column("key", Text, nullable=False, unique=True),  # the same when the same file is imported again
     Column("created", Float, nullable=False),
-    Index("asides_item", "item", "question"),
+    Index("external_annotations_item", "item", "question"),
 )
 
 suspects = Table(  # rows that a check found suspect, queued for a decision
@@ -466,8 +466,8 @@ deferrals = Table(  # answers that were deferred to a person
     Index("deferrals_item", "item"),
 )
 
-cycles = Table(  # pipeline runs, each resumed where it stopped
-    "cycles",
+pipeline_runs = Table(  # each resumed where it stopped
+    "pipeline_runs",
     metadata,
     Column("pk", PK, primary_key=True),
     Column("id", Text, nullable=False, unique=True),

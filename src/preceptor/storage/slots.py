@@ -1,4 +1,4 @@
-"""Assign work: a slot is one (item, question) with judgments wanted, given and leased.
+"""Assign work: a slot is one (item, question) with the judgments that it needs, has and has leased out.
 
 Taking a slot is one compare-and-swap update, so two processes never over-assign. Everyone walks
 the same shuffled ring of open slots, each from the place of their own last answer, so the cost of
@@ -27,22 +27,22 @@ TIERS = {"annotator": 0, "reviewer": 1, "expert": 2, "owner": 2}  # the highest 
 
 @dataclass(frozen=True, slots=True)
 class SlotAssignment:
-    """One slot assigned to one annotator until `expires` (Unix seconds); it has `given` judgments already."""
+    """One slot assigned to one annotator until `expires` (Unix seconds); it has `judgment_count` judgments already."""
 
     slot: int
     item: str
     content: Mapping[str, Any]
     question: str
-    given: int
+    judgment_count: int
     expires: float
     tier: int = 0
 
 
 class SlotCounts(NamedTuple):
-    """The judgments that a slot wants and has, its tier (the people it waits for), and whether it is open for assignment."""
+    """The judgments that a slot needs and has, its tier (the people it waits for), and whether it is open for assignment."""
 
-    wanted: int
-    given: int
+    target_count: int
+    judgment_count: int
     tier: int
     open: bool
 
@@ -52,32 +52,34 @@ def highest_tier(everyone: Iterable[Annotator]) -> int:
     return max((TIERS[person.role] for person in everyone), default=0)
 
 
-def open_slots(connection: Connection, question: int, new: Iterable[tuple[int, str]], *, wanted: int, priority: int = 0) -> None:
+def open_slots(connection: Connection, question: int, new: Iterable[tuple[int, str]], *, target_count: int, priority: int = 0) -> None:
     """Open slots for items given as (pk, id); those that have one stay as they are."""
     for batch in batched(new):
         rows = [
             {
                 "item": pk,
                 "question": question,
-                "wanted": wanted,
-                "given": 0,
+                "target_count": target_count,
+                "judgment_count": 0,
                 "leased": 0,
                 "priority": priority,
                 "position": _position(id_, question),
-                "open": wanted > 0,
+                "open": target_count > 0,
             }
             for pk, id_ in batch
         ]
         connection.execute(insert_if_new(connection, slots), rows)
 
 
-def set_target_counts(connection: Connection, question: int, wanted: Mapping[str, int]) -> None:
+def set_target_counts(connection: Connection, question: int, target_counts: Mapping[str, int]) -> None:
     """Set how many judgments each of these items (by id) should have."""
-    is_open = slots.c.given + slots.c.leased < bindparam("wants")
+    is_open = slots.c.judgment_count + slots.c.leased < bindparam("target")
     item = select(items.c.pk).where(items.c.id == bindparam("id")).scalar_subquery()
-    statement = update(slots).where(slots.c.question == question, slots.c.item == item).values(wanted=bindparam("wants"), open=is_open)
-    if wanted:
-        connection.execute(statement, [{"id": id_, "wants": count} for id_, count in wanted.items()])
+    statement = (
+        update(slots).where(slots.c.question == question, slots.c.item == item).values(target_count=bindparam("target"), open=is_open)
+    )
+    if target_counts:
+        connection.execute(statement, [{"id": id_, "target": count} for id_, count in target_counts.items()])
 
 
 def set_priorities(connection: Connection, question: int, priority: Mapping[str, int]) -> None:
@@ -97,7 +99,7 @@ def list_untouched_items(connection: Connection, question: int) -> list[str]:
 def escalate(connection: Connection, question: int, tiers: Mapping[str, int]) -> None:
     """Escalate these items (by id) to a tier: one more judgment, by people of that tier."""
     place = select(items.c.pk).where(items.c.id == bindparam("id")).scalar_subquery()
-    more = {"tier": bindparam("level"), "wanted": slots.c.given + slots.c.leased + 1, "open": literal(True)}
+    more = {"tier": bindparam("level"), "target_count": slots.c.judgment_count + slots.c.leased + 1, "open": literal(True)}
     statement = update(slots).where(slots.c.question == question, slots.c.item == place, slots.c.tier < bindparam("level")).values(more)
     if tiers:
         connection.execute(statement, [{"id": id_, "level": level} for id_, level in tiers.items()])
@@ -151,7 +153,7 @@ def release_expired(connection: Connection) -> None:
     """Free the slots of expired leases; the leases stay on record, since a late answer may come."""
     for lease, slot in _EXPIRED.all(connection, now=now()):
         if connection.execute(update(leases).where(leases.c.pk == lease, not_(leases.c.released)).values(released=True)).rowcount == 1:
-            update_counts(connection, slot, given=0, leased=-1)
+            update_counts(connection, slot, judgments=0, leased=-1)
 
 
 def release_lease(connection: Connection, slot: int, annotator: int) -> bool | None:
@@ -170,12 +172,12 @@ def skip_slot(connection: Connection, slot: int, annotator: int, *, kind: str, r
     row = {"slot": slot, "annotator": annotator, "kind": kind, "reason": reason, "created": now()}
     connection.execute(insert_if_new(connection, schema.passes), row)
     if live:
-        update_counts(connection, slot, given=0, leased=-1)
+        update_counts(connection, slot, judgments=0, leased=-1)
 
 
-def update_counts(connection: Connection, slot: int, *, given: int, leased: int) -> None:
-    """Add to a slot's counts of judgments given and leased."""
-    _MOVE.change(connection, slot=slot, more_given=given, more_leased=leased)
+def update_counts(connection: Connection, slot: int, *, judgments: int, leased: int) -> None:
+    """Add to a slot's counts of judgments and of leases."""
+    _MOVE.change(connection, slot=slot, more_judgments=judgments, more_leased=leased)
 
 
 def find_slot(connection: Connection, item: int, question: int) -> int | None:
@@ -194,20 +196,20 @@ def item_and_question(connection: Connection, slot: int) -> tuple[int, int]:
 
 def counts_by_item(connection: Connection, question: int) -> dict[str, SlotCounts]:
     """Return the counts of each slot of a question by item id."""
-    query = select(items.c.id, slots.c.wanted, slots.c.given, slots.c.tier, slots.c.open).join_from(
+    query = select(items.c.id, slots.c.target_count, slots.c.judgment_count, slots.c.tier, slots.c.open).join_from(
         slots, items, slots.c.item == items.c.pk
     )
     return {id_: SlotCounts(*rest) for id_, *rest in connection.execute(query.where(slots.c.question == question))}
 
 
 def question_progress(connection: Connection, question: int) -> dict[str, int]:
-    """Return the totals of a question: slots, wanted, given, leased; how many slots lack judgments, and how many are open."""
+    """Return the totals of a question: slots, target_count, judgment_count, leased; how many lack judgments, and are open."""
     total = select(
         func.count().label("slots"),
-        func.coalesce(func.sum(slots.c.wanted), 0).label("wanted"),
-        func.coalesce(func.sum(slots.c.given), 0).label("given"),
+        func.coalesce(func.sum(slots.c.target_count), 0).label("target_count"),
+        func.coalesce(func.sum(slots.c.judgment_count), 0).label("judgment_count"),
         func.coalesce(func.sum(slots.c.leased), 0).label("leased"),
-        func.coalesce(func.sum(case((slots.c.given < slots.c.wanted, 1), else_=0)), 0).label("unfinished"),
+        func.coalesce(func.sum(case((slots.c.judgment_count < slots.c.target_count, 1), else_=0)), 0).label("unfinished"),
         func.coalesce(func.sum(case((slots.c.open, 1), else_=0)), 0).label("open"),
     ).where(slots.c.question == question)
     return {key: int(value) for key, value in connection.execute(total).mappings().one().items()}
@@ -232,7 +234,7 @@ def remove_judgments(connection: Connection, annotator: int, until: int) -> None
     for item, question, lost in connection.execute(theirs).all():
         slot = find_slot(connection, item, question)
         if slot is not None:
-            update_counts(connection, slot, given=-lost, leased=0)
+            update_counts(connection, slot, judgments=-lost, leased=0)
 
 
 def add_judgment_counts(connection: Connection, question: int, new: Mapping[int, int]) -> None:
@@ -273,7 +275,7 @@ def _ring_cursor(connection: Connection, question: int, annotator: int) -> dict[
 
 
 def _assignment(row: Mapping[Any, Any], question: str, expires: float) -> SlotAssignment:
-    return SlotAssignment(row["slot"], row["item"], json.loads(row["content"]), question, row["given"], expires, row["tier"])
+    return SlotAssignment(row["slot"], row["item"], json.loads(row["content"]), question, row["judgment_count"], expires, row["tier"])
 
 
 def _position(name: str, question: int) -> int:
@@ -281,7 +283,7 @@ def _position(name: str, question: int) -> int:
 
 
 def _slot_columns() -> Select[Any]:
-    return select(slots.c.pk.label("slot"), slots.c.given, slots.c.tier, items.c.id.label("item"), items.c.content).join_from(
+    return select(slots.c.pk.label("slot"), slots.c.judgment_count, slots.c.tier, items.c.id.label("item"), items.c.content).join_from(
         slots, items, slots.c.item == items.c.pk
     )
 
@@ -305,7 +307,7 @@ def _open_slots(side: ColumnElement[bool]) -> PreparedStatement:
     return PreparedStatement(lambda dialect: query if dialect == "sqlite" else query.with_for_update(of=slots, skip_locked=True))
 
 
-_UNTOUCHED = and_(slots.c.open, slots.c.given == 0, slots.c.leased == 0, slots.c.priority == 0)
+_UNTOUCHED = and_(slots.c.open, slots.c.judgment_count == 0, slots.c.leased == 0, slots.c.priority == 0)
 # Built once: the statements of the hot path.
 _AHEAD = _open_slots(slots.c.position > bindparam("cursor"))
 _BEHIND = _open_slots(slots.c.position <= bindparam("cursor"))
@@ -347,14 +349,18 @@ _CURSOR = PreparedStatement(
 )
 _TAKE = PreparedStatement(
     update(slots)
-    .where(slots.c.pk == bindparam("slot"), slots.c.given + slots.c.leased < slots.c.wanted)
-    .values(leased=slots.c.leased + 1, open=slots.c.given + slots.c.leased + literal(1) < slots.c.wanted)
+    .where(slots.c.pk == bindparam("slot"), slots.c.judgment_count + slots.c.leased < slots.c.target_count)
+    .values(leased=slots.c.leased + 1, open=slots.c.judgment_count + slots.c.leased + literal(1) < slots.c.target_count)
 )
-_MORE = slots.c.given + slots.c.leased + 1
+_MORE = slots.c.judgment_count + slots.c.leased + 1
 _TAKE_KNOWN = PreparedStatement(
     update(slots)
     .where(slots.c.pk == bindparam("slot"))
-    .values(leased=slots.c.leased + 1, wanted=case((slots.c.wanted < _MORE, _MORE), else_=slots.c.wanted), open=slots.c.wanted > _MORE)
+    .values(
+        leased=slots.c.leased + 1,
+        target_count=case((slots.c.target_count < _MORE, _MORE), else_=slots.c.target_count),
+        open=slots.c.target_count > _MORE,
+    )
 )
 _LEASE = PreparedStatement(
     lambda dialect: insert_or_update(
@@ -376,15 +382,18 @@ _MOVE = PreparedStatement(
     update(slots)
     .where(slots.c.pk == bindparam("slot"))
     .values(
-        given=slots.c.given + bindparam("more_given"),
+        judgment_count=slots.c.judgment_count + bindparam("more_judgments"),
         leased=slots.c.leased + bindparam("more_leased"),
-        open=slots.c.given + slots.c.leased + bindparam("more_given") + bindparam("more_leased") < slots.c.wanted,
+        open=slots.c.judgment_count + slots.c.leased + bindparam("more_judgments") + bindparam("more_leased") < slots.c.target_count,
     )
 )
 _COUNT = (
     update(slots)
     .where(slots.c.item == bindparam("of_item"), slots.c.question == bindparam("of_question"))
-    .values(given=slots.c.given + bindparam("more"), open=slots.c.given + slots.c.leased + bindparam("more") < slots.c.wanted)
+    .values(
+        judgment_count=slots.c.judgment_count + bindparam("more"),
+        open=slots.c.judgment_count + slots.c.leased + bindparam("more") < slots.c.target_count,
+    )
 )
 _FIND_SLOT = PreparedStatement(select(slots.c.pk).where(slots.c.item == bindparam("item"), slots.c.question == bindparam("question")))
 _PARTS = PreparedStatement(select(slots.c.item, slots.c.question).where(slots.c.pk == bindparam("slot")))

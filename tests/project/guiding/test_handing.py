@@ -133,7 +133,7 @@ def test_an_answer_taken_back_leaves_no_trace_in_the_consensus(tmp_path):
     assert project.next("ann").slot == first.slot  # it is in hand
     project.submit(again.slot, "ann", "safe", asked=True)
     assert standing(project) == [("i-0", "safe", "safe")]
-    assert project.status()["questions"][0]["given"] == 1
+    assert project.status()["questions"][0]["judgment_count"] == 1
     with pytest.raises(UserError, match="to take back"):
         project.withdraw_answer(number, "ann")
     with pytest.raises(UserError, match="of yours"):

@@ -36,7 +36,7 @@ def test_a_correction_is_a_target_and_a_pair_at_once_and_a_person_looks(shop, se
     assert consensus.composed[0]["text"] == given["correction"]
     shop.add_annotator("ann")
     work = shop.next("ann")
-    assert (work.question, work.content["completion"], work.given) == ("live-answer", "No.", 1)
+    assert (work.question, work.content["completion"], work.judgment_count) == ("live-answer", "No.", 1)
     assert "ada@example.org" not in str(work.content)
 
 
@@ -74,7 +74,7 @@ def test_a_person_looks_where_it_surprises(shop, served):
         kind, name = ("thumb", "live-good") if isinstance(word, str) else ("stars", "live-stars")
         UserFeedback(shop).submit(served(shop, number, confidence=confidence), kind, word, by="app")
         count = slots_of(shop, name)[f"rated-chatcmpl-{number}"]
-        assert (count.given, count.wanted, count.open) == (1, 1 + asked, bool(asked)), (word, confidence)
+        assert (count.judgment_count, count.target_count, count.open) == (1, 1 + asked, bool(asked)), (word, confidence)
 
 
 def test_what_surprises_most_comes_first(shop, served):
@@ -99,7 +99,9 @@ def test_feedback_moves_nothing_of_the_stream_that_measures(shop, served):
     assert queue_sampled_responses(shop) == 0
     UserFeedback(shop).submit("chatcmpl-1", "thumb", "down", by="app")
     counts = slots_of(shop, "live-good")
-    assert {id_: (count.wanted - count.given, count.open) for id_, count in counts.items()} == dict.fromkeys(counts, (1, True))
+    assert {id_: (count.target_count - count.judgment_count, count.open) for id_, count in counts.items()} == dict.fromkeys(
+        counts, (1, True)
+    )
     with shop.database.reading() as connection:
         levels = connection.exec_driver_sql("SELECT DISTINCT priority FROM slots JOIN items i ON i.pk = item WHERE purpose = 'live/rated'")
         assert len(levels.all()) == 1
@@ -150,7 +152,7 @@ def test_feedback_on_a_persons_answer_is_none_on_the_models_draft(shop, served):
     assert item_of(shop, given).content["responses"] == ["Yes."]
     assert given["answer"] == answer
     queue_sampled_responses(shop)
-    assert {id_: count.given for id_, count in slots_of(shop, "live-good").items()} == {
+    assert {id_: count.judgment_count for id_, count in slots_of(shop, "live-good").items()} == {
         f"rated-{answer}": 0,
         f"rated-{answer}-by-a-person": 1,
     }

@@ -200,7 +200,7 @@ def test_a_test_side_of_a_question_that_is_gone_is_empty(modelled):
     assert find_future_test_items(modelled.project, modelled.snapshot) == []
     with modelled.project.database.reading() as connection:
         key, _ = questions.get(connection, "sentiment")
-        assert all(each.given for each in slots.counts_by_item(connection, key).values())
+        assert all(each.judgment_count for each in slots.counts_by_item(connection, key).values())
 
 
 def test_checks_that_are_waited_for_are_a_need_before_there_is_any_rate(modelled, run):

@@ -192,7 +192,7 @@ def test_adjudicated_responses_count_without_a_judgment(project):
     people_answer(project, most=30)
     with project.database.reading() as connection:
         waiting = connection.exec_driver_sql(
-            "SELECT i.id, i.content FROM slots s JOIN items i ON i.pk = s.item WHERE i.purpose = 'faithfulness' AND s.given = 0"
+            "SELECT i.id, i.content FROM slots s JOIN items i ON i.pk = s.item WHERE i.purpose = 'faithfulness' AND s.judgment_count = 0"
         ).all()
     for item, _ in waiting:
         project.adjudicate(item, CLAIM_QUESTION, [{"claim": 0, "verdict": "supported"}, {"claim": 1, "verdict": "supported"}], by="eve")
