@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         path = item.path.relative_to(TESTS).as_posix()
         if is_integration(path, item.name, item.fixturenames, named):
             item.add_marker("integration")
-        if is_exhaustive(path, item.name):
+        if is_exhaustive(path, item.name, named):
             item.add_marker("slow")
 
 

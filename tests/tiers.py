@@ -98,7 +98,44 @@ EXHAUSTIVE = (
 OTHER_PROCESSES = frozenset({"browser", "server", "own_server"})  # fixtures that start them
 # Runs that are killed and go on, and simulations of what intervals cover and alarms miss.
 SLOWER = re.compile(r"(?<![a-z])kill|interrupted|test_coverage|interval\w*_(hold|cover)|hold_their|false_alarm|hardly_ever_alarms")
-ON_BOTH_DATABASES = ("store/", "property/")  # in the first tier, too; what lies above them sees only the store
+# What runs a second time on PostgreSQL: storage and properties, in the first tier too; all else only `make check-all` runs there.
+ON_BOTH_DATABASES = ("store/", "property/")
+# And in the second tier faults, the loop, of each service what rests on the database (locks, times, odd characters, triggers), and of
+# each router one test that reads and writes.
+POSTGRESQL_SMOKE = (
+    "end_to_end/",
+    "faults/",
+    "project/consulting/test_over_http.py",
+    "project/cycling/test_cycling.py::test_a_turn_ends_with_a_model",
+    "project/cycling/test_cycling.py::test_another_process",
+    "project/documents/test_documents.py::test_another_server",
+    "project/documents/test_documents.py::test_what_was_erased",
+    "project/erasing/test_erasing.py::test_a_document_goes_with_its_index",
+    "project/erasing/test_erasing.py::test_nothing_of_an_item_remains",
+    "project/erasing/test_erasing.py::test_the_log_shows",
+    "project/importing/test_interchange.py::test_everything_moves_to_another_project[postgresql-jsonl",
+    "project/importing/test_interchange.py::test_times_and_all",
+    "project/jobs/test_owners.py::test_a_job_never_begins",
+    "project/live/test_deferring.py::test_a_person_answers_before_all_else",
+    "project/live/test_feedback.py::test_thumbs_are_judgments",
+    "project/live/test_kept.py::test_odd_letters",
+    "project/live/test_quality.py::test_from_answers_to_the_figure",
+    "project/test_access.py::test_attempts_at_the_same_moment",
+    "project/test_access.py::test_of_two_rotations",
+    "project/test_lost_database.py",
+    "serving/test_owners.py",
+    "web/manage/test_live_page.py::test_a_manager_sees",
+    "web/test_api.py::test_a_question_is_added",
+    "web/test_api.py::test_an_answer_that_is_none",
+    "web/test_api.py::test_an_id_with_other_content",
+    "web/test_api.py::test_consensus_as_a_document",
+    "web/test_api.py::test_somebody_is_invited",
+    "web/test_api.py::test_the_same_key",
+    "web/test_doors.py::test_a_link_signs_in",
+    "web/test_doors.py::test_name_and_password",
+    "web/test_opinions.py::test_whoever_has_the_link",
+    "web/test_security.py::test_who_is_revoked",
+)
 BROKEN_FILES, OF_EACH_KIND = "broken_files_are_refused", ("csv.csv", "jsonl.jsonl")
 
 
@@ -112,6 +149,10 @@ def is_integration(path: str, name: str, fixtures: Collection[str], parameters: 
     )
 
 
-def is_exhaustive(path: str, name: str) -> bool:
-    """Tell whether a test is for `make check-all` alone: also files of further kinds that are broken everywhere."""
-    return f"{path}::{name}".startswith(EXHAUSTIVE) or (BROKEN_FILES in name and not any(f"[{kind}-" in name for kind in OF_EACH_KIND))
+def is_exhaustive(path: str, name: str, parameters: Collection[str] = ()) -> bool:
+    """Tell whether a test is for `make check-all` alone: further kinds of broken files, and what PostgreSQL hardly changes."""
+    return (
+        f"{path}::{name}".startswith(EXHAUSTIVE)
+        or (BROKEN_FILES in name and not any(f"[{kind}-" in name for kind in OF_EACH_KIND))
+        or ("postgresql" in parameters and not f"{path}::{name}".startswith((*ON_BOTH_DATABASES, *POSTGRESQL_SMOKE)))
+    )
