@@ -153,6 +153,6 @@ def is_exhaustive(path: str, name: str, parameters: Collection[str] = ()) -> boo
     """Tell whether a test is for `make check-all` alone: further kinds of broken files, and what PostgreSQL hardly changes."""
     return (
         f"{path}::{name}".startswith(EXHAUSTIVE)
-        or (BROKEN_FILES in name and not any(f"[{kind}-" in name for kind in OF_EACH_KIND))
+        or (BROKEN_FILES in name and not any(f"[{kind}]" in name for kind in OF_EACH_KIND))
         or ("postgresql" in parameters and not f"{path}::{name}".startswith((*ON_BOTH_DATABASES, *POSTGRESQL_SMOKE)))
     )

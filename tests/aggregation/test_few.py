@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from itertools import product
 
 import numpy as np
 import pytest
@@ -13,17 +14,16 @@ from preceptor.testing import simulate_misleading_crowd
 
 
 @pytest.mark.parametrize("method", ["auto", "majority", "dawid_skene", "one_coin", "mace", "glad"])
-@pytest.mark.parametrize("answers", [2, 3, 9])
-@pytest.mark.parametrize("items", [1, 2, 3])
-@pytest.mark.parametrize("people", [1, 2])
-def test_what_all_of_a_few_say_is_the_answer(method, answers, items, people):
-    judgments = Judgments.from_columns(
-        item=[f"i-{item}" for item in range(items) for _ in range(people)],
-        annotator=[f"p-{person}" for _ in range(items) for person in range(people)],
-        answer=[1] * (items * people),
-        answers=list(range(answers)),
-    )
-    assert set(aggregate(judgments, method).top) == {1}
+def test_what_all_of_a_few_say_is_the_answer(method, subtests):
+    for answers, items, people in product([2, 3, 9], [1, 2, 3], [1, 2]):
+        with subtests.test(answers=answers, items=items, people=people):
+            judgments = Judgments.from_columns(
+                item=[f"i-{item}" for item in range(items) for _ in range(people)],
+                annotator=[f"p-{person}" for _ in range(items) for person in range(people)],
+                answer=[1] * (items * people),
+                answers=list(range(answers)),
+            )
+            assert set(aggregate(judgments, method).top) == {1}
 
 
 def read(folder):

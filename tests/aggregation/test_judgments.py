@@ -16,9 +16,8 @@ def judgments(item, annotator, answer, **options):
     return Judgments.from_columns(item=item, annotator=annotator, answer=answer, **options)
 
 
-@pytest.mark.parametrize(
-    "column",
-    [
+def test_any_column_is_encoded_alike(subtests):
+    for column in [
         ["b", "a", "b"],
         ("b", "a", "b"),
         np.array(["b", "a", "b"]),
@@ -32,14 +31,13 @@ def judgments(item, annotator, answer, **options):
         np.array([True, False, True]),
         [datetime.date(2024, 2, 1), datetime.date(2024, 1, 1), datetime.date(2024, 2, 1)],
         [("b", 1), ("a", 1), ("b", 1)],
-    ],
-)
-def test_any_column_is_encoded_alike(column):
-    values, code = encode_column(column, "item")
-    assert list(values) == sorted({column[0], column[1]})
-    assert code.tolist() == [1, 0, 1]
-    assert code.dtype == np.int32
-    assert not isinstance(values[0], np.generic), "ids come back as plain values"
+    ]:
+        with subtests.test(column=column):
+            values, code = encode_column(column, "item")
+            assert list(values) == sorted({column[0], column[1]})
+            assert code.tolist() == [1, 0, 1]
+            assert code.dtype == np.int32
+            assert not isinstance(values[0], np.generic), "ids come back as plain values"
 
 
 def test_a_pandas_series_is_a_column():
@@ -77,9 +75,8 @@ def test_repeats_all_count_each():
     assert judgments(["a"] * 3, [1] * 3, ["x", "x", "y"], repeats="all").votes.tolist() == [[2, 1]]
 
 
-@pytest.mark.parametrize(
-    ("columns", "said"),
-    [
+def test_a_fault_says_where_and_what(subtests):
+    for columns, said in [
         ({"item": ["a"], "annotator": [1, 2], "answer": ["x", "y"]}, "item 1, annotator 2, answer 2"),
         ({"item": [], "annotator": [], "answer": []}, "there are no judgments"),
         ({"item": ["a", None], "annotator": [1, 2], "answer": ["x", "y"]}, "row 2: the item is missing"),
@@ -95,13 +92,12 @@ def test_repeats_all_count_each():
         ({"item": ["a"], "annotator": [1], "answer": ["x"], "repeats": "last", "time": [1, 2]}, "time 2"),
         ({"item": ["a"], "annotator": [1], "answer": ["x"], "repeats": "first"}, "repeats='first' is unknown"),
         ({"item": np.zeros((2, 2)), "annotator": [1, 2], "answer": ["x", "y"]}, "2 dimensions"),
-    ],
-)
-def test_a_fault_says_where_and_what(columns, said):
-    with pytest.raises(UserError) as caught:
-        Judgments.from_columns(**columns)
-    assert said in str(caught.value)
-    assert caught.value.hint
+    ]:
+        with subtests.test(columns=columns, said=said):
+            with pytest.raises(UserError) as caught:
+                Judgments.from_columns(**columns)
+            assert said in str(caught.value)
+            assert caught.value.hint
 
 
 def test_a_closed_list_keeps_its_order_and_its_unused_answers():

@@ -97,9 +97,8 @@ def test_items_in_a_file_are_left_out(run, folder, tmp_path):
     assert "1 of 2 items aren't in the snapshot: nobody" in refused.err
 
 
-@pytest.mark.parametrize(
-    ("words", "code", "told"),
-    [
+def test_what_is_wrong_is_told(run, folder, subtests):
+    for words, code, told in [
         (("check", "v1", "--only", "duplicate"), 1, "did you mean 'duplicates'"),
         (("check", "v9"), 1, "no snapshot is called 'v9'"),
         (("check", "v1", "--live", "nowhere.csv"), 1, "nowhere.csv"),
@@ -114,9 +113,8 @@ def test_items_in_a_file_are_left_out(run, folder, tmp_path):
         (("dedupe", "v1", "groups", "--by", "boss"), 1, "nothing to merge"),
         (("mask", "v1", "--by", " "), 1, "who decides"),
         (("diff", "v1", "v9"), 1, "no snapshot is called 'v9'"),
-    ],
-)
-def test_what_is_wrong_is_told(run, folder, words, code, told):
-    done = run("snapshot", *words, "--project", folder)
-    assert done.code == code, done.err
-    assert told in done.err
+    ]:
+        with subtests.test(words=words, code=code, told=told):
+            done = run("snapshot", *words, "--project", folder)
+            assert done.code == code, done.err
+            assert told in done.err

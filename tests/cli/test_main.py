@@ -22,12 +22,13 @@ def test_help_lists_every_command(run):
         assert f"\n  {name} " in ran.out
 
 
-@pytest.mark.parametrize("name", sorted(COMMANDS))
-def test_each_command_has_help_that_says_something(run, name):
-    ran = run(name, "--help")
-    assert ran.code == 0
-    assert f"Usage: preceptor {name}" in ran.out
-    assert cli.get_command(None, name).help
+def test_each_command_has_help_that_says_something(run, subtests):
+    for name in sorted(COMMANDS):
+        with subtests.test(name=name):
+            ran = run(name, "--help")
+            assert ran.code == 0
+            assert f"Usage: preceptor {name}" in ran.out
+            assert cli.get_command(None, name).help
 
 
 def test_the_version_is_told(run):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import click
-import pytest
 
 from preceptor.cli.main import cli
 
@@ -50,24 +49,30 @@ def test_there_are_such_options():
     assert {"--days", "--seed", "--max-cost", "--target"} <= {option for _, option, _ in OPTIONS}
 
 
-@pytest.mark.parametrize(("command", "option", "kind"), OPTIONS, ids=lambda value: value if isinstance(value, str) else "")
-def test_numbers_without_end_are_refused_before_anything_is_done(project, run, monkeypatch, command, option, kind):
+def test_numbers_without_end_are_refused_before_anything_is_done(project, run, monkeypatch, subtests):
     """`live --days nan` ended in a traceback, and `prioritise --seed -1` too."""
     project.close()
     monkeypatch.chdir(project.folder)
-    before = sorted(path.name for path in project.folder.rglob("*") if "preceptor.db" not in path.name)
-    for value in NUMBERS[kind]:
-        ran = run(*command_line(command, option, value))
-        assert ran.code == 2, (value, ran)
-        assert option in ran.err
-        assert "Traceback" not in ran.err
-    assert sorted(path.name for path in project.folder.rglob("*") if "preceptor.db" not in path.name) == before
+    before = files_of(project.folder)
+    for command, option, kind in OPTIONS:
+        with subtests.test(command=command, option=option):
+            for value in NUMBERS[kind]:
+                ran = run(*command_line(command, option, value))
+                assert ran.code == 2, (value, ran)
+                assert option in ran.err
+                assert "Traceback" not in ran.err
+            assert files_of(project.folder) == before
 
 
-@pytest.mark.parametrize(("command", "option", "kind"), OPTIONS, ids=lambda value: value if isinstance(value, str) else "")
-def test_negative_numbers_end_in_a_line(project, run, monkeypatch, command, option, kind):
+def files_of(folder):
+    return sorted(path.name for path in folder.rglob("*") if "preceptor.db" not in path.name)
+
+
+def test_negative_numbers_end_in_a_line(project, run, monkeypatch, subtests):
     project.close()
     monkeypatch.chdir(project.folder)
-    ran = run(*command_line(command, option, "-1"))
-    assert ran.code in (1, 2), ran
-    assert "error: " in ran.err.lower()
+    for command, option, _ in OPTIONS:
+        with subtests.test(command=command, option=option):
+            ran = run(*command_line(command, option, "-1"))
+            assert ran.code in (1, 2), ran
+            assert "error: " in ran.err.lower()

@@ -8,7 +8,8 @@ from preceptor.evaluation.metrics.metric import metrics
 from preceptor.testing import METRIC_CHECKS
 
 
-@pytest.mark.parametrize("check", METRIC_CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", metrics.names())
-def test_metric_contract(name, check):
-    check(metrics.get(name))
+def test_metric_contract(name, subtests):
+    for check in METRIC_CHECKS:
+        with subtests.test(check=check.__name__):
+            check(metrics.get(name))

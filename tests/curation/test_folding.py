@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from preceptor.quality.text_normalization import fold_characters, fold_term, normalize_characters
 
 
-@pytest.mark.parametrize(
-    ("written", "seen"),
-    [
+def test_what_only_looks_different_is_alike(subtests):
+    for written, seen in [
         ("a plain text", "a plain text"),
         ("two  spaces\n\nand a\tbreak", "two spaces and a break"),
         ("hard\u00a0\u202f \u2003spaces", "hard spaces"),
@@ -24,10 +23,9 @@ from preceptor.quality.text_normalization import fold_characters, fold_term, nor
         ("ｗｉｄｅ ４１１１", "wide 4111"),
         ("cafe\u0301", "café"),
         ("ﬁne", "fine"),
-    ],
-)
-def test_what_only_looks_different_is_alike(written, seen):
-    assert normalize_characters(written).text == seen
+    ]:
+        with subtests.test(written=written, seen=seen):
+            assert normalize_characters(written).text == seen
 
 
 @pytest.mark.parametrize(("written", "seen"), [("CAFÉ", "cafe"), ("Zеndеѕk", "zendesk"), ("Straße", "strasse"), ("ΑΒС", "aβc")])

@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 
 
@@ -28,11 +26,14 @@ def commands() -> list:
     return list(generator().walk(cli))
 
 
-@pytest.mark.parametrize(("path", "command"), commands(), ids=lambda value: value if isinstance(value, str) else "")
-def test_every_command_and_option_has_help(path, command):
-    assert command.help, f"{path} has no help"
-    silent = [option.name for option in command.params if option.param_type_name == "option" and not (option.help or option.show_default)]
-    assert not silent, f"{path}: {silent} have no help"
+def test_every_command_and_option_has_help(subtests):
+    for path, command in commands():
+        with subtests.test(path=path, command=command):
+            assert command.help, f"{path} has no help"
+            silent = [
+                option.name for option in command.params if option.param_type_name == "option" and not (option.help or option.show_default)
+            ]
+            assert not silent, f"{path}: {silent} have no help"
 
 
 def test_every_method_and_recipe_is_explained():

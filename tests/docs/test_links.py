@@ -22,16 +22,18 @@ def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("text", TEXTS, ids=name)
-def test_what_a_text_points_to_is_there_and_nothing_is_of_one_machine(text: Path):
-    said = text.read_text(encoding="utf-8")
-    links = [target.partition("#") for target in LINK.findall(said) if "://" not in target]
-    lost = [path for path, _, _ in links if not (text.parent / path).exists()]
-    assert not lost
-    for path, _, anchor in links:
-        assert not anchor or anchor in anchors_of(text.parent / path if path else text), f"{path}#{anchor}"
-    assert not [path for path in PATH.findall(said) if not list(ROOT.glob(path.rstrip("/")))]
-    assert not HERE.findall(said)
+def test_what_a_text_points_to_is_there_and_nothing_is_of_one_machine(subtests):
+    assert TEXTS
+    for text in TEXTS:
+        with subtests.test(text=text):
+            said = text.read_text(encoding="utf-8")
+            links = [target.partition("#") for target in LINK.findall(said) if "://" not in target]
+            lost = [path for path, _, _ in links if not (text.parent / path).exists()]
+            assert not lost
+            for path, _, anchor in links:
+                assert not anchor or anchor in anchors_of(text.parent / path if path else text), f"{path}#{anchor}"
+            assert not [path for path in PATH.findall(said) if not list(ROOT.glob(path.rstrip("/")))]
+            assert not HERE.findall(said)
 
 
 def anchors_of(text: Path) -> set[str]:
@@ -65,9 +67,11 @@ def test_the_layers_stand_in_the_order_that_import_linter_enforces():
     assert [re.findall(r"`(\w+)(?:/|\.py)`", row) for row in re.findall(r"^\| (`.+?) \|", section, re.MULTILINE)] == enforced
 
 
-@pytest.mark.parametrize("row", WHERE, ids=lambda row: row.split(" | ")[0].strip("| "))
-def test_where_to_find_things_names_what_stands_in_each_file(row: str):
-    assert misplaced(row) == []
+def test_where_to_find_things_names_what_stands_in_each_file(subtests):
+    assert WHERE
+    for row in WHERE:
+        with subtests.test(row=row):
+            assert misplaced(row) == []
 
 
 def misplaced(row: str) -> list[str]:

@@ -8,9 +8,8 @@ from preceptor.evaluation import number_format
 SPACE = "\u00a0"
 
 
-@pytest.mark.parametrize(
-    ("written", "expected"),
-    [
+def test_numbers_are_written_for_people(subtests):
+    for written, expected in [
         (number_format.format_percent(0.7841), f"78.4{SPACE}%"),
         (number_format.format_points(-0.0061), "−0.6"),
         (number_format.format_points(0.301), "+30.1"),
@@ -29,10 +28,9 @@ SPACE = "\u00a0"
         (number_format.format_timestamp("yesterday"), "yesterday"),
         (number_format.figure_name("ece"), "calibration error"),
         (number_format.figure_name("consensus.accuracy"), "consensus: accuracy"),
-    ],
-)
-def test_numbers_are_written_for_people(written, expected):
-    assert written == expected
+    ]:
+        with subtests.test(written=written, expected=expected):
+            assert written == expected
 
 
 def test_an_interval_drops_the_repeated_unit():

@@ -30,9 +30,8 @@ def refusal(path, **options):
     return caught.value
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "format", "rows"),
-    [
+def test_recognised_and_read(file, subtests):
+    for name, content, format, rows in [
         ("a.csv", "id,text\n1,x\n", "csv", [{"id": "1", "text": "x"}]),
         ("a.CSV", "id,text\n1,x\n", "csv", [{"id": "1", "text": "x"}]),
         ("a.csv", "id;text\n1;x, y\n", "csv", [{"id": "1", "text": "x, y"}]),
@@ -53,11 +52,10 @@ def refusal(path, **options):
         ("a.csv", "id,text\n\n1,x\n\n", "csv", [{"id": "1", "text": "x"}]),
         ("a.csv", "id,text\n", "csv", []),
         ("a.csv", 'cell\n"[1, 2]"\n', "csv", [{"cell": "[1, 2]"}]),
-    ],
-)
-def test_recognised_and_read(file, name, content, format, rows):
-    found = read(file(name, content))
-    assert (list(found), found.format, found.warnings) == (rows, format, [])
+    ]:
+        with subtests.test(name=name, content=content, format=format, rows=rows):
+            found = read(file(name, content))
+            assert (list(found), found.format, found.warnings) == (rows, format, [])
 
 
 @pytest.mark.parametrize(
@@ -80,9 +78,8 @@ def test_where_is_the_physical_line_on_which_the_record_starts(file):
     assert [rows.where for _ in rows] == ["a.json, element 1", "a.json, element 2"]
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "where", "message"),
-    [
+def test_bad_file_says_where_and_what_to_do(file, subtests):
+    for name, content, where, message in [
         ("a.csv", "", "a.csv", "the file is empty"),
         ("a.jsonl", "\ufeff \n\n", "a.jsonl", "the file is empty"),
         ("a.csv", "id,text\n1,x\n2,caf\u00e9\n".encode("latin-1"), "a.csv:3", "not UTF-8: 0xE9 at column 6 (byte 6 of the line)"),
@@ -125,13 +122,12 @@ def test_where_is_the_physical_line_on_which_the_record_starts(file):
         ("a.csv", b"PK\x03\x04 and so on", "a.csv", "this is an Excel workbook or a zip archive, not a table as text or Parquet"),
         ("a.csv", "id,text\n".encode("utf-16"), "a.csv", "this is UTF-16 text, not a table as text or Parquet"),
         ("a.parquet", "id,text\n", "a.parquet", "can't be read as Parquet:"),
-    ],
-)
-def test_bad_file_says_where_and_what_to_do(file, name, content, where, message):
-    error = refusal(file(name, content))
-    assert error.where == where
-    assert error.message.startswith(message)
-    assert error.hint
+    ]:
+        with subtests.test(name=name, content=content, where=where, message=message):
+            error = refusal(file(name, content))
+            assert error.where == where
+            assert error.message.startswith(message)
+            assert error.hint
 
 
 def test_latin_1_is_named(file):

@@ -6,20 +6,20 @@ import importlib.util
 import json
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 spec = importlib.util.spec_from_file_location("benches_main", ROOT / "benches" / "__main__.py")
 benches = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(benches)
 
 
-@pytest.mark.parametrize("name", benches.NAMES)
-def test_a_bench_says_what_it_measures_and_prints_when_run(name):
-    text = (ROOT / "benches" / f"{name}.py").read_text(encoding="utf-8")
-    assert benches.purpose(name).endswith(".")
-    assert '__name__ == "__main__"' in text
-    compile(text, name, "exec")
+def test_a_bench_says_what_it_measures_and_prints_when_run(subtests):
+    assert benches.NAMES
+    for name in benches.NAMES:
+        with subtests.test(name=name):
+            text = (ROOT / "benches" / f"{name}.py").read_text(encoding="utf-8")
+            assert benches.purpose(name).endswith(".")
+            assert '__name__ == "__main__"' in text
+            compile(text, name, "exec")
 
 
 def test_documents_become_tables():

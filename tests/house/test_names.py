@@ -89,12 +89,13 @@ def test_a_growing_package_keeps_these_names(package):
     assert set(PINNED[package].split()) <= set(import_module(package).__all__)
 
 
-@pytest.mark.parametrize("package", [*FROZEN, *PINNED])
-def test_every_exported_name_is_there_and_says_what_it_is(package):
-    module = import_module(package)
-    for name in module.__all__:
-        thing = getattr(module, name)
-        assert not callable(thing) or thing.__doc__, name
+def test_every_exported_name_is_there_and_says_what_it_is(subtests):
+    for package in [*FROZEN, *PINNED]:
+        with subtests.test(package=package):
+            module = import_module(package)
+            for name in module.__all__:
+                thing = getattr(module, name)
+                assert not callable(thing) or thing.__doc__, name
 
 
 def test_a_projects_methods_are_these(project):

@@ -40,7 +40,7 @@ def test_the_tier_of_a_test(path, name, fixtures, parameters, second):
 
 @pytest.mark.parametrize(("kind", "exhaustive"), [("csv.csv", False), ("kto.jsonl", True)])
 def test_files_of_two_kinds_are_broken_everywhere_each_time_and_of_all_kinds_in_check_all(kind, exhaustive):
-    assert is_exhaustive("formats/test_table.py", f"test_format_contract[{kind}-broken_files_are_refused]") is exhaustive
+    assert is_exhaustive("formats/test_table.py", f"test_broken_files_are_refused[{kind}]") is exhaustive
 
 
 @pytest.mark.parametrize(

@@ -45,9 +45,8 @@ def test_a_machine_that_only_trains_has_one_bill():
     assert len(bill_local(MACHINE, PlannedWork(tokens=1000))) == 1
 
 
-@pytest.mark.parametrize(
-    ("make", "words"),
-    [
+def test_what_cant_be_costed_is_refused(subtests):
+    for make, words in [
         (lambda: TokenSpeed(0), "a speed of 0 tokens a second"),
         (lambda: TokenSpeed(float("nan")), "a speed of nan"),
         (lambda: bill_local(MachineProfile(0.1, training=TokenSpeed(1)), WORK), "how fast the machine is at reading isn't known"),
@@ -59,8 +58,6 @@ def test_a_machine_that_only_trains_has_one_bill():
         (lambda: parse_prices({"m": {"input": 1, "output": -1}}), "'m' isn't priced"),
         (lambda: parse_prices({"m": {"input": 1}}), "'m' isn't priced"),
         (lambda: parse_prices({"m": {"input": 1, "output": 1, "per": 100}}), "prices of 'm' are for 100 tokens"),
-    ],
-)
-def test_what_cant_be_costed_is_refused(make, words):
-    with pytest.raises(UserError, match=words):
-        make()
+    ]:
+        with subtests.test(make=make, words=words), pytest.raises(UserError, match=words):
+            make()

@@ -75,9 +75,8 @@ def test_other_sizes_can_be_asked_about_but_none_beyond_four_times(write):
         ScalingForecast.from_method(learner, [19])
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
+def test_what_is_no_curve_is_refused(write, subtests):
+    for text, words in [
         ("", "no points stand in it"),
         ("size,seed\n20,1\n", "error|accuracy is missing"),
         (lines(seeds=1), r"5 sizes and 3 seeds of each, not 6 and 1.*preceptor learning-curve SNAPSHOT"),
@@ -91,11 +90,9 @@ def test_other_sizes_can_be_asked_about_but_none_beyond_four_times(write):
         (lines() + "20,3,41,400\n", r"error is a share from 0 to 1, not 41"),
         (lines() + "20.5,3,0.4,400\n", "size is '20.5'"),
         (lines() + "0,3,0.4,400\n", "nothing is learnt from 0 rows"),
-    ],
-)
-def test_what_is_no_curve_is_refused(write, text, words):
-    with pytest.raises(UserError, match=words):
-        read_measured_curve(write(text))
+    ]:
+        with subtests.test(text=text, words=words), pytest.raises(UserError, match=words):
+            read_measured_curve(write(text))
 
 
 def test_a_file_that_isnt_there_is_named(tmp_path):

@@ -16,9 +16,8 @@ def of(found, name):
     return next(each for each in list_candidates(found) if each.name == name)
 
 
-@pytest.mark.parametrize(
-    ("found", "names"),
-    [
+def test_what_can_be_tried_follows_from_what_is_at_hand(subtests):
+    for found, names in [
         (AvailableData("answers", 100, answers=3, unlabelled=2600), ["classify", "linear_probe", "contrastive", "self_train"]),
         (AvailableData("answers", 900, answers=3, unlabelled=20), ["classify", "linear_probe"]),
         (AvailableData("answers", 100, answers=3, unlabelled=2600, is_generative=True), ["classify", "self_train"]),
@@ -30,12 +29,11 @@ def of(found, name):
         (AvailableData("pairs", 300, answers=3, is_generative=True), ["dpo", "reward"]),
         (AvailableData("pairs", 300, answers=3), ["reward"]),
         (AvailableData("thumbs", 300, answers=2, is_generative=True), ["kto"]),
-    ],
-)
-def test_what_can_be_tried_follows_from_what_is_at_hand(found, names):
-    assert sorted(able(found)) == sorted(names)
-    if found.is_generative or found.judgment_form == "answers":
-        assert of(found, names[0]).is_baseline
+    ]:
+        with subtests.test(found=found, names=names):
+            assert sorted(able(found)) == sorted(names)
+            if found.is_generative or found.judgment_form == "answers":
+                assert of(found, names[0]).is_baseline
 
 
 def test_every_technique_is_spoken_of_once_and_exists():

@@ -9,9 +9,8 @@ from preceptor.annotation.row_parser import parse_item
 from preceptor.errors import UserError
 
 
-@pytest.mark.parametrize(
-    ("row", "content"),
-    [
+def test_a_text_a_prompt_or_a_conversation(subtests):
+    for row, content in [
         ({"text": "hello"}, {"text": "hello"}),
         ({"content": "hello"}, {"text": "hello"}),
         ({"content": {"text": "hello"}}, {"text": "hello"}),
@@ -29,10 +28,9 @@ from preceptor.errors import UserError
             {"prompt": "When?", "completion": "1969", "sources": ["It was 1969", {"title": "NASA", "text": "1969"}]},
             {"prompt": "When?", "completion": "1969", "sources": ["It was 1969", {"title": "NASA", "text": "1969"}]},
         ),
-    ],
-)
-def test_a_text_a_prompt_or_a_conversation(row, content):
-    assert parse_item(row).content == content
+    ]:
+        with subtests.test(row=row, content=content):
+            assert parse_item(row).content == content
 
 
 def test_an_id_is_made_from_the_content_where_none_is_given():
@@ -72,9 +70,8 @@ def test_the_rest_of_a_row_becomes_metadata():
     assert item.metadata == {"stars": 4, "source": "shop"}
 
 
-@pytest.mark.parametrize(
-    ("row", "fault"),
-    [
+def test_what_is_no_item_is_told_in_words(subtests):
+    for row, fault in [
         ({"stars": 4}, "no content"),
         ({"text": None}, "no content"),
         ({"text": 4}, "content must be text, not int"),
@@ -97,13 +94,12 @@ def test_the_rest_of_a_row_becomes_metadata():
         ({"text": "a", "claims": []}, "claims must be a list of texts"),
         ({"content": {"text": "a", "format": "html"}}, "no format is called 'html'"),
         ({"content": {"text": "a", "sources": "NASA"}}, "sources must be a list"),
-    ],
-)
-def test_what_is_no_item_is_told_in_words(row, fault):
-    with pytest.raises(UserError, match=fault) as caught:
-        parse_item(row, where="row 3")
-    assert caught.value.where == "row 3"
-    assert caught.value.hint
+    ]:
+        with subtests.test(row=row, fault=fault):
+            with pytest.raises(UserError, match=fault) as caught:
+                parse_item(row, where="row 3")
+            assert caught.value.where == "row 3"
+            assert caught.value.hint
 
 
 @pytest.mark.parametrize("row", ["text", None, 5, ["text"]])

@@ -9,9 +9,8 @@ from preceptor.generation.hosted import read_prices
 from preceptor.planning.prices import TokenPrice, parse_prices
 
 
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
+def test_a_mistake_is_told_with_its_field_and_value(tmp_path, subtests):
+    for fields, words in [
         ("input = -1\noutput = 1", "'a' isn't priced: input is -1; input is a number of dollars from 0"),
         ("input = 1\noutput = nan", "'a' isn't priced: output is nan; output is a number"),
         ("input = 1\noutput = inf", "output is inf"),
@@ -23,15 +22,14 @@ from preceptor.planning.prices import TokenPrice, parse_prices
         ("", "input and output is missing"),
         ("input = 1\noutput = 1\nper = 7", "prices of 'a' are for 7 tokens: per is 7; per = 1000, or per = 1000000"),
         ('input = 1\noutput = 1\nper = "1k"', "per is '1k'"),
-    ],
-)
-def test_a_mistake_is_told_with_its_field_and_value(tmp_path, fields, words):
-    path = tmp_path / "prices.toml"
-    path.write_text(f"[a]\n{fields}\n", encoding="utf-8")
-    with pytest.raises(UserError) as error:
-        read_prices(path)
-    assert words in str(error.value)
-    assert "prices.toml" in str(error.value)
+    ]:
+        with subtests.test(fields=fields, words=words):
+            path = tmp_path / "prices.toml"
+            path.write_text(f"[a]\n{fields}\n", encoding="utf-8")
+            with pytest.raises(UserError) as error:
+                read_prices(path)
+            assert words in str(error.value)
+            assert "prices.toml" in str(error.value)
 
 
 def test_what_is_no_table_is_told():

@@ -30,9 +30,8 @@ def test_claims_by_passage_are_sorted_and_texts_keep_their_order():
     assert [claim["claim"] for claim in claims.parse(QUESTION, texts)] == ["second", "first"]
 
 
-@pytest.mark.parametrize(
-    ("given", "fault"),
-    [
+def test_what_is_no_claim_is_told(subtests):
+    for given, fault in [
         ([{"claim": 0}], "claim 1 has no verdict"),
         ([{"claim": 0, "verdict": "true"}], "'true' is no verdict"),
         ([{"claim": 0, "verdict": "supported", "source": -1}], "the source of claim 1"),
@@ -43,11 +42,9 @@ def test_claims_by_passage_are_sorted_and_texts_keep_their_order():
         ([{"claim": 0, "verdict": "supported"}] * 2, "claim 0 stands twice"),
         ([{"claim": 0, "verdict": "supported"}, {"claim": "a", "verdict": "supported"}], "name them in one way"),
         ({"claim": 0}, "is a list of at most 1,000 claims"),
-    ],
-)
-def test_what_is_no_claim_is_told(given, fault):
-    with pytest.raises(UserError, match=fault):
-        claims.parse(QUESTION, given)
+    ]:
+        with subtests.test(given=given, fault=fault), pytest.raises(UserError, match=fault):
+            claims.parse(QUESTION, given)
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,8 @@ def test_an_order_or_places(given, kept):
     assert rank.parse(question(), given) == kept
 
 
-@pytest.mark.parametrize(
-    ("given", "fault"),
-    [
+def test_a_repeated_or_missing_place_is_named(subtests):
+    for given, fault in [
         ([0, 1], "each of the 3 responses once"),
         ([0, 1, 1], "each of the 3 responses once"),
         ([1, 2, 3], "each of the 3 responses once"),
@@ -39,11 +38,9 @@ def test_an_order_or_places(given, kept):
         ({"places": [1, 2]}, "a list of 3 places"),
         ({"order": None}, "there is no order"),
         (7, "must be a table"),
-    ],
-)
-def test_a_repeated_or_missing_place_is_named(given, fault):
-    with pytest.raises(UserError, match=fault):
-        rank.parse(question(), given)
+    ]:
+        with subtests.test(given=given, fault=fault), pytest.raises(UserError, match=fault):
+            rank.parse(question(), given)
 
 
 def test_a_form_gives_each_response_its_place():

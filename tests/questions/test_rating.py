@@ -31,9 +31,8 @@ def test_steps_may_be_fractions():
     assert question([0, 0.1, 0.2, 0.3]).options == (0, 0.1, 0.2, 0.3)
 
 
-@pytest.mark.parametrize(
-    ("settings", "fault"),
-    [
+def test_unfit_settings_are_refused(subtests):
+    for settings, fault in [
         ({"cuts": [0]}, "go together"),
         ({"labels": ["a", "b"]}, "go together"),
         ({"cuts": [1, 0], "labels": ["a", "b", "c"]}, "rising"),
@@ -45,11 +44,9 @@ def test_steps_may_be_fractions():
         ({"panel": 0}, "number of people"),
         ({"panel": "20"}, "number of people"),
         ({"pannel": 20}, "no setting 'pannel'"),
-    ],
-)
-def test_unfit_settings_are_refused(settings, fault):
-    with pytest.raises(UserError, match=fault):
-        question(**settings)
+    ]:
+        with subtests.test(settings=settings, fault=fault), pytest.raises(UserError, match=fault):
+            question(**settings)
 
 
 @pytest.mark.parametrize(("given", "point"), [(2, 2), ("2", 2), (2.0, 2), ("-4", -4), ("1e0", 1)])
@@ -59,10 +56,10 @@ def test_an_answer_becomes_the_point_as_the_scale_writes_it(given, point):
     assert type(parsed) is int
 
 
-@pytest.mark.parametrize("answer", [5, 0.5, "x", "", None, "nan", float("nan"), float("inf"), True, [1]])
-def test_what_is_not_on_the_scale_is_refused(answer):
-    with pytest.raises(UserError, match=r"not on the scale of 'q'"):
-        rating.parse(question(), answer)
+def test_what_is_not_on_the_scale_is_refused(subtests):
+    for answer in [5, 0.5, "x", "", None, "nan", float("nan"), float("inf"), True, [1]]:
+        with subtests.test(answer=answer), pytest.raises(UserError, match=r"not on the scale of 'q'"):
+            rating.parse(question(), answer)
 
 
 def test_classes_are_the_labels_or_else_the_points():

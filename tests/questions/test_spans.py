@@ -25,9 +25,8 @@ def test_spans_are_sorted():
     assert spans.parse(question(), []) == []
 
 
-@pytest.mark.parametrize(
-    ("settings", "given", "fault"),
-    [
+def test_what_is_no_span_is_told(subtests):
+    for settings, given, fault in [
         ({}, [span(3, 3)], "span 1 ends at 3, before it has begun at 3"),
         ({}, [span(0, 2), span(5, 4)], "span 2 ends at 4"),
         ({}, [span(-1, 4)], "the start of span 1 must be a whole number"),
@@ -40,11 +39,9 @@ def test_spans_are_sorted():
         ({}, [{"start": 0, "end": 4, "tag": "place"}], "has no 'tag'"),
         ({}, "0-4", "is a list of at most 10,000 spans"),
         ({}, [span(k, k + 1) for k in range(10_001)], "at most 10,000 spans"),
-    ],
-)
-def test_what_is_no_span_is_told(settings, given, fault):
-    with pytest.raises(UserError, match=fault):
-        spans.parse(question(**settings), given)
+    ]:
+        with subtests.test(settings=settings, given=given, fault=fault), pytest.raises(UserError, match=fault):
+            spans.parse(question(**settings), given)
 
 
 def test_spans_may_touch_and_with_a_setting_overlap():

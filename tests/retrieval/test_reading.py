@@ -92,9 +92,8 @@ def encrypted() -> bytes:
     return made.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("data", "name", "words"),
-    [
+def test_what_cant_be_read_is_refused_with_its_name(subtests):
+    for data, name, words in [
         (pdf(""), "scan.pdf", "has no text on its 1 pages; it may be scanned"),
         (pdf("One.")[:200], "half.pdf", "can't be read as PDF"),
         (b"%PDF-1.7\n" + bytes(range(256)) * 40, "rubbish.pdf", "can't be read as PDF"),
@@ -105,14 +104,13 @@ def encrypted() -> bytes:
         (b"\x80\x81\xff rubbish", "rubbish.txt", "isn't text in UTF-8"),
         (b"a\0b", "nul.txt", "holds NUL bytes"),
         (b"word " * 1000, "large.txt", "is larger than 0.001 MB"),
-    ],
-)
-def test_what_cant_be_read_is_refused_with_its_name(data: bytes, name: str, words: str):
-    with pytest.raises(UserError) as refused:
-        read(data, name, most_bytes=1000 if name == "large.txt" else 20_000_000)
-    assert refused.value.where == name
-    assert words in str(refused.value)
-    assert "\n" not in str(refused.value)
+    ]:
+        with subtests.test(data=data, name=name, words=words):
+            with pytest.raises(UserError) as refused:
+                read(data, name, most_bytes=1000 if name == "large.txt" else 20_000_000)
+            assert refused.value.where == name
+            assert words in str(refused.value)
+            assert "\n" not in str(refused.value)
 
 
 def test_an_encrypted_pdf_is_refused():

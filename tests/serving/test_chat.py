@@ -145,13 +145,14 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("given", "param", "words"), REFUSED, ids=[f"{param}-{words}" for _, param, words in REFUSED])
-def test_what_cant_be_honoured_is_a_400_that_names_the_parameter(server, given, param, words):
-    with pytest.raises(openai.BadRequestError) as refused:
-        create(server, **given)
-    assert refused.value.param == param
-    assert words in refused.value.body["message"]
-    assert refused.value.type == "invalid_request_error"
+def test_what_cant_be_honoured_is_a_400_that_names_the_parameter(server, subtests):
+    for given, param, words in REFUSED:
+        with subtests.test(given=given, param=param, words=words):
+            with pytest.raises(openai.BadRequestError) as refused:
+                create(server, **given)
+            assert refused.value.param == param
+            assert words in refused.value.body["message"]
+            assert refused.value.type == "invalid_request_error"
 
 
 def test_neutral_values_of_what_isnt_supported_are_taken(server):
@@ -193,9 +194,8 @@ def raw(server, body: bytes, **headers: str) -> tuple[int, dict]:
         return response.status, json.loads(response.read())["error"]
 
 
-@pytest.mark.parametrize(
-    ("body", "words"),
-    [
+def test_a_broken_body_is_a_400_in_openais_form(server, subtests):
+    for body, words in [
         (b'{"model": ', "isn't JSON"),
         (b"\xff\xfe{}", "isn't UTF-8"),
         (b'{"model": "\xe9"}', "isn't UTF-8"),
@@ -206,13 +206,12 @@ def raw(server, body: bytes, **headers: str) -> tuple[int, dict]:
         (b"{}", "required"),
         (b'{"model": "smollm2", "messages": [{"role": "user", "content": "\\ud800"}]}', "half a character"),
         (b'{"model": "smollm2", "messages": ["hi"]}', "dictionary"),
-    ],
-)
-def test_a_broken_body_is_a_400_in_openais_form(server, body, words):
-    status, error = raw(server, body)
-    assert status == 400
-    assert words in error["message"]
-    assert set(error) == {"message", "type", "param", "code"}
+    ]:
+        with subtests.test(body=body, words=words):
+            status, error = raw(server, body)
+            assert status == 400
+            assert words in error["message"]
+            assert set(error) == {"message", "type", "param", "code"}
 
 
 def test_a_body_of_100_megabytes_is_refused_unread(server):

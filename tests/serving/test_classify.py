@@ -94,13 +94,14 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("body", "status", "param", "words"), REFUSED, ids=[f"{param}-{words}" for _, _, param, words in REFUSED])
-def test_what_cant_be_honoured_is_refused_in_openais_form(server, models, body, status, param, words):
-    given = {**body, "model": models.get(body["model"], body["model"])} if "model" in body else body
-    found = ask(server, given)
-    error = found.json()["error"]
-    assert (found.status_code, error["param"]) == (status, param)
-    assert words in error["message"]
+def test_what_cant_be_honoured_is_refused_in_openais_form(server, models, subtests):
+    for body, status, param, words in REFUSED:
+        with subtests.test(body=body, status=status, param=param, words=words):
+            given = {**body, "model": models.get(body["model"], body["model"])} if "model" in body else body
+            found = ask(server, given)
+            error = found.json()["error"]
+            assert (found.status_code, error["param"]) == (status, param)
+            assert words in error["message"]
 
 
 def test_an_annotator_may_not_classify(server, models):

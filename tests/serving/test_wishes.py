@@ -18,9 +18,8 @@ def test_wishes_are_read_and_the_rest_are_tags():
     assert RequestOptions.from_metadata(None, RULE) == RequestOptions.from_metadata({}, RULE) == RequestOptions()
 
 
-@pytest.mark.parametrize(
-    ("given", "param", "words"),
-    [
+def test_a_wish_that_cant_be_honoured_is_refused_by_its_name(subtests):
+    for given, param, words in [
         ({"preceptor.wish": "1"}, "preceptor.wish", "no such wish"),
         ({"preceptor.": "1"}, "preceptor.", "no such wish"),
         ({"preceptor.filter.": "x", "preceptor.documents": "on"}, "preceptor.filter.", "no such wish"),
@@ -32,12 +31,11 @@ def test_wishes_are_read_and_the_rest_are_tags():
         ({"preceptor.wait": "-1"}, "preceptor.wait", "no number from 0 to 60"),
         ({"preceptor.wait": "61"}, "preceptor.wait", "no number from 0 to 60"),
         ({"preceptor.wait": "inf"}, "preceptor.wait", "no number from 0 to 60"),
-    ],
-)
-def test_a_wish_that_cant_be_honoured_is_refused_by_its_name(given, param, words):
-    with pytest.raises(OpenAIError, match=words) as refused:
-        RequestOptions.from_metadata(given, RULE)
-    assert refused.value.where == f"metadata.{param}"
+    ]:
+        with subtests.test(given=given, param=param, words=words):
+            with pytest.raises(OpenAIError, match=words) as refused:
+                RequestOptions.from_metadata(given, RULE)
+            assert refused.value.where == f"metadata.{param}"
 
 
 def test_metadata_has_the_bounds_that_openai_gives_it():

@@ -159,19 +159,20 @@ def test_all_labels_the_same():
     assert (found.low, found.high) == pytest.approx((alone.low, alone.high), abs=0.002)
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_no_error_seen_is_no_proof_of_none(seed):
+def test_no_error_seen_is_no_proof_of_none(subtests):
     """Rounding made shares of 1 + 1e-16, so that most layouts without an error had the interval [0, 0]."""
-    rng = np.random.default_rng(seed)
-    numbers, strata = rng.integers(2, 60, 4), rng.integers(1, 5)
-    here, there = (np.repeat(np.arange(4) % strata, each) for each in (numbers, rng.integers(5, 400, 4)))
-    for error in (0.0, 1.0):
-        y, f, rest = np.full(len(here), error), rng.random(len(here)), rng.random(len(there))
-        found = ppi_stratified(y, f, rest, strata_on_human=here, strata_on_rest=there)
-        alone = estimate_mean(y)
-        assert found.value == pytest.approx(error)
-        assert found.high - found.low > 0.9 * (alone.high - alone.low)
-        assert 0 <= found.low <= found.value <= found.high <= 1
+    for seed in range(40):
+        with subtests.test(seed=seed):
+            rng = np.random.default_rng(seed)
+            numbers, strata = rng.integers(2, 60, 4), rng.integers(1, 5)
+            here, there = (np.repeat(np.arange(4) % strata, each) for each in (numbers, rng.integers(5, 400, 4)))
+            for error in (0.0, 1.0):
+                y, f, rest = np.full(len(here), error), rng.random(len(here)), rng.random(len(there))
+                found = ppi_stratified(y, f, rest, strata_on_human=here, strata_on_rest=there)
+                alone = estimate_mean(y)
+                assert found.value == pytest.approx(error)
+                assert found.high - found.low > 0.9 * (alone.high - alone.low)
+                assert 0 <= found.low <= found.value <= found.high <= 1
 
 
 @pytest.mark.parametrize("n", [20, 100])

@@ -30,15 +30,16 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("url", WRONG)
-def test_no_error_tells_the_password(url):
-    with pytest.raises(UserError) as raised:
-        Database(url)
-    told = raised.value
-    while told is not None:  # what a traceback would show with it, too
-        shown = f"{told} {told!r}" if isinstance(told, UserError) or not told.__suppress_context__ else ""
-        assert SECRET not in shown
-        told = None if told.__suppress_context__ else told.__cause__ or told.__context__
+def test_no_error_tells_the_password(subtests):
+    for url in WRONG:
+        with subtests.test(url=url):
+            with pytest.raises(UserError) as raised:
+                Database(url)
+            told = raised.value
+            while told is not None:  # what a traceback would show with it, too
+                shown = f"{told} {told!r}" if isinstance(told, UserError) or not told.__suppress_context__ else ""
+                assert SECRET not in shown
+                told = None if told.__suppress_context__ else told.__cause__ or told.__context__
 
 
 @pytest.mark.parametrize("url", [WRONG[0], WRONG[3], WRONG[7], f"postgresql+psycopg://bob:{SECRET}@127.0.0.1:1/data"])

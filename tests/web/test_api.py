@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -118,9 +119,9 @@ class TestItems:
         assert added.json()["new"] == new
         assert site.project.counts()["items"] == 20 + new
 
-    @pytest.mark.parametrize(
-        ("body", "words"),
-        [
+    def test_all_or_none(self, site, error_of, subtests):
+        boss, lines = site.client("boss", "owner"), {"content-type": "application/x-ndjson"}
+        for body, words in [
             ("", "not valid JSON"),
             ("[]", "no items"),
             ("{", "not valid JSON"),
@@ -134,18 +135,14 @@ class TestItems:
             ('{"text": "a", "size": %s}' % ("9" * 5000), "digits|too large"),
             ('{"text": "%s"}' % ("x" * 2_000_001), "characters"),
             (b"\xff\xfe", "UTF-8"),
-        ],
-    )
-    def test_all_or_none(self, site, error_of, body, words):
-        boss = site.client("boss", "owner")
-        import re
-
-        assert re.search(words, error_of(boss.post("/api/v1/items", content=body), 422)["message"])
-        if isinstance(body, str) and body.startswith("{"):
-            good = '{"text": "fine"}'
-            error = error_of(boss.post("/api/v1/items", content=f"{good}\n{body}", headers={"content-type": "application/x-ndjson"}), 422)
-            assert "2" in error["field"]
-        assert site.project.counts()["items"] == 20
+        ]:
+            with subtests.test(body=body[:60], words=words):
+                assert re.search(words, error_of(boss.post("/api/v1/items", content=body), 422)["message"])
+                if isinstance(body, str) and body.startswith("{"):
+                    good = '{"text": "fine"}'
+                    error = error_of(boss.post("/api/v1/items", content=f"{good}\n{body}", headers=lines), 422)
+                    assert "2" in error["field"]
+                assert site.project.counts()["items"] == 20
 
     def test_an_id_with_other_content_is_a_conflict(self, site, error_of):
         error = error_of(site.client("boss", "owner").post("/api/v1/items", json={"id": "i-1", "text": "changed"}), 409)
@@ -219,9 +216,9 @@ class TestQuestionsAndPeople:
         assert again.json()["version"] == 2
         assert [each["name"] for each in boss.get("/api/v1/questions").json()["questions"]] == ["q", "why"]
 
-    @pytest.mark.parametrize(
-        "wrong",
-        [
+    def test_a_wrong_question_is_refused(self, site, subtests):
+        boss = site.client("boss", "owner")
+        for wrong in [
             {"kind": "nothing"},
             {"options": ["a"]},
             {"options": ["a", 5]},
@@ -230,14 +227,11 @@ class TestQuestionsAndPeople:
             {"settings": {"odd": 1}},
             {"follows": "nothing"},
             {"odd": 1},
-        ],
-        ids=str,
-    )
-    def test_a_wrong_question_is_refused(self, site, wrong):
-        boss = site.client("boss", "owner")
-        body = json.dumps({"name": "w", "kind": "choice", "options": ["a", "b"], **wrong})
-        refused = boss.post("/api/v1/questions", content=body, headers={"content-type": "application/json"})
-        assert refused.status_code in (404, 422), refused.text
+        ]:
+            with subtests.test(wrong=str(wrong)):
+                body = json.dumps({"name": "w", "kind": "choice", "options": ["a", "b"], **wrong})
+                refused = boss.post("/api/v1/questions", content=body, headers={"content-type": "application/json"})
+                assert refused.status_code in (404, 422), refused.text
 
     def test_somebody_is_invited_paused_and_let_go(self, site):
         boss = site.client("boss", "owner")
@@ -271,9 +265,10 @@ class TestQuestionsAndPeople:
 
 
 class TestRubbish:
-    @pytest.mark.parametrize(
-        "body",
-        [
+    def test_an_answer_that_is_none_is_refused_and_nothing_is_lost(self, site, subtests):
+        ann = site.client()
+        slot = ann.get("/api/v1/next").json()["slot"]
+        for body in [
             "",
             "null",
             "[]",
@@ -298,21 +293,19 @@ class TestRubbish:
             '{"slot": SLOT, "answer": "yes", "seconds": 1e999}',
             '{"slot": SLOT, "answer": "yes", "follow_ups": {"\\ud83d": 1}}',
             '{"slot": SLOT, "answer": "yes", "follow_ups": {"q": "no"}}',
-        ],
-        ids=lambda body: body[:60],
-    )
-    def test_an_answer_that_is_none_is_refused_and_nothing_is_lost(self, site, body):
-        ann = site.client()
-        slot = ann.get("/api/v1/next").json()["slot"]
-        refused = ann.post("/api/v1/judgments", content=body.replace("SLOT", str(slot)), headers={"content-type": "application/json"})
-        assert refused.status_code in (400, 422), refused.text
-        assert refused.json()["error"]["message"]
-        assert site.project.counts()["judgments"] == 0
+        ]:
+            with subtests.test(body=body[:60]):
+                refused = ann.post(
+                    "/api/v1/judgments", content=body.replace("SLOT", str(slot)), headers={"content-type": "application/json"}
+                )
+                assert refused.status_code in (400, 422), refused.text
+                assert refused.json()["error"]["message"]
+                assert site.project.counts()["judgments"] == 0
         assert ann.post("/api/v1/judgments", json={"slot": slot, "answer": "yes"}).status_code == 201
 
-    @pytest.mark.parametrize(
-        "path",
-        [
+    def test_an_address_that_is_none_is_refused(self, site, subtests):
+        boss = site.client("boss", "owner")
+        for path in [
             "/api/v1/next?question=%00",
             "/api/v1/next?question=%ED%A0%80",
             "/api/v1/next?besides=9999999999999999999999",
@@ -325,12 +318,11 @@ class TestRubbish:
             "/api/v1/people?question=%00",
             "/api/v1/%00",
             "/%FF",
-        ],
-    )
-    def test_an_address_that_is_none_is_refused(self, site, path):
-        refused = site.client("boss", "owner").get(path, headers={"accept": "application/json"})
-        assert refused.status_code in (404, 422), refused.text
-        assert refused.json()["error"]["message"]
+        ]:
+            with subtests.test(path=path):
+                refused = boss.get(path, headers={"accept": "application/json"})
+                assert refused.status_code in (404, 422), refused.text
+                assert refused.json()["error"]["message"]
 
     @pytest.mark.parametrize("kind", ["rating", "multilabel", "write", "compare"])
     def test_no_kind_of_question_falls_over_an_answer(self, site, kind, known_kinds):

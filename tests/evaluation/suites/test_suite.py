@@ -32,9 +32,8 @@ def test_the_digest_is_of_what_the_files_say_wherever_they_lie(tmp_path):
     assert digests[0] == digests[1] != digests[2]
 
 
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
+def test_a_bad_suite_is_told_with_what_to_do(tmp_path, subtests):
+    for text, told in [
         ('metrics = ["bleu"]', "must say its kind; kind = one of 'task'"),
         ('kind = "tasks"', "kind: Input should be 'task'"),
         ('kind = "task"', "a suite without a metric measures nothing; metrics ="),
@@ -51,15 +50,14 @@ def test_the_digest_is_of_what_the_files_say_wherever_they_lie(tmp_path):
         ('kind = "policy"\nmetrics = ["bleu"]', "has figures of its own and takes no metrics"),
         ('kind = "choices"', "needs a file of questions with options"),
         ("kind = task", "can't be read: Invalid value (at line 1, column 8)"),
-    ],
-)
-def test_a_bad_suite_is_told_with_what_to_do(tmp_path, text, told):
-    path = write(tmp_path, text)
-    with pytest.raises(UserError) as error:
-        read_suite(path)
-    assert told in str(error.value)
-    assert "returns.toml" in str(error.value)
-    assert error.value.hint
+    ]:
+        with subtests.test(text=text, told=told):
+            path = write(tmp_path, text)
+            with pytest.raises(UserError) as error:
+                read_suite(path)
+            assert told in str(error.value)
+            assert "returns.toml" in str(error.value)
+            assert error.value.hint
 
 
 def test_a_suite_that_is_not_there_or_not_text(tmp_path):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from preceptor.evaluation.suites.abstention import is_abstention
 from preceptor.quality.text_normalization import normalize_characters
 
@@ -49,14 +47,16 @@ KNOWN = [
 ]
 
 
-@pytest.mark.parametrize("text", UNKNOWN)
-def test_it_says_so(text):
-    assert is_abstention(normalize_characters(text).text)
+def test_it_says_so(subtests):
+    for text in UNKNOWN:
+        with subtests.test(text=text):
+            assert is_abstention(normalize_characters(text).text)
 
 
-@pytest.mark.parametrize("text", KNOWN)
-def test_it_does_not(text):
-    assert not is_abstention(normalize_characters(text).text)
+def test_it_does_not(subtests):
+    for text in KNOWN:
+        with subtests.test(text=text):
+            assert not is_abstention(normalize_characters(text).text)
 
 
 def test_unsure_and_then_an_answer_is_an_answer():

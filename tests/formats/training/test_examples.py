@@ -15,11 +15,11 @@ from preceptor.testing.format_contracts import (
 EXAMPLES = sorted((Path(__file__).parent / "examples").iterdir())
 
 
-@pytest.mark.parametrize(
-    "check",
-    [format_is_recognized, rows_have_places, round_trip_is_canonical, round_trip_is_idempotent, every_bad_row_is_reported],
-    ids=lambda check: check.__name__,
-)
+CHECKS = [format_is_recognized, rows_have_places, round_trip_is_canonical, round_trip_is_idempotent, every_bad_row_is_reported]
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_example(path, check):
-    check(path.stem.partition("-")[0], path)
+def test_example(path, subtests):
+    for check in CHECKS:
+        with subtests.test(check=check.__name__):
+            check(path.stem.partition("-")[0], path)

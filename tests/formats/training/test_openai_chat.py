@@ -54,9 +54,8 @@ def test_an_array_and_a_byte_order_mark(tmp_path):
     assert [row["messages"] for row in read(tmp_path / "chat.json", "openai_chat")] == [CALLING]
 
 
-@pytest.mark.parametrize(
-    ("record", "words"),
-    [
+def test_faults_name_line_and_field(tmp_path, subtests):
+    for record, words in [
         ({}, "in.jsonl:2: messages must be a list of objects, one at least, not None"),
         ({"messages": []}, "in.jsonl:2: messages must be a list of objects, one at least, not []"),
         ({"messages": ["x"]}, "in.jsonl:2: messages[0] must be an object, not 'x'"),
@@ -70,10 +69,9 @@ def test_an_array_and_a_byte_order_mark(tmp_path):
         ),
         ({"messages": CALLING, "tools": {"a": 1}}, "in.jsonl:2: tools must be a list of objects"),
         ({"messages": CALLING, "parallel_tool_calls": "no"}, "in.jsonl:2: parallel_tool_calls must be true or false"),
-    ],
-)
-def test_faults_name_line_and_field(tmp_path, record, words):
-    assert words in refused(tmp_path, {"messages": CALLING}, record)
+    ]:
+        with subtests.test(record=record, words=words):
+            assert words in refused(tmp_path, {"messages": CALLING}, record)
 
 
 def test_answers_that_are_not_taught_weigh_nothing(tmp_path):

@@ -17,9 +17,8 @@ def taught(row):
     return [(turn["role"], turn["content"]) for turn in learnt.turns], learnt.trained_turns
 
 
-@pytest.mark.parametrize(
-    ("row", "question", "answer"),
-    [
+def test_a_text_is_asked_and_the_answer_taught(subtests):
+    for row, question, answer in [
         ({"text": "good film", "answer": "positive"}, "good film", "positive"),
         ({"text": "good film", "answer": 4.0}, "good film", "4"),
         ({"text": "good film", "answer": ["kind", "short"]}, "good film", '["kind", "short"]'),
@@ -37,10 +36,9 @@ def taught(row):
         ({"prompt": "2+2=", "responses": ["5", "4"], "answer": "1"}, "2+2=", "4"),
         ({"prompt": "2+2=", "responses": ["5", "4"], "judgments": [said("compare", {"winner": 1})]}, "2+2=", "4"),
         ({"prompt": "2+2=", "responses": ["5", "4"], "judgments": [said("rank", {"order": [1, 0]})]}, "2+2=", "4"),
-    ],
-)
-def test_a_text_is_asked_and_the_answer_taught(row, question, answer):
-    assert taught(row) == ([("user", question), ("assistant", answer)], (1,))
+    ]:
+        with subtests.test(row=row, question=question, answer=answer):
+            assert taught(row) == ([("user", question), ("assistant", answer)], (1,))
 
 
 def test_a_correction_takes_the_place_of_a_conversations_last_answer():

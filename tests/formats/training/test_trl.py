@@ -36,9 +36,8 @@ def refused(tmp_path, *rows):
 PREFERRED = {"question": "preferred", "kind": "compare", "answer": {"winner": 0, "order": None, "reasons": ""}}
 
 
-@pytest.mark.parametrize(
-    ("record", "row"),
-    [
+def test_types_are_read(tmp_path, subtests):
+    for record, row in [
         ({"text": "x"}, {"text": "x"}),
         (
             {"messages": [user("a"), assistant("b")]},
@@ -80,10 +79,9 @@ PREFERRED = {"question": "preferred", "kind": "compare", "answer": {"winner": 0,
                 "metadata": {"trl": {"form": "standard", "columns": {"id": 7}}},
             },
         ),
-    ],
-)
-def test_types_are_read(tmp_path, record, row):
-    assert rows_of(tmp_path, record) == [row]
+    ]:
+        with subtests.test(record=record, row=row):
+            assert rows_of(tmp_path, record) == [row]
 
 
 def test_steps_are_claims_that_people_can_judge_again(tmp_path):
@@ -110,9 +108,8 @@ def test_implicit_prompts_of_texts_end_with_a_word(tmp_path, chosen, rejected, p
     assert written(tmp_path, row) == [{"prompt": prompt, "chosen": chosen[len(prompt) :], "rejected": rejected[len(prompt) :]}]
 
 
-@pytest.mark.parametrize(
-    ("record", "words"),
-    [
+def test_faults_name_line_and_field(tmp_path, subtests):
+    for record, words in [
         ({"chosen": "abc", "rejected": "abc"}, "begin with no prompt"),
         ({"chosen": [assistant("a")], "rejected": [assistant("b")]}, "no turn in common"),
         ({"prompt": [user("a")], "completion": "b"}, "of prompt and completion, one is a text and the other isn't"),
@@ -123,13 +120,12 @@ def test_implicit_prompts_of_texts_end_with_a_word(tmp_path, chosen, rejected, p
         ({"prompt": "a", "completions": ["b"], "labels": [1]}, "labels[0] must be true or false"),
         ({"prompt": "a", "completions": ["b"], "labels": []}, "labels must be a list of 1"),
         ({"question": "a"}, "no type of TRL has these fields"),
-    ],
-)
-def test_faults_name_line_and_field(tmp_path, record, words):
-    with pytest.raises(UserError) as caught:
-        rows_of(tmp_path, {"text": "x"}, record)
-    assert str(caught.value).startswith("in.jsonl:2: ")
-    assert words in str(caught.value)
+    ]:
+        with subtests.test(record=record, words=words):
+            with pytest.raises(UserError) as caught:
+                rows_of(tmp_path, {"text": "x"}, record)
+            assert str(caught.value).startswith("in.jsonl:2: ")
+            assert words in str(caught.value)
 
 
 @pytest.mark.parametrize(

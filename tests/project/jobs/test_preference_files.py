@@ -58,13 +58,14 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("content", "words"), WRONG, ids=[words for _, words in WRONG])
-def test_what_is_wrong_is_told_with_line_and_field(write, content, words):
-    with pytest.raises(MalformedTrainingFile) as found:
-        check_file(write(content), "train.jsonl")
-    assert words in found.value.message
-    assert "train.jsonl" in found.value.message
-    assert "preferred_output" in found.value.hint or "add more" in found.value.hint
+def test_what_is_wrong_is_told_with_line_and_field(write, subtests):
+    for content, words in WRONG:
+        with subtests.test(content=content, words=words):
+            with pytest.raises(MalformedTrainingFile) as found:
+                check_file(write(content), "train.jsonl")
+            assert words in found.value.message
+            assert "train.jsonl" in found.value.message
+            assert "preferred_output" in found.value.hint or "add more" in found.value.hint
 
 
 def test_a_good_file_is_counted(write):

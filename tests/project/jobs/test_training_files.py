@@ -67,13 +67,14 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("content", "words"), BAD, ids=[words for _, words in BAD])
-def test_what_is_wrong_is_told_with_line_and_field(check, content, words):
-    with pytest.raises(MalformedTrainingFile) as found:
-        check(content)
-    assert words in found.value.message
-    assert "train.jsonl" in found.value.message
-    assert "0a1b2c" not in str(found.value)
+def test_what_is_wrong_is_told_with_line_and_field(check, subtests):
+    for content, words in BAD:
+        with subtests.test(content=content, words=words):
+            with pytest.raises(MalformedTrainingFile) as found:
+                check(content)
+            assert words in found.value.message
+            assert "train.jsonl" in found.value.message
+            assert "0a1b2c" not in str(found.value)
 
 
 def test_a_good_file_is_counted(check):

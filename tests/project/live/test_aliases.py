@@ -77,10 +77,10 @@ def test_a_model_that_was_taken_back_since_is_not_rolled_back_to(released):
     assert aliases.names_of_model("m-two") == ["a"]
 
 
-@pytest.mark.parametrize("name", ["", "A", "m-mine", "ft:x", "smollm2", "minilm", "with space", "-a", "a" * 101, "ä"])
-def test_a_name_that_cant_be_an_alias_is_refused(released, name):
-    with pytest.raises(UserError, match="can't be an alias"):
-        ModelAliases(released).set(name, "m-one", by="ann")
+def test_a_name_that_cant_be_an_alias_is_refused(released, subtests):
+    for name in ["", "A", "m-mine", "ft:x", "smollm2", "minilm", "with space", "-a", "a" * 101, "ä"]:
+        with subtests.test(name=name), pytest.raises(UserError, match="can't be an alias"):
+            ModelAliases(released).set(name, "m-one", by="ann")
 
 
 def test_the_name_of_a_model_is_never_an_alias_too(released):

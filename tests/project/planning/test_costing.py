@@ -108,9 +108,8 @@ def test_a_model_trained_here_says_how_fast_the_machine_is(write, shop, monkeypa
         plan_costs(write(text), shop)
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
+def test_what_cant_be_costed_is_refused(write, subtests):
+    for text, words in [
         ("[", "can't be read"),
         ("", "nothing to cost"),
         ("[training]\ntokens = 10\n", "nobody is named who would do it"),
@@ -126,8 +125,6 @@ def test_a_model_trained_here_says_how_fast_the_machine_is(write, shop, monkeypa
         ('hosted = ["gpt-4o-mini"]\ncurrency = "EUR"\n' + EXAMPLE, "in USD, the rest in EUR"),
         ('[training]\nsnapshot = "v1"\n[local]\nhour = 1\ntraining = 1\n', "snapshot v1 is a project's to know"),
         ("[people]\njudgments = 5\n", "the price of .people. is a project's to know"),
-    ],
-)
-def test_what_cant_be_costed_is_refused(write, text, words):
-    with pytest.raises(UserError, match=words):
-        plan_costs(write(text))
+    ]:
+        with subtests.test(text=text, words=words), pytest.raises(UserError, match=words):
+            plan_costs(write(text))

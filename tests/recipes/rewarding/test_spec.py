@@ -67,9 +67,8 @@ def test_another_policy_under_the_same_name_is_another_spec(tmp_path: Path) -> N
     assert parse_reward_spec(f"policy:{path}") != before
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
+def test_what_cannot_be_read_is_said(subtests):
+    for given, message in [
         ("exat", "no part of a reward is called 'exat', did you mean 'exact'?"),
         ("exact,, regex:a", "can't be read from ', regex:a' on"),
         ("", "a reward without a part"),
@@ -82,12 +81,11 @@ def test_another_policy_under_the_same_name_is_another_spec(tmp_path: Path) -> N
         ([{"part": "exact", "wieght": 2}], "no option is called 'wieght', did you mean 'weight'?"),
         ("policy:nowhere.toml", "nowhere.toml: the policy's file can't be read"),
         ("nowhere.toml", "nowhere.toml: the reward's file can't be read"),
-    ],
-)
-def test_what_cannot_be_read_is_said(given: object, message: str) -> None:
-    with pytest.raises(UserError) as error:
-        parse_reward_spec(given)
-    assert message in str(error.value)
+    ]:
+        with subtests.test(given=given, message=message):
+            with pytest.raises(UserError) as error:
+                parse_reward_spec(given)
+            assert message in str(error.value)
 
 
 def test_a_file_without_a_list_is_refused(tmp_path: Path) -> None:

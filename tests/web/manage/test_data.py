@@ -35,9 +35,8 @@ def test_rows_left_out_are_listed(small):
     assert "Left out" in page
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "fields"),
-    [
+def test_rubbish_is_refused_in_words_and_nothing_is_kept(small, subtests):
+    for name, content, fields in [
         ("a.csv", bytes(range(256)) * 40, {}),
         ("a.parquet", b"PAR1 but not really", {}),
         ("a.json", b"[{]", {}),
@@ -50,14 +49,13 @@ def test_rows_left_out_are_listed(small):
         ("a.csv", b"id,text\nx,y\n", {"question": "rubbish"}),
         ("../../../etc/passwd", b"\x00\x01", {}),
         ("a.csv", b"item,annotator,answer\ni-001,eve,furious\n", {"question": "mood"}),
-    ],
-)
-def test_rubbish_is_refused_in_words_and_nothing_is_kept(small, name, content, fields):
-    page = upload(small.browser(), name, content, 422, **fields)
-    assert "Nothing of the file was kept" in page
-    assert "/tmp" not in page
-    assert "preceptor-import-" not in page
-    assert small.project.counts() == {"items": 61, "judgments": 180, "people": 7}
+    ]:
+        with subtests.test(name=name, content=content, fields=fields):
+            page = upload(small.browser(), name, content, 422, **fields)
+            assert "Nothing of the file was kept" in page
+            assert "/tmp" not in page
+            assert "preceptor-import-" not in page
+            assert small.project.counts() == {"items": 61, "judgments": 180, "people": 7}
 
 
 def test_no_file_is_a_word_beside_the_form(small):

@@ -24,14 +24,15 @@ MANAGE = (
 REVIEW = ("/review", "/review/1")
 
 
-@pytest.mark.parametrize("address", [*READ, *MANAGE, *REVIEW])
-def test_a_page_opens_to_who_may_see_it(small, address):
-    small.browser("owner").get(address)
-    small.browser("annotator").get(address, 403)
-    small.browser("reviewer").get(address, 200 if address in REVIEW else 403)
-    answer = small.browser(None).client.get(address)
-    assert answer.status_code == 303
-    assert answer.headers["location"].startswith("/login?next=/")
+def test_a_page_opens_to_who_may_see_it(small, subtests):
+    for address in [*READ, *MANAGE, *REVIEW]:
+        with subtests.test(address=address):
+            small.browser("owner").get(address)
+            small.browser("annotator").get(address, 403)
+            small.browser("reviewer").get(address, 200 if address in REVIEW else 403)
+            answer = small.browser(None).client.get(address)
+            assert answer.status_code == 303
+            assert answer.headers["location"].startswith("/login?next=/")
 
 
 @pytest.mark.parametrize(

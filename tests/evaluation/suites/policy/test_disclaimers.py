@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-import pytest
-
 from preceptor.evaluation.policies.disclaimers import DISCLAIMERS
 
 SAID = {
@@ -99,14 +97,16 @@ UNSAID = {
 }
 
 
-@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in SAID.items() for text in texts])
-def test_a_reservation_is_found(name, text):
-    assert re.search(DISCLAIMERS[name], text, re.IGNORECASE)
+def test_a_reservation_is_found(subtests):
+    for name, text in [(name, text) for name, texts in SAID.items() for text in texts]:
+        with subtests.test(name=name, text=text):
+            assert re.search(DISCLAIMERS[name], text, re.IGNORECASE)
 
 
-@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in UNSAID.items() for text in texts])
-def test_other_sentences_are_none(name, text):
-    assert not re.search(DISCLAIMERS[name], text, re.IGNORECASE)
+def test_other_sentences_are_none(subtests):
+    for name, text in [(name, text) for name, texts in UNSAID.items() for text in texts]:
+        with subtests.test(name=name, text=text):
+            assert not re.search(DISCLAIMERS[name], text, re.IGNORECASE)
 
 
 def test_each_has_its_examples():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,14 +92,16 @@ INNOCENT = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in PLANTED.items() for text in texts])
-def test_personal_data_is_found(kind, text):
-    assert kind in [found for found, _, _ in find_personal_data(normalize_characters(text).text)]
+def test_personal_data_is_found(subtests):
+    for kind, text in [(kind, text) for kind, texts in PLANTED.items() for text in texts]:
+        with subtests.test(kind=kind, text=text):
+            assert kind in [found for found, _, _ in find_personal_data(normalize_characters(text).text)]
 
 
-@pytest.mark.parametrize("text", INNOCENT)
-def test_other_numbers_are_left_alone(text):
-    assert find_personal_data(normalize_characters(text).text) == []
+def test_other_numbers_are_left_alone(subtests):
+    for text in INNOCENT:
+        with subtests.test(text=text):
+            assert find_personal_data(normalize_characters(text).text) == []
 
 
 def test_what_is_found_is_marked():

@@ -11,9 +11,8 @@ def named(text, only_law=True, own=None):
     return [mention.place for mention in JurisdictionMatcher(own or {}).mentions(text, only_law=only_law)]
 
 
-@pytest.mark.parametrize(
-    ("text", "places"),
-    [
+def test_law_is_known_by_its_place_or_its_words(subtests):
+    for text, places in [
         ("Under German law, yes.", ["Germany"]),
         ("california law caps it", ["California"]),
         ("The BGB says so.", ["Germany"]),
@@ -25,10 +24,9 @@ def named(text, only_law=True, own=None):
         ("In Texas you must give 30 days' notice.", ["Texas"]),
         ("The Consumer Rights Act 2015 applies.", ["United Kingdom"]),
         ("Laws differ between New York and Texas.", ["New York", "Texas"]),
-    ],
-)
-def test_law_is_known_by_its_place_or_its_words(text, places):
-    assert named(text) == places
+    ]:
+        with subtests.test(text=text, places=places):
+            assert named(text) == places
 
 
 @pytest.mark.parametrize(

@@ -43,9 +43,8 @@ class Fixed:
         return np.array(self.given[: len(cases)])
 
 
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
+def test_a_bad_policy_is_told_with_the_rule_at_fault(tmp_path, subtests):
+    for text, told in [
         ("", "a policy without a rule allows everything"),
         ("rules = []", "a policy has no 'rules', did you mean 'rule'?"),
         ('[[rule]]\nid = "a"\nkind = "term"', "rule 'a': no kind of rule is called 'term', did you mean 'terms'?"),
@@ -65,16 +64,15 @@ class Fixed:
         ('[[rule]]\nid = "a"\nkind = "jurisdiction"\ntitle = "x"\nmay = ["Germny"]', "did you mean 'Germany'?"),
         ('[[rule]]\nid = "a"\nkind = "jurisdiction"\ntitle = "x"', "has to name a jurisdiction"),
         ("[[rule]", "can't be read"),
-    ],
-)
-def test_a_bad_policy_is_told_with_the_rule_at_fault(tmp_path, text, told):
-    path = tmp_path / "policy.toml"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(UserError) as error:
-        read_policy(path)
-    assert told in str(error.value)
-    assert "policy.toml" in str(error.value)
-    assert error.value.hint
+    ]:
+        with subtests.test(text=text, told=told):
+            path = tmp_path / "policy.toml"
+            path.write_text(text, encoding="utf-8")
+            with pytest.raises(UserError) as error:
+                read_policy(path)
+            assert told in str(error.value)
+            assert "policy.toml" in str(error.value)
+            assert error.value.hint
 
 
 def test_the_digest_is_of_what_the_rules_say():
