@@ -1,7 +1,7 @@
 """A student on a teacher's word beside the same student on labels alone: 20 intents of banking77 as answers to write. The settings were
 chosen on three seeds that have a table of their own; the first table is of others.
 
-All arms train the same base on the same labelled messages by the same plan. labels: `sft` on people's answers. The others are `distil`,
+All arms train the same base on the same labelled messages by the same plan. labels: `sft` on people's answers. The others are `distill`,
 without people's answers in the loss: kl, teacher to student on people's answers (the classic kind, off-policy); kl, more: so too, with
 500 messages more that nobody labelled and the teacher answers (`unlabelled`; fewer passes, as there are more rows). What was tried
 on the first three seeds is told apart, for the settings were chosen by it: kl, own: half the batches on the student's own answers from
@@ -122,7 +122,7 @@ def student(name: str, arm: str, run: TrainingRun, followed: Path) -> Model:
         before = run.folder.with_name(f"{name}-{AFTER[arm]}-{run.seed}")
         run = replace(run, base=student(name, AFTER[arm], replace(run, folder=before), followed).path)
     by_labels = arm.startswith("labels")
-    recipe = recipes.get("sft" if by_labels else "distil")
+    recipe = recipes.get("sft" if by_labels else "distill")
     asked = {**SETTINGS[name].student, **ARMS[arm], **({} if by_labels else {"teacher": str(followed)})}
     return recipe(run, recipe.Options.parse(asked, of=recipe.__name__))
 

@@ -3,7 +3,7 @@ begins with a model that is right six times in ten, since an earlier measurement
 are the recipe's defaults, and no other setting was tried.
 
 All arms begin with the same labelled messages and the same base, and train by the same plan, to its end, from the base at every size.
-cloning: further messages, drawn at random, for each of which an expert writes the intent. human, whole: `imitate` answers `pool` messages a
+cloning: further messages, drawn at random, for each of which an expert writes the intent. human, whole: `dagger` answers `pool` messages a
 round, and the expert (the set's own label) is asked about those that it chooses: a draft that is right is left as it is, another is
 corrected; learnt is what the expert wrote alone, or the whole answer, drafts that were right included. `whole` was measured when the
 figures of `human` were known, and seeds 6 to 11 of all when six could tell nothing. So `asked` counts the messages that an expert read,
@@ -92,7 +92,7 @@ def part(name: str, arm: str, seed: int) -> dict[str, Any]:
     setting, started = SETTINGS[name], time.perf_counter()
     train, validation, test = sides(seed)
     seen: list[list[int]] = []
-    recipe, base = recipes.get("imitate"), setting.folder()
+    recipe, base = recipes.get("dagger"), setting.folder()
 
     def look(chat: Any, *_: Any, **__: Any) -> Estimate:
         """In place of the recipe's own look at validation messages."""
@@ -124,7 +124,7 @@ def part(name: str, arm: str, seed: int) -> dict[str, Any]:
         "right": seen,
         "steps": told["steps"],
         "learnt_tokens": told["supervised_tokens"],
-        "rounds": [{"asked": each["asked"], "right": each["right"]["value"]} for each in told["imitation"]["rounds"]],
+        "rounds": [{"asked": each["asked"], "right": each["right"]["value"]} for each in told["dagger"]["rounds"]],
         "seconds": round(time.perf_counter() - started),
     }
 
@@ -132,14 +132,14 @@ def part(name: str, arm: str, seed: int) -> dict[str, Any]:
 def to_the_end(start: int, task: TrainingTask, options: SFTOptions) -> TrainConfig:
     """`sft`'s plan without early stopping, which on so few validation messages would end arms of one size after different steps.
 
-    Its batches are those that the first `start` messages ask for, as in all rounds of `imitate`: equal sizes take equal steps.
+    Its batches are those that the first `start` messages ask for, as in all rounds of `dagger`: equal sizes take equal steps.
     """
     first = replace(task, train=task.train.select(range(start)))
     return replace(sft_train_config(first, options), patience=10**6, evaluations=1)
 
 
 def options(setting: Setting, recipe: Any, **more: Any) -> Any:
-    return recipe.Options.parse({**setting.options, **more}, of="imitate")
+    return recipe.Options.parse({**setting.options, **more}, of="dagger")
 
 
 def labelled(labels: Mapping[str, str], kind: str, asked: Sequence[FeedbackRequest]) -> dict[str, str]:

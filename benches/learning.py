@@ -69,13 +69,12 @@ def methods() -> dict[str, ComparedMethod]:
     minilm, smollm2 = find_base_folder("minilm"), find_base_folder("smollm2")
     tuned = {**COMMON, "epochs": 2, "min_steps": 60, "evaluations": 1, "batch_size": 16}
     once, lora = {**tuned, "epochs": 1}, {"learning_rate": 3e-4, "adapter": "lora"}
+    shown = {"shots": 4, "max_tokens": 64, "calibration": 16}
     made = (
         ComparedMethod("linear_probe", "linear probe, MiniLM", "linear_probe", minilm, "minilm", COMMON),
-        ComparedMethod(
-            "contrastive", "contrastive, MiniLM", "contrastive", minilm, "minilm", {**once, "min_steps": 40, "learning_rate": 5e-5}
-        ),
+        ComparedMethod("setfit", "SetFit, MiniLM", "setfit", minilm, "minilm", {**once, "min_steps": 40, "learning_rate": 5e-5}),
         ComparedMethod("full", "full fine-tuning, MiniLM", "classify", minilm, "minilm", {**tuned, "learning_rate": 1e-4}),
-        ComparedMethod("few_shot", "few-shot, SmolLM2", "few_shot", smollm2, "smollm2", {"shots": 4, "max_tokens": 64, "calibration": 16}),
+        ComparedMethod("in_context", "few-shot, SmolLM2", "in_context", smollm2, "smollm2", shown),
         ComparedMethod("lora", "LoRA, SmolLM2", "classify", smollm2, "smollm2", {**once, "min_steps": 20, **lora}),
     )
     return {method.name: method for method in made}
@@ -98,10 +97,10 @@ def places() -> tuple[Points, Points, int]:
 
 def order(total: int) -> list[tuple[str, int, int]]:
     """(method, size, seed) in the order in which they are worth their time."""
-    encoder = ("linear_probe", "contrastive", "full")
+    encoder = ("linear_probe", "setfit", "full")
     small = [[(name, size, seed) for size in SIZES for name in encoder] for seed in range(SEEDS)]
     whole = [[(name, total, seed) for name in encoder] for seed in range(SEEDS)]
-    shown = [[("few_shot", size, seed) for size in (*SIZES, total)] for seed in range(SEEDS)]
+    shown = [[("in_context", size, seed) for size in (*SIZES, total)] for seed in range(SEEDS)]
     lora = [[("lora", size, seed) for size in SIZES] for seed in range(SEEDS)]
     first = [*small[0], *whole[0], *small[1], *small[2], *lora[0], *shown[0], *whole[1], *whole[2], *lora[1], *lora[2], *small[3]]
     return [*first, *small[4], *whole[3], *whole[4], *(each for seed in range(1, SEEDS) for each in shown[seed]), *lora[3], *lora[4]]
@@ -112,7 +111,7 @@ def measure(minutes: float) -> dict[str, tuple[Points, list[CurvePoint]]]:
     whole, few, total = places()
     (HOME / "points").mkdir(parents=True, exist_ok=True)
     end = time.monotonic() + 60 * minutes
-    found: dict[str, tuple[Points, list[CurvePoint]]] = {name: (few if name == "few_shot" else whole, []) for name in methods()}
+    found: dict[str, tuple[Points, list[CurvePoint]]] = {name: (few if name == "in_context" else whole, []) for name in methods()}
     for name, size, seed in order(total):
         (points, outcomes), method = found[name], methods()[name]
         if time.monotonic() > end and not points.bench.has_point(method, size, seed):

@@ -196,7 +196,7 @@ def head(base: str, seed: int, folder: Path, mistake: str = "", believed: bool =
     teacher = learnt("linear_probe", drawn(seed, mistake), base, seed, folder / "teacher", **options) if mistake else None
     more = {"adapter": "head", **({"teacher": str(teacher.path)} if teacher else {})}
     with patch.object(room.SelfTrainingRounds, "_misleads", lambda *_: False) if believed else nullcontext():
-        found = _trained(learnt("self_train", draw, base, seed, folder / "self", **options, **more), base)
+        found = _trained(learnt("self_training", draw, base, seed, folder / "self", **options, **more), base)
     return {"alone": figures(alone, base), **found, **({"seed_model": figures(teacher, base)} if teacher else {})}
 
 
@@ -205,7 +205,7 @@ def tuned(base: str, seed: int, folder: Path) -> dict[str, Any]:
     draw = drawn(seed)
     options = {"learning_rate": RATE, "max_tokens": 48, "dtype": "auto"}
     alone = learnt("classify", draw, base, seed, folder / "alone", **options)
-    return {"alone": figures(alone), **_trained(learnt("self_train", draw, base, seed, folder / "self", **options))}
+    return {"alone": figures(alone), **_trained(learnt("self_training", draw, base, seed, folder / "self", **options))}
 
 
 def _trained(model: Any, base: str = "") -> dict[str, Any]:

@@ -93,7 +93,7 @@ def few_shot_or_tuned(project: Project, out: Path) -> Summary:
     tuned = project.train("classify", snapshot="v1", base="minilm", epochs=6, learning_rate=1e-4, dtype="float32", max_tokens=128)
     report = project.evaluate(tuned)
     finish(report, out)
-    shown = project.train("few_shot", snapshot="v1", base="smollm2", shots=2, calibration=4, max_tokens=112)
+    shown = project.train("in_context", snapshot="v1", base="smollm2", shots=2, calibration=4, max_tokens=112)
     few = project.evaluate(shown)
     test = list(project.load_snapshot("v1").rows("test"))
     right = {"tuned": rights(project, report), "few-shot": rights(project, few)}

@@ -25,8 +25,8 @@ def find_parent_model(project: Project, base: str | Path) -> Model | None:
     if not name.startswith(MODEL_ID_PREFIX) or name in BASE_ASSETS or Path(name).is_dir():
         return None
     model = project.model(name)
-    if model.manifest["recipe"] == "few_shot":
-        raise UserError(f"{model.id} was made by few_shot and has no weights of its own", f"start from its base: {model.manifest['base']}")
+    if model.manifest["recipe"] == "in_context":
+        raise UserError(f"{model.id} is an in_context model without weights of its own", f"start from its base: {model.manifest['base']}")
     return model
 
 

@@ -112,4 +112,4 @@ def test_registries_know_what_is_built_in():
     assert {"auto", "majority", "dawid_skene", "one_coin", "mace", "glad", "rating"} <= set(aggregators.names())
     assert {"csv", "tsv", "json", "jsonl", "parquet"} <= set(formats.names())
     assert {"choice", "rating"} <= set(kinds.names())
-    assert {"classify", "contrastive", "few_shot", "linear_probe", "sft"} <= set(recipes.names())
+    assert {"classify", "setfit", "in_context", "linear_probe", "sft"} <= set(recipes.names())

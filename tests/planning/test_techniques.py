@@ -18,14 +18,14 @@ def of(found, name):
 
 def test_what_can_be_tried_follows_from_what_is_at_hand(subtests):
     for found, names in [
-        (AvailableData("answers", 100, answers=3, unlabelled=2600), ["classify", "linear_probe", "contrastive", "self_train"]),
+        (AvailableData("answers", 100, answers=3, unlabelled=2600), ["classify", "linear_probe", "setfit", "self_training"]),
         (AvailableData("answers", 900, answers=3, unlabelled=20), ["classify", "linear_probe"]),
-        (AvailableData("answers", 100, answers=3, unlabelled=2600, is_generative=True), ["classify", "self_train"]),
+        (AvailableData("answers", 100, answers=3, unlabelled=2600, is_generative=True), ["classify", "self_training"]),
         (AvailableData("answers", 300, answers=3, tasks=40, task_rows=7), ["classify", "linear_probe", "reptile"]),
         (AvailableData("labels", 300, answers=5), ["classify"]),
-        (AvailableData("texts", 300, is_generative=True), ["sft", "imitate"]),
-        (AvailableData("texts", 300, corrected=120, is_generative=True), ["sft", "dpo", "imitate"]),
-        (AvailableData("texts", 300, tasks=25, task_rows=12, is_generative=True), ["sft", "imitate", "reptile"]),
+        (AvailableData("texts", 300, is_generative=True), ["sft", "dagger"]),
+        (AvailableData("texts", 300, corrected=120, is_generative=True), ["sft", "dpo", "dagger"]),
+        (AvailableData("texts", 300, tasks=25, task_rows=12, is_generative=True), ["sft", "dagger", "reptile"]),
         (AvailableData("pairs", 300, answers=3, is_generative=True), ["dpo", "reward"]),
         (AvailableData("pairs", 300, answers=3), ["reward"]),
         (AvailableData("thumbs", 300, answers=2, is_generative=True), ["kto"]),
@@ -41,7 +41,7 @@ def test_every_technique_is_spoken_of_once_and_exists():
         named = [each.name for each in list_candidates(AvailableData(judged, 100, answers=2, is_generative=True))]
         assert len(named) == len(set(named))
         assert {*named} <= {*recipes.names()}
-        assert {"classify", "sft", "dpo", "kto", "reward", "grpo", "rloo", "imitate", "distil", "self_train", "reptile"} <= {*named}
+        assert {"classify", "sft", "dpo", "kto", "reward", "grpo", "rloo", "dagger", "distill", "self_training", "reptile"} <= {*named}
         assert all(each.reason for each in list_candidates(AvailableData(judged, 100, answers=2)))
 
 
@@ -53,28 +53,28 @@ def pilot(name, value, low, high, beside="classify"):
 CONSIDERED = [
     RecipeCandidate("classify", True, "rows", is_baseline=True),
     RecipeCandidate("linear_probe", True, "r"),
-    RecipeCandidate("self_train", True, "texts"),
+    RecipeCandidate("self_training", True, "texts"),
 ]
 
 
 def test_the_plain_way_is_kept_unless_a_gain_is_more_than_chance():
     found = choose_recipe(
-        CONSIDERED, [pilot("classify", 0, 0, 0), pilot("linear_probe", 0.03, -0.01, 0.07), pilot("self_train", -0.02, -0.06, 0.02)]
+        CONSIDERED, [pilot("classify", 0, 0, 0), pilot("linear_probe", 0.03, -0.01, 0.07), pilot("self_training", -0.02, -0.06, 0.02)]
     )
     assert found.chosen.name == "classify"
     assert (
         found.summary
-        == "Plain classify is the one to take: linear_probe, self_train brought no gain on validation that is more than chance."
+        == "Plain classify is the one to take: linear_probe, self_training brought no gain on validation that is more than chance."
     )
 
 
 def test_of_clear_gains_the_greatest_is_taken():
     found = choose_recipe(
-        CONSIDERED, [pilot("classify", 0, 0, 0), pilot("linear_probe", 0.03, 0.01, 0.05), pilot("self_train", 0.06, 0.001, 0.12)]
+        CONSIDERED, [pilot("classify", 0, 0, 0), pilot("linear_probe", 0.03, 0.01, 0.05), pilot("self_training", 0.06, 0.001, 0.12)]
     )
-    assert found.chosen.name == "self_train"
+    assert found.chosen.name == "self_training"
     assert found.summary == (
-        "self_train: on validation it gains +6.0 points [+0.1, +12.0] over plain classify "
+        "self_training: on validation it gains +6.0 points [+0.1, +12.0] over plain classify "
         "(a 97.5% interval, since 2 were held against that)."
     )
     alone = choose_recipe(CONSIDERED[:2], [pilot("classify", 0, 0, 0), pilot("linear_probe", 0.03, 0.01, 0.05)])
@@ -87,7 +87,7 @@ def test_the_luckiest_of_several_must_be_clearer_than_one_alone():
     plain, lucky = np.zeros(100), np.where(np.arange(100) < 50, 1.0, -0.65) / 4  # 2.1 standard errors above nothing
     alone = estimate_gains({"classify": plain, "linear_probe": plain + lucky}, "classify", groups)
     three = estimate_gains(
-        {"classify": plain, **dict.fromkeys(("linear_probe", "contrastive", "self_train"), plain + lucky)}, "classify", groups
+        {"classify": plain, **dict.fromkeys(("linear_probe", "setfit", "self_training"), plain + lucky)}, "classify", groups
     )
     assert (alone["linear_probe"].confidence, three["linear_probe"].confidence) == (0.95, pytest.approx(1 - 0.05 / 3))
     assert alone["linear_probe"].value == three["linear_probe"].value
@@ -96,7 +96,7 @@ def test_the_luckiest_of_several_must_be_clearer_than_one_alone():
 
 def test_among_equals_the_plain_way_is_left_in_one_case_of_twenty_at_most():
     random, left = np.random.default_rng(4), 0
-    groups, names = [str(number) for number in range(40)], ("linear_probe", "contrastive", "self_train", "reptile", "few", "more")
+    groups, names = [str(number) for number in range(40)], ("linear_probe", "setfit", "self_training", "reptile", "few", "more")
     for _ in range(400):
         values = {"classify": np.zeros(40), **{name: random.normal(0, 0.3, 40) for name in names}}
         left += any(gain.low > 0 for gain in estimate_gains(values, "classify", groups).values())

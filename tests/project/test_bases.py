@@ -52,7 +52,7 @@ def test_a_classifier_with_other_answers_keeps_the_encoder(made):
 def test_lineage_goes_through_the_earlier_model(made):
     project, first = made
     second = project.train("classify", snapshot="topic", base=first.id, **FAST)
-    third = project.train("contrastive", snapshot="topic", base=second.id, **FAST)
+    third = project.train("setfit", snapshot="topic", base=second.id, **FAST)
     assert project.lineage(third.id)["earlier"] == [second.id, first.id]
     assert project.lineage(first.id)["earlier"] == []
     forward = project.lineage("ann")["models"]  # ann answered only what the first was trained on
@@ -78,15 +78,15 @@ def test_what_cant_be_a_base_is_refused(made, tiny_chat):
     with pytest.raises(UserError, match="m-nothing"):
         project.train("classify", snapshot="topic", base="m-nothing")
     with pytest.raises(UserError, match="is not a causal model"):
-        project.train("few_shot", snapshot="topic", base=first.id, shots=2)
-    shown = project.train("few_shot", snapshot="topic", base=tiny_chat, shots=1, max_tokens=40, calibration=2)
+        project.train("in_context", snapshot="topic", base=first.id, shots=2)
+    shown = project.train("in_context", snapshot="topic", base=tiny_chat, shots=1, max_tokens=40, calibration=2)
     with pytest.raises(UserError, match="has no weights of its own"):
         project.train("classify", snapshot="topic", base=shown.id)
 
 
 def test_few_shot_is_measured_and_proved_with_its_base(made, tiny_chat):
     project, _ = made
-    shown = project.train("few_shot", snapshot="topic", base=tiny_chat, shots=1, max_tokens=40, calibration=2)
+    shown = project.train("in_context", snapshot="topic", base=tiny_chat, shots=1, max_tokens=40, calibration=2)
     report = project.evaluate(shown, base=tiny_chat)
     assert 0 <= report.estimates["accuracy"].low <= report.estimates["accuracy"].high <= 1
     assert check_parity(project, shown, base=tiny_chat)["passed"]

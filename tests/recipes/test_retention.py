@@ -198,7 +198,7 @@ def test_rewriting_is_refused_where_no_answer_survives_it(run):
     rows = made_snapshot()
     said = [replace(row, target={"sun moon star dog": 1.0}) for row in rows.train]
     with pytest.raises(UserError, match="own wording"):
-        train(replace(run, snapshot=replace(rows, train=said)), retention="distil", epochs=1)
+        train(replace(run, snapshot=replace(rows, train=said)), retention="distill", epochs=1)
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,7 @@ def _human_feedback_lines(recipe: str, people: Mapping[str, Mapping[str, int]] |
     "--base", default="minilm", show_default=True, help="An encoder: minilm, a model's folder, or the id of a model trained here."
 )
 @click.option("--generative-base", "writer", metavar="BASE", help="A generative model, such as smollm2: then few-shot and LoRA take part.")
-@click.option("--method", "ways", multiple=True, help="Only this method: few_shot, linear_probe, contrastive, full, lora.")
+@click.option("--method", "ways", multiple=True, help="Only this method: in_context, linear_probe, setfit, full, lora.")
 @click.option(
     "--sizes", "at", multiple=True, type=click.IntRange(min=1), help="Rows to advise on (default: 20, 200, 2000, all, 4 times all)."
 )

@@ -75,7 +75,7 @@ class ProbeScores:
 
 
 def load_recorded_scores(folder: Path) -> tuple[str, ProbeScores]:
-    """Load the kind of model (causal, classifier, few_shot, reward) and its scores recorded in training.
+    """Load the kind of model (causal, classifier, in_context, reward) and its scores recorded in training.
 
     Raises UserError where nothing was recorded or the record was altered.
     """

@@ -16,7 +16,7 @@ from preceptor.statistics import compare_paired
 from preceptor.types import Estimate, FloatArray
 
 JudgmentForm = Literal["answers", "labels", "texts", "pairs", "thumbs"]
-CLASSIFIER_RECIPES = ("classify", "linear_probe", "contrastive", "self_train")
+CLASSIFIER_RECIPES = ("classify", "linear_probe", "setfit", "self_training")
 MIN_TASKS, MAX_TASK_ROWS = 20, 20  # tasks that reptile needs; rows of a task up to which it is small
 FEW_ROWS_PER_CLASS = 64  # rows per answer up to which contrastive pairs paid in measurements
 MIN_UNLABELLED = 100  # least items without a judgment from which self-training can learn
@@ -93,7 +93,7 @@ def _answer_candidates(found: AvailableData) -> list[RecipeCandidate]:
     return [
         RecipeCandidate("classify", True, f"{found.rows:,} rows with one of {found.answers} answers", is_baseline=True, options=start),
         RecipeCandidate("linear_probe", not found.is_generative, NO_ENCODER_REASON if found.is_generative else "costs seconds"),
-        RecipeCandidate("contrastive", small and not found.is_generative, NO_ENCODER_REASON if found.is_generative else contrasts),
+        RecipeCandidate("setfit", small and not found.is_generative, NO_ENCODER_REASON if found.is_generative else contrasts),
         _self_training_candidate(found, start),
     ]
 
@@ -101,7 +101,7 @@ def _answer_candidates(found: AvailableData) -> list[RecipeCandidate]:
 def _self_training_candidate(found: AvailableData, start: Mapping[str, Any]) -> RecipeCandidate:
     enough = found.unlabelled >= MIN_UNLABELLED
     about = f"{found.unlabelled:,} items that nobody has judged" + ("" if enough else f", and it takes {MIN_UNLABELLED}")
-    return RecipeCandidate("self_train", enough, about, options=start)
+    return RecipeCandidate("self_training", enough, about, options=start)
 
 
 def _label_candidates(found: AvailableData) -> list[RecipeCandidate]:
@@ -118,7 +118,7 @@ def _text_candidates(found: AvailableData) -> list[RecipeCandidate]:
     return [
         RecipeCandidate("sft", True, f"{found.rows:,} answers that people wrote", is_baseline=True),
         RecipeCandidate("dpo", enough, corrected + (": pairs of draft and correction" if enough else f", and it takes {MIN_CORRECTED}")),
-        RecipeCandidate("imitate", True, "the same as sft until experts correct what the model says: --human-feedback"),
+        RecipeCandidate("dagger", True, "the same as sft until experts correct what the model says: --human-feedback"),
     ]
 
 
@@ -161,9 +161,9 @@ def _excluded_candidates(found: AvailableData, named: set[str]) -> list[RecipeCa
         "dpo": "there are no comparisons or corrections",
         "kto": "nobody called single answers good or bad",
         "reward": "there are no comparisons",
-        "imitate": "no expert wrote an answer",
-        "self_train": "there are no answers to choose among",
-        "distil": "needs a better model to follow: -o teacher=MODEL",
+        "dagger": "no expert wrote an answer",
+        "self_training": "there are no answers to choose among",
+        "distill": "needs a better model to follow: -o teacher=MODEL",
     }
     return [RecipeCandidate(name, False, why) for name, why in whys.items() if name not in named]
 

@@ -44,7 +44,7 @@ def export_model(
     packed = path.suffix == _GGUF_SUFFIX
     _check_export(model, path, dtype, packed)
     kind, trained = load_recorded_scores(model.path)
-    if kind == "few_shot":
+    if kind == "in_context":
         raise UserError(f"{model.id} is examples that its base is shown, and no weights of its own", "export a model that was trained")
     if packed and kind != "causal":
         raise UserError(f"{model.id} doesn't write, and a GGUF file holds a model that writes", "give a folder's name instead of a .gguf")

@@ -295,7 +295,7 @@ def _unmeasured_points(document: ReportDocument) -> Iterator[str]:
             yield "Hallucination: no suite checked what it says against sources (--suite faithfulness)."
         if "policy" not in kinds:
             yield "Safety and policy: no suite checked what it refuses, and what it must not say (a suite of kind policy)."
-    trained = look_up(document, "models") and look_up(document, "training", "recipe") != "few_shot"
+    trained = look_up(document, "models") and look_up(document, "training", "recipe") != "in_context"
     if trained and not is_estimate(look_up(document, "forgetting", "kept")):
         yield "Forgetting: what training left of the base's general knowledge wasn't measured; name texts under [general]."
     for name, suite in suites.items():

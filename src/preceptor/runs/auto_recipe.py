@@ -48,8 +48,8 @@ _CLASSIFIER_OPTIONS = {"learning_rate": 1e-4, "dtype": "float32"}
 PILOT_OPTIONS: Mapping[str, Mapping[str, Any]] = {  # learning rates are fixed, so that no pilot pays for a sweep
     "classify": _CLASSIFIER_OPTIONS,
     "linear_probe": {"dtype": "float32"},
-    "contrastive": {"learning_rate": 5e-5, "dtype": "float32"},
-    "self_train": {**_CLASSIFIER_OPTIONS, "rounds": _PILOT_ROUNDS},
+    "setfit": {"learning_rate": 5e-5, "dtype": "float32"},
+    "self_training": {**_CLASSIFIER_OPTIONS, "rounds": _PILOT_ROUNDS},
     "dpo": {"learning_rate": 2e-4, "dtype": "float32", "epochs": 1},
     "kto": {"learning_rate": 2e-4, "dtype": "float32", "epochs": 1},
 }
@@ -83,7 +83,7 @@ class RecipeChoice:
         pilot, texts = self.decision.pilots.get(name), self.available_data.unlabelled
         if pilot is None:
             return None
-        if name == "self_train":
+        if name == "self_training":
             rounds = recipes.get(name).Options.model_fields["rounds"].default
             return (
                 pilot.seconds
@@ -280,7 +280,7 @@ class _PilotBench:
         if options.get("adapter") == "lora":
             options["learning_rate"] = _LORA_LEARNING_RATE
         parsed = recipe.Options.parse(options, of=f"recipe {each.name!r}")
-        read = [text.id for text in self._unlabelled_texts] if each.name == "self_train" else []
+        read = [text.id for text in self._unlabelled_texts] if each.name == "self_training" else []
         key = json_digest([self.snapshot.digest, weights_digest(self.base), parsed.model_dump(mode="json"), _PILOT_ROWS, read])[:12]
         place = self.project.folder / "runs" / "auto" / f"{each.name}-{key}-{seed}"
 

@@ -219,7 +219,7 @@ class CurveBench:
 
     def _predict(self, method: ComparedMethod, model: Model) -> FloatArray:
         texts = [row.text for row in self.held.rows]
-        if method.recipe == "few_shot":
+        if method.recipe == "in_context":
             from preceptor.generation.in_context import FewShotClassifier
             from preceptor.generation.local import LocalProvider
 
@@ -234,13 +234,13 @@ class CurveBench:
 _MIN_ROWS, _MAX_SIZES, _MIN_DOUBLINGS = 20, 8, 2  # rows; sizes; doublings that a curve must cover
 _DEFAULT_SIZES = (20, 200, 2000)
 TRAINING_METHODS: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "few_shot": ("few-shot", "few_shot", {"shots": 8}),
+    "in_context": ("few-shot", "in_context", {"shots": 8}),
     "linear_probe": ("linear probe", "linear_probe", {}),
-    "contrastive": ("contrastive pairs", "contrastive", {"learning_rate": 5e-5, "dtype": "float32"}),
+    "setfit": ("SetFit", "setfit", {"learning_rate": 5e-5, "dtype": "float32"}),
     "full": ("full fine-tuning", "classify", {"learning_rate": 1e-4, "dtype": "float32"}),
     "lora": ("LoRA", "classify", {"learning_rate": 3e-4, "dtype": "float32", "adapter": "lora"}),
 }
-_GENERATIVE_METHODS = ("few_shot", "lora")  # methods that start from a generative model
+_GENERATIVE_METHODS = ("in_context", "lora")  # methods that start from a generative model
 
 
 @dataclass(frozen=True)
@@ -325,7 +325,7 @@ def compare_methods(
 ) -> MethodComparison:
     """Measure each method's learning curve and recommend one at 20, 200, 2,000, all rows and four times those (or at the sizes `at`).
 
-    base: an encoder, for linear probe, contrastive and full fine-tuning. writer: a causal base, for few-shot and LoRA. ways: only these
+    base: an encoder, for linear probe, SetFit and full fine-tuning. writer: a causal base, for few-shot and LoRA. ways: only these
     methods. Measured points stay in the project's `runs`, and a later call continues. Raises UserError, before anything is trained, for too
     few rows, a question without a single choice, an answer without rows, and a base of the wrong kind.
     """
@@ -355,7 +355,7 @@ def _choose_sizes(snapshot: Snapshot) -> list[int]:
     if len(rows) < smallest * 2**_MIN_DOUBLINGS:
         raise UserError(
             f"{len(rows):,} training rows are too few for a learning curve: it takes {MIN_SIZES} sizes from {smallest} on",
-            f"judge more items ({smallest * 2**_MIN_DOUBLINGS} training rows at least); until then few_shot or contrastive usually pay",
+            f"judge more items ({smallest * 2**_MIN_DOUBLINGS} training rows at least); until then in_context or setfit usually pay",
         )
     if missing := sorted(set(snapshot.answers) - {row.answer for row in rows}):
         raise UserError(
@@ -393,7 +393,7 @@ def _make_method(project: Project, name: str, base: str | Path, writer: str | Pa
         check_causal(folder)
     else:
         check_encoder(folder, name)
-    if name == "few_shot":
+    if name == "in_context":
         options = {**options, "encoder": str(base)}
     key = json_digest([recipe, options, weights_digest(folder)])[:8]
     return ComparedMethod(name, words, recipe, folder, Path(chosen).name, options, key)

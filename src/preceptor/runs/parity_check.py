@@ -33,7 +33,7 @@ def check_parity(project: Project, model: Model, *, base: str | Path | None = No
     kind, trained = load_recorded_scores(model.path)
     rows, folder = load_probe_rows(project, model, kind, list(trained.log_probabilities)), find_recorded_base(project, model, base)
     found = []
-    if kind == "few_shot":
+    if kind == "in_context":
         found = [compare_with_trained("served", trained, lambda: load_few_shot(project, model, base).score_rows(rows), "float32")]
     for dtype in {"causal": tuple(TOLERANCE), "classifier": ("float32",), "reward": ("float32",)}.get(kind, ()):
         found += check_parity_stages(model.path, rows, base=folder, dtype=dtype)  # type: ignore[arg-type]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def is_few_shot(model: Model) -> bool:
     """Return whether a model is a few-shot prompt for a base model, without weights of its own."""
-    return bool(model.manifest["recipe"] == "few_shot")
+    return bool(model.manifest["recipe"] == "in_context")
 
 
 def is_generative(model: Model) -> bool:

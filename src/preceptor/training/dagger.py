@@ -353,7 +353,7 @@ DEFAULT_ROUNDS = 3
 
 
 class DAggerOptions(OptionsBase):
-    """Options of the recipe `imitate`."""
+    """Options of the recipe `dagger`."""
 
     rounds: int | None = Field(
         None,
@@ -385,7 +385,7 @@ class DAggerObjective(SFTObjective):
     summary: further sentences of the summary, on the rounds.
     """
 
-    recipe: str = "imitate"
+    recipe: str = "dagger"
     summary: tuple[str, ...] = ()
 
     def summary_lines(self, examples: TrainingExamples, max_tokens: int) -> list[str]:
@@ -393,7 +393,7 @@ class DAggerObjective(SFTObjective):
         return [*self.summary, *super().summary_lines(examples, max_tokens)]
 
 
-@recipes.register("imitate", options=DAggerOptions)
+@recipes.register("dagger", options=DAggerOptions)
 def train_dagger(run: TrainingRun, options: DAggerOptions) -> Model:
     """Clone the answers that experts wrote, then run rounds of DAgger, see `DAggerRounds`.
 
@@ -407,7 +407,7 @@ def train_dagger(run: TrainingRun, options: DAggerOptions) -> Model:
     read_rows(run, "train", answers=False), read_rows(run, "validation", answers=False)
     count = resolve_round_count(run, options)
     with lock_run_folder(run.folder):
-        bind_run_folder(run.folder, {**run_identity(run, "imitate", options), "rounds": count})
+        bind_run_folder(run.folder, {**run_identity(run, "dagger", options), "rounds": count})
         if (model := load_finished_model(run)) is not None:
             return model
         sft = to_sft_options(options)
@@ -420,7 +420,7 @@ def train_dagger(run: TrainingRun, options: DAggerOptions) -> Model:
         trainer, retained = train_with_retention(task, plan, options.retention, prepared.tokenizer, partial(causal_general_data, run))
         rounds.record_final(trainer.model)
         about = {
-            "imitation": {
+            "dagger": {
                 "curve": rounds.curve,
                 "change": rounds.loss_change.to_dict(),
                 "rounds": rounds.round_stats,
@@ -450,6 +450,6 @@ def resolve_round_count(run: TrainingRun, options: DAggerOptions) -> int:
     if run.ask is None and options.rounds:
         raise UserError(
             f"rounds={options.rounds} needs experts who correct what the model says, and nobody can be asked",
-            "preceptor train imitate --human-feedback …, or rounds=0: behaviour cloning of the answers that there are",
+            "preceptor train dagger --human-feedback …, or rounds=0: behaviour cloning of the answers that there are",
         )
     return (DEFAULT_ROUNDS if run.ask is not None else 0) if options.rounds is None else options.rounds

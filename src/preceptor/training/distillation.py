@@ -164,7 +164,7 @@ class DistillationObjective(SFTObjective):
     the teacher's predictions.
     """
 
-    recipe: str = "distil"
+    recipe: str = "distill"
     teacher: TeacherModel | None = None
     beta: float = 0.5
     on_policy_share: float = 0.5
@@ -258,7 +258,7 @@ def _prompt_length(learnt: Sequence[bool]) -> int:
 
 
 class DistillationOptions(OptionsBase):
-    """Options of the recipe `distil`."""
+    """Options of the recipe `distill`."""
 
     teacher: str = Field(description="who is followed: a base's name, a model's id, or a folder; with the student's vocabulary")
     beta: float = Field(0.0, ge=0, le=1, description="0: all that the teacher might say; 1: nothing that it wouldn't; between: a mixture")
@@ -277,7 +277,7 @@ class DistillationOptions(OptionsBase):
     )
 
 
-@recipes.register("distil", options=DistillationOptions)
+@recipes.register("distill", options=DistillationOptions)
 def train_distillation(run: TrainingRun, options: DistillationOptions) -> Model:
     """Distil a teacher on-policy (generalised knowledge distillation, Agarwal et al. 2024).
 
@@ -294,7 +294,7 @@ def train_distillation(run: TrainingRun, options: DistillationOptions) -> Model:
     read_rows(run, "train", answers=False), read_rows(run, "validation", answers=False)
     select_unlabelled_prompts(run, options.unlabelled)
     with lock_run_folder(run.folder):
-        bind_run_folder(run.folder, {**run_identity(run, "distil", options), "teacher": weights_digest(folder)})
+        bind_run_folder(run.folder, {**run_identity(run, "distill", options), "teacher": weights_digest(folder)})
         if (model := load_finished_model(run)) is not None:
             return model
         sft = _limit_to_teacher_window(run, to_sft_options(options), folder)

@@ -7,7 +7,7 @@ questions before and after training, paired. The remedies change what is trained
   l2sp      weights are pulled back to where they started (Li et al. 2018), unlike AdamW's decay, which pulls them to zero
   replay    general texts are trained on among the task's rows
   kl        on general texts the model learns its base's whole distribution, not the text alone
-  distil    answers are rewritten by the base itself, and kept where the meaning is preserved (Yang et al. 2024)
+  distill    answers are rewritten by the base itself, and kept where the meaning is preserved (Yang et al. 2024)
 
 Each candidate is a training with one remedy, followed by interpolation between its weights and the base's (see `WeightInterpolation`),
 which costs no training. Candidates are tried from the cheapest to the most expensive. The choice is made on validation rows and on one part
@@ -268,7 +268,7 @@ REMEDIES: Mapping[str, RetentionRemedy] = {
     "l2sp": add_l2_sp,
     "replay": add_replay,
     "kl": add_kl_anchor,
-    "distil": add_self_distillation,
+    "distill": add_self_distillation,
 }
 
 
@@ -286,7 +286,7 @@ def select_general_rows(task: TrainingTask, knowledge: BaselineCapabilities) -> 
     return replace(taken, weights=taken.weights * min(1.0, most / float(taken.loss_weights.sum())))
 
 
-RetentionMethod = Literal["none", "auto", "alpha", "slower", "l2sp", "replay", "kl", "distil", "recursive"]
+RetentionMethod = Literal["none", "auto", "alpha", "slower", "l2sp", "replay", "kl", "distill", "recursive"]
 RetentionWithoutTexts = Literal["none", "auto", "alpha", "slower", "l2sp"]  # of recipes that train on no texts but their own
 MIN_KEPT, MIN_GAIN, MAX_ACCURACY_DROP = (
     0.99,

@@ -36,7 +36,7 @@ VALIDATION_ROWS = 64  # validation rows behind the manifest's figures: each cost
 
 
 class InContextOptions(OptionsBase):
-    """Options of the recipe `few_shot`."""
+    """Options of the recipe `in_context`."""
 
     shots: int = Field(8, ge=1, description="examples shown with each text")
     diversity: float = Field(0.2, ge=0, lt=1, description="0: the most alike examples; more: examples unlike each other")
@@ -48,7 +48,7 @@ class InContextOptions(OptionsBase):
     max_tokens: int = Field(128, ge=4, description="longer texts are cut when asked about, and not shown as examples")
 
 
-@recipes.register("few_shot", options=InContextOptions)
+@recipes.register("in_context", options=InContextOptions)
 def build_in_context_model(run: TrainingRun, options: InContextOptions) -> Model:
     """Select demonstrations for each text, see `preceptor.generation.in_context`. Supports: causal bases, calibration, any encoder.
 
@@ -61,9 +61,9 @@ def build_in_context_model(run: TrainingRun, options: InContextOptions) -> Model
     check_model_folder(encoder)
     rows, validation = read_rows(run, "train", rows=options.rows), read_rows(run, "validation")
     if run.snapshot.target_kind == "multilabel":
-        raise UserError("few_shot chooses one answer, and of this question several can hold at once", "train with the recipe classify")
+        raise UserError("in_context chooses one answer, and of this question several can hold at once", "train with the recipe classify")
     with lock_run_folder(run.folder):
-        bind_run_folder(run.folder, {**run_identity(run, "few_shot", options), "encoder": weights_digest(encoder)})
+        bind_run_folder(run.folder, {**run_identity(run, "in_context", options), "encoder": weights_digest(encoder)})
         if (model := load_finished_model(run)) is not None:
             return model
         started = time.perf_counter()
@@ -114,7 +114,7 @@ def _select_demonstrations(
     if len(shown) < manner.shots:
         told = "".join(f"; {count:,} are {reason}" for reason, count in reasons.items())
         raise UserError(
-            f"few_shot shows {manner.shots} examples with each text, and there are {len(shown):,}{told}",
+            f"in_context shows {manner.shots} examples with each text, and there are {len(shown):,}{told}",
             f"shots={len(shown)}" if shown else f"max_tokens={max(lengths)}",
         )
     return list(shown.values()), dict(reasons)
@@ -134,7 +134,7 @@ def _save_in_context_model(
     with create_folder_atomically(folder) as partial:
         made.save(partial)
         rows = {row.id: np.log(each).tolist() for row, each in zip(some[:PROBE_COUNT], said, strict=False)}
-        write_json(partial / "parity.json", {"kind": "few_shot", "rows": rows})
+        write_json(partial / "parity.json", {"kind": "in_context", "rows": rows})
         manifest = {**_identity_manifest(run, options, made), **_validation_figures(some, said, made.answers, seconds)}
         manifest["left_out"] = {"train": dict(left_out)} if left_out else {}
         manifest["rows"] = {"train": len(made.rows), "validation": len(some)}
@@ -149,7 +149,7 @@ def _identity_manifest(run: TrainingRun, options: InContextOptions, made: FewSho
     base, encoder = weights_digest(run.base), weights_digest(made.encoder)
     examples = [[row.id, row.text, row.answer] for row in made.rows]
     return {
-        "recipe": "few_shot",
+        "recipe": "in_context",
         "base": run.base_name or run.base.name,
         "base_weights": base,
         "encoder_weights": encoder,

@@ -1,6 +1,6 @@
 """Fit a logistic head to a frozen encoder (linear probe), then optionally tune all weights (LP-FT, Kumar et al., 2022).
 
-Tuning uses a tenth of the usual learning rates. The parts that fit a head to frozen features are shared with `contrastive`.
+Tuning uses a tenth of the usual learning rates. The parts that fit a head to frozen features are shared with `setfit`.
 """
 
 from __future__ import annotations

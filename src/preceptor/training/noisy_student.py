@@ -208,7 +208,7 @@ class NoisyStudentObjective(ClassificationObjective):
 
     noise: float = 0.0
     summary: tuple[str, ...] = ()
-    recipe: str = "self_train"
+    recipe: str = "self_training"
 
     def loss(self, model: Any, inputs: Mapping[str, Any]) -> Any:
         """Return the classification loss of the batch with tokens masked at random."""

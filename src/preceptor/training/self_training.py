@@ -62,7 +62,7 @@ def read_unlabelled_texts(run: TrainingRun, rows: Sequence[TrainingRow]) -> list
     Raises UserError where there are none.
     """
     if run.unlabelled is None:
-        raise UserError("self_train needs texts that nobody has judged, and this run has no project to get them from", "Project.train(…)")
+        raise UserError("self_training needs unlabelled texts, and this run has no project to get them from", "Project.train(…)")
     known, found = {row.text for row in rows}, list[UnlabelledItem]()
     for each in run.unlabelled():
         if each.text not in known:
@@ -138,7 +138,7 @@ MIN_PROBABILITY = 1e-12
 
 @dataclass(frozen=True)
 class SelfTrainingSettings:
-    """The settings of the rounds, see the options of `self_train`.
+    """The settings of the rounds, see the options of `self_training`.
 
     rounds: at most. confidence: from which a prediction becomes a pseudo-label. pseudo_label_weight: of all pseudo-labels relative to
     people's rows, at most. noise: share of tokens that the student doesn't see. queries_per_round: texts that people label. teacher: the
@@ -365,7 +365,7 @@ WEIGHT_DECAY, MIN_STEPS, BATCH_SIZE, PATIENCE, EVALUATIONS = 0.01, 100, 32, 3, 2
 
 
 class SelfTrainingOptions(OptionsBase):
-    """Options of the recipe `self_train`; the defaults suit a small encoder, some hundred labels and some thousand texts."""
+    """Options of the recipe `self_training`; the defaults suit a small encoder, some hundred labels and some thousand texts."""
 
     rounds: int = Field(3, ge=1, le=5, description="rounds at most; the first that hurts is the last")
     confidence: float = Field(0.75, ge=0, le=1, description="calibrated probability from which a teacher's answer is taken for a label")
@@ -385,7 +385,7 @@ class SelfTrainingOptions(OptionsBase):
     )
 
 
-@recipes.register("self_train", options=SelfTrainingOptions)
+@recipes.register("self_training", options=SelfTrainingOptions)
 def train_self_training(run: TrainingRun, options: SelfTrainingOptions) -> Model:
     """Train by noisy-student self-training (Xie et al. 2020) with a guard, see `SelfTrainingRounds`.
 
@@ -402,11 +402,11 @@ def train_self_training(run: TrainingRun, options: SelfTrainingOptions) -> Model
         _check_teacher(teacher, run.snapshot.answers)
     if options.asks and run.ask is None:
         raise UserError(
-            f"asks={options.asks} needs people who label, and nobody can be asked", "preceptor train self_train --human-feedback …"
+            f"asks={options.asks} needs people who label, and nobody can be asked", "preceptor train self_training --human-feedback …"
         )
     texts = read_unlabelled_texts(run, [*rows["train"], *rows["validation"]])
     with lock_run_folder(run.folder):
-        bind_run_folder(run.folder, {**run_identity(run, "self_train", options), "teacher": weights_digest(teacher) if teacher else ""})
+        bind_run_folder(run.folder, {**run_identity(run, "self_training", options), "teacher": weights_digest(teacher) if teacher else ""})
         if (model := load_finished_model(run)) is not None:
             return model
         task, tokenizer = _build_task(run, options, rows)
@@ -447,7 +447,7 @@ def _check_base(run: TrainingRun, options: SelfTrainingOptions) -> None:
     check_model_folder(run.base)
     refuse_quantized(run.base)
     if options.adapter == "head":
-        check_encoder(run.base, "self_train with adapter=head")
+        check_encoder(run.base, "self_training with adapter=head")
 
 
 def _read_splits(run: TrainingRun) -> dict[str, list[TrainingRow]]:

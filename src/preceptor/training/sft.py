@@ -113,7 +113,7 @@ class SFTObjective:
 
     @property
     def remedies(self) -> tuple[str, ...]:
-        return ("slower", "replay", "kl", "distil")
+        return ("slower", "replay", "kl", "distill")
 
     def general_log_probabilities(self, model: Any, texts: Mapping[str, Any], max_tokens: int) -> FloatArray:
         """Return the log-probability of each general text, (texts,) nats."""

@@ -89,12 +89,12 @@ def test_the_picture_has_a_line_a_way_and_its_forecast(chosen, tmp_path):
 def test_few_shot_takes_part_where_a_writer_is_named(made, tmp_path, monkeypatch):
     writer = save_decoder("llama", tmp_path / "writer")
     monkeypatch.setitem(
-        method_comparison.TRAINING_METHODS, "few_shot", ("few-shot", "few_shot", {"shots": 2, "calibration": 4, "max_tokens": 64})
+        method_comparison.TRAINING_METHODS, "in_context", ("few-shot", "in_context", {"shots": 2, "calibration": 4, "max_tokens": 64})
     )
     monkeypatch.setattr(method_comparison, "_choose_sizes", lambda snapshot: [20, 24, 28, 32, 36])
-    found = compare_methods(made, made.load_snapshot("v1"), writer=writer, ways=["few_shot"])
-    assert {each.method for each in found.advice} == {"few_shot", None}
-    assert found.to_dict()["curves"]["few_shot"]["points"][0]["seconds"] > 0
+    found = compare_methods(made, made.load_snapshot("v1"), writer=writer, ways=["in_context"])
+    assert {each.method for each in found.advice} == {"in_context", None}
+    assert found.to_dict()["curves"]["in_context"]["points"][0]["seconds"] > 0
 
 
 def test_bad_input_is_refused_before_anything_is_trained(made, project, tmp_path, monkeypatch):
@@ -102,8 +102,8 @@ def test_bad_input_is_refused_before_anything_is_trained(made, project, tmp_path
     snapshot = made.load_snapshot("v1")
     with pytest.raises(UserError, match="'probe'"):
         compare_methods(made, snapshot, ways=["probe"])
-    with pytest.raises(UserError, match=r"few_shot starts from a model that writes.*--generative-base"):
-        compare_methods(made, snapshot, ways=["few_shot"])
+    with pytest.raises(UserError, match=r"in_context starts from a model that writes.*--generative-base"):
+        compare_methods(made, snapshot, ways=["in_context"])
     with pytest.raises(UserError, match="2 seeds"):
         compare_methods(made, snapshot, seeds=2)
     writer = save_decoder("llama", tmp_path / "writer")

@@ -23,7 +23,7 @@ def short(monkeypatch):
     monkeypatch.setattr(choosing_technique, "_PILOT_SEEDS", 1)
     monkeypatch.setattr(choosing_technique, "_PILOT_ROWS", 60)
     monkeypatch.setattr("preceptor.training.self_training.MIN_STEPS", 2)
-    how = {"classify": {**SHORT, "min_steps": 2}, "self_train": {**SHORT, "rounds": 1}, "contrastive": {**SHORT, "min_steps": 2}}
+    how = {"classify": {**SHORT, "min_steps": 2}, "self_training": {**SHORT, "rounds": 1}, "setfit": {**SHORT, "min_steps": 2}}
     monkeypatch.setattr(choosing_technique, "PILOT_OPTIONS", {**choosing_technique.PILOT_OPTIONS, **how})
 
 
@@ -50,14 +50,14 @@ def test_short_trainings_are_held_against_the_plain_one_on_validation(tmp_path, 
         snapshot = project.load_snapshot("v1")
         found = select_recipe(project, snapshot, encoder)
         assert 100 <= found.available_data.unlabelled <= 160  # but those that are nearly the same as a held-out row
-        assert set(found.decision.pilots) == {"classify", "linear_probe", "contrastive", "self_train"}
+        assert set(found.decision.pilots) == {"classify", "linear_probe", "setfit", "self_training"}
         validation = {row.group for row in snapshot.rows("validation")}
         for name, pilot in found.decision.pilots.items():
             assert pilot.value.n == len(validation)
             assert (pilot.gain is None) == (name == "classify")
             assert pilot.gain is None or pilot.gain.confidence == pytest.approx(1 - 0.05 / 3)
             rows, texts = found.available_data.rows, found.available_data.unlabelled
-            more = (rows + 3 * (rows + texts)) / (pilot.rows + pilot.rows + texts) if name == "self_train" else rows / pilot.rows
+            more = (rows + 3 * (rows + texts)) / (pilot.rows + pilot.rows + texts) if name == "self_training" else rows / pilot.rows
             assert found.expected_seconds(name) == pytest.approx(pilot.seconds * more)
         document = json.loads(json.dumps(found.to_dict(), allow_nan=False))
         assert document["technique"] == found.recipe
@@ -75,7 +75,7 @@ def test_short_trainings_are_held_against_the_plain_one_on_validation(tmp_path, 
         before = {path.name for path in (project.folder / "runs" / "auto").iterdir()}
         select_recipe(project, snapshot, encoder)
         new = {path.name for path in (project.folder / "runs" / "auto").iterdir()} - before
-        assert [name.split("-")[0] for name in new] == ["self_train"], "which alone reads what came"
+        assert [name.split("-")[0] for name in new] == ["self_training"], "which alone reads what came"
 
 
 def test_by_the_rules_alone_nothing_is_trained(tmp_path, encoder):
@@ -83,7 +83,7 @@ def test_by_the_rules_alone_nothing_is_trained(tmp_path, encoder):
         found = select_recipe(project, project.load_snapshot("v1"), encoder, pilots=False)
         assert (found.recipe, found.seconds, dict(found.decision.pilots)) == ("classify", 0.0, {})
         why = {each.name: each.reason for each in found.decision.candidates}
-        assert why["self_train"] == "0 items that nobody has judged, and it takes 100"
+        assert why["self_training"] == "0 items that nobody has judged, and it takes 100"
         assert not (project.folder / "runs" / "auto").exists()
 
 

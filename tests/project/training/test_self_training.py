@@ -35,7 +35,7 @@ def made(folder, judged, unjudged):
 
 def command(folder, base, *more):
     words = [word for option in OPTIONS for word in ("-o", option)]
-    return ["train", "self_train", "--project", folder, "--snapshot", "v1", "--base", base, *words, *more]
+    return ["train", "self_training", "--project", folder, "--snapshot", "v1", "--base", base, *words, *more]
 
 
 def test_the_model_is_evaluated_and_proved_like_any_other(tmp_path, run):
@@ -83,7 +83,7 @@ def test_new_items_are_looked_at_once_even_where_no_round_helps(tmp_path, monkey
 
         def train():
             seen = project.train(
-                "self_train",
+                "self_training",
                 snapshot="v1",
                 base=base,
                 rounds=1,

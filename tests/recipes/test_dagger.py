@@ -55,10 +55,10 @@ def pool() -> Iterator[UnlabelledItem]:
     return (UnlabelledItem(row.id, row.content, row.group) for row in next_words(18, "p"))
 
 
-def imitate(folder: Path, base: Path, snapshot: Answers, experts: Experts | None, **options: Any) -> Any:
-    recipe = recipes.get("imitate")
+def dagger(folder: Path, base: Path, snapshot: Answers, experts: Experts | None, **options: Any) -> Any:
+    recipe = recipes.get("dagger")
     run = TrainingRun(folder, base, snapshot, seed=1, ask=experts, unlabelled=pool if experts else None)
-    return recipe(run, recipe.Options.parse({**FAST, **options}, of="imitate"))
+    return recipe(run, recipe.Options.parse({**FAST, **options}, of="dagger"))
 
 
 def correction(draft: str, answer: str) -> ExpertCorrection:
@@ -172,33 +172,33 @@ def test_alike_words_make_alike_vectors():
 
 
 def test_without_people_it_is_behaviour_cloning(base, snapshot, tmp_path):
-    model = imitate(tmp_path / "bc", base, snapshot, None)
+    model = dagger(tmp_path / "bc", base, snapshot, None)
     sft = recipes.get("sft")
     same = {name: FAST[name] for name in ("learning_rate", "epochs", "dtype", "adapter", "max_tokens")}
     cloned = sft(TrainingRun(tmp_path / "sft", base, snapshot, seed=1), sft.Options.parse(same, of="sft"))
     assert model.manifest["weights"] == cloned.manifest["weights"]
     assert "plain behaviour cloning" in " ".join(model.manifest["summary"])
-    assert [point["corrections"] for point in model.manifest["imitation"]["curve"]] == [0]
+    assert [point["corrections"] for point in model.manifest["dagger"]["curve"]] == [0]
     with pytest.raises(UserError, match="rounds=2 needs experts"):
-        imitate(tmp_path / "none", base, snapshot, None, rounds=2)
+        dagger(tmp_path / "none", base, snapshot, None, rounds=2)
 
 
 def test_rounds_wait_for_answers_are_all_kept_and_end_with_the_same_weights(base, snapshot, tmp_path):
     """A run that stops between rounds, because answers come later, against one that was never stopped."""
     at_once = Experts()
-    whole = imitate(tmp_path / "whole", base, snapshot, at_once, rounds=2)
+    whole = dagger(tmp_path / "whole", base, snapshot, at_once, rounds=2)
     for most, stopped in ((0, 1), (2, 1), (None, 0)):
         late = Experts(most)
         if stopped:
             with pytest.raises(FeedbackPending, match=rf"{4 - (most or 0)} of 4 answers of round 1 wait") as told:
-                imitate(tmp_path / "late", base, snapshot, late, rounds=2)
+                dagger(tmp_path / "late", base, snapshot, late, rounds=2)
             assert "the same command goes on" in told.value.hint
         else:
-            resumed = imitate(tmp_path / "late", base, snapshot, late, rounds=2)
+            resumed = dagger(tmp_path / "late", base, snapshot, late, rounds=2)
     assert at_once.calls == late.calls
     ours, theirs = (load_file(model.path / "model.safetensors") for model in (whole, resumed))
     assert all(torch.equal(weights, theirs[name]) for name, weights in ours.items())
-    about = whole.manifest["imitation"]
+    about = whole.manifest["dagger"]
     assert [point["corrections"] for point in about["curve"]] == [0, 4, 8]
     assert [each["asked"] for each in about["rounds"]] == [4, 4]
     asked = [item for each in about["rounds"] for item in each["items"]]
@@ -212,7 +212,7 @@ def test_rounds_wait_for_answers_are_all_kept_and_end_with_the_same_weights(base
     first, last = (at["validation_loss"]["value"] for at in (about["curve"][0], about["curve"][-1]))
     assert about["change"]["value"] == pytest.approx(last - first, abs=1e-6)
     again = Experts()
-    assert imitate(tmp_path / "whole", base, snapshot, again, rounds=2) == whole
+    assert dagger(tmp_path / "whole", base, snapshot, again, rounds=2) == whole
     assert not again.calls
 
 
@@ -236,8 +236,8 @@ def test_an_answer_that_comes_late_is_learnt_in_a_later_round(base, snapshot, tm
             return said if len(self.calls) > 1 else dict(list(said.items())[:2])
 
     people = Slow()
-    model = imitate(tmp_path / "run", base, snapshot, people, rounds=2)
-    assert [each["asked"] for each in model.manifest["imitation"]["rounds"]] == [2, 6]
+    model = dagger(tmp_path / "run", base, snapshot, people, rounds=2)
+    assert [each["asked"] for each in model.manifest["dagger"]["rounds"]] == [2, 6]
     assert set(people.calls[1]) == {*people.calls[0][2:], *(id_ for id_ in people.calls[1] if id_.startswith("round-2"))}
     kept = load_sealed_json((tmp_path / "run" / "rounds" / "2" / "corrections.json").read_bytes())
     assert sorted(each["round"] for each in kept) == [1, 1, 2, 2, 2, 2]
@@ -257,20 +257,20 @@ def test_answers_to_choose_among_are_corrected_by_the_right_one(base, tmp_path):
         seen.extend(asked)
         return {each.id: each.content["prompt"].split()[0] for each in asked}
 
-    recipe = recipes.get("imitate")
+    recipe = recipes.get("dagger")
     run = TrainingRun(tmp_path / "run", base, snapshot, seed=1, ask=ask)
-    model = recipe(run, recipe.Options.parse({**FAST, "rounds": 3, "budget": 9}, of="imitate"))
+    model = recipe(run, recipe.Options.parse({**FAST, "rounds": 3, "budget": 9}, of="dagger"))
     assert len(seen) == 8
     assert model.manifest["rows"]["train"] == 8 * 2 + 8  # both answers of each row, by their probability
     assert [each.priority for each in seen] == sorted((each.priority for each in seen), reverse=True)
     assert "Of 3 rounds 1 were held: then no prompt was left to ask about." in model.manifest["summary"]
-    assert [point["corrections"] for point in model.manifest["imitation"]["curve"]] == [0, 8]
+    assert [point["corrections"] for point in model.manifest["dagger"]["curve"]] == [0, 8]
 
 
 def test_the_dry_run_counts_corrections_and_asks_for_none(base, snapshot, tmp_path):
-    recipe, people = recipes.get("imitate"), Experts()
+    recipe, people = recipes.get("dagger"), Experts()
     seen = recipe.preview(
-        TrainingRun(tmp_path / "run", base, snapshot, ask=people), recipe.Options.parse({**FAST, "rounds": 2}, of="imitate")
+        TrainingRun(tmp_path / "run", base, snapshot, ask=people), recipe.Options.parse({**FAST, "rounds": 2}, of="dagger")
     )
     assert (seen["rounds_of_corrections"], seen["corrections"]) == (2, 8)
     assert seen["rows"]["train"] == 8

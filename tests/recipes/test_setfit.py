@@ -10,15 +10,15 @@ from preceptor.models.batching import encode_texts
 from preceptor.models.embeddings import mean_token_vectors
 from preceptor.models.loading import prepare_classifier
 from preceptor.training import TrainingRun, recipes
-from preceptor.training.contrastive import contrastive_losses, to_unsorted_examples
 from preceptor.training.examples import build_label_examples
+from preceptor.training.setfit import contrastive_losses, to_unsorted_examples
 
 FAST = {"learning_rate": 3e-3, "dtype": "float32", "min_steps": 40, "batch_size": 16}
 
 
 def train(run, **options):
-    recipe = recipes.get("contrastive")
-    return recipe(run, recipe.Options.parse({**FAST, **options}, of="contrastive"))
+    recipe = recipes.get("setfit")
+    return recipe(run, recipe.Options.parse({**FAST, **options}, of="setfit"))
 
 
 def test_pair_losses_are_the_expectation_over_pairs():
@@ -63,7 +63,7 @@ def test_texts_of_one_answer_come_together_and_the_head_uses_it(snapshot, base, 
     texts = [row.text for row in snapshot.validation]
     truth = np.array([snapshot.answers.index(max(row.target, key=row.target.get)) for row in snapshot.validation])
     assert np.mean(class_probabilities(model.path, texts).argmax(1) == truth) > 0.8
-    contrast = model.manifest["contrast"]
+    contrast = model.manifest["setfit"]
     assert contrast["history"][-1]["validation_loss"] < contrast["history"][0]["validation_loss"]
     tokenizer = load_tokenizer(model.path)
 
@@ -95,5 +95,5 @@ def test_an_interrupted_run_ends_with_the_same_weights(snapshot, base, tmp_path)
 
 
 def test_a_base_that_writes_is_refused(snapshot, decoder, tmp_path):
-    with pytest.raises(UserError, match="contrastive needs an encoder"):
+    with pytest.raises(UserError, match="setfit needs an encoder"):
         train(TrainingRun(tmp_path / "run", decoder, snapshot))

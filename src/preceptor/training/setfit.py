@@ -49,13 +49,13 @@ def to_unsorted_examples(examples: TrainingExamples) -> UnsortedExamples:
 
 
 @dataclass(frozen=True)
-class ContrastiveObjective(ClassificationObjective):
+class SetFitObjective(ClassificationObjective):
     """Learn embeddings by the squared error of cosines between the texts of a batch: 1 for pairs with the same answer, 0 for others.
 
     See `contrastive_losses`. compares_rows: a batch must not be split into pieces, as its rows are compared with each other.
     """
 
-    recipe: str = "contrastive"
+    recipe: str = "setfit"
     compares_rows: bool = True
 
     def loss(self, model: Any, inputs: Mapping[str, Any]) -> Any:
@@ -90,8 +90,8 @@ def contrastive_losses(vectors: Any, targets: Any, weights: Any) -> Any:
     return (attracted + repelled) / 2
 
 
-class ContrastiveOptions(OptionsBase):
-    """Options of the recipe `contrastive`; the defaults suit a small encoder and a few dozen texts."""
+class SetFitOptions(OptionsBase):
+    """Options of the recipe `setfit`; the defaults suit a small encoder and a few dozen texts."""
 
     epochs: float = Field(1.0, gt=0, description="passes over the training rows, at most")
     min_steps: int = Field(50, ge=1, description="steps even when that is more than `epochs`: few rows need more passes")
@@ -109,8 +109,8 @@ class ContrastiveOptions(OptionsBase):
     )
 
 
-@recipes.register("contrastive", options=ContrastiveOptions)
-def train_contrastive(run: TrainingRun, options: ContrastiveOptions) -> Model:
+@recipes.register("setfit", options=SetFitOptions)
+def train_setfit(run: TrainingRun, options: SetFitOptions) -> Model:
     """Tune an encoder contrastively, then fit a logistic head (SetFit's idea; see `contrastive_losses`).
 
     Supports: encoders, earlier classifiers whose encoder is kept, posterior targets, row weights, resume.
@@ -118,14 +118,14 @@ def train_contrastive(run: TrainingRun, options: ContrastiveOptions) -> Model:
     Assumes: rows with a text and a target over the snapshot's answers; a batch several times as large as the number of answers. Refuses: a
     base that is no encoder, an answer missing in training, an empty train or validation split.
     """
-    task, tokenizer = build_encoder_task(run, "contrastive", options)
+    task, tokenizer = build_encoder_task(run, "setfit", options)
     with lock_run_folder(run.folder):
-        bind_run_folder(run.folder, run_identity(run, "contrastive", options))
+        bind_run_folder(run.folder, run_identity(run, "setfit", options))
         if (model := load_finished_model(run)) is not None:
             return model
         started = time.perf_counter()
         settled = options.model_dump(include={"epochs", "min_steps", "batch_size", "patience", "evaluations"})
-        pairs = _contrastive_task(task)
+        pairs = _setfit_task(task)
         plan, measured = resolve_hyperparameters(
             pairs, TrainConfig(**settled, weight_decay=WEIGHT_DECAY, seed=run.seed), options.dtype, options.learning_rate
         )
@@ -133,7 +133,7 @@ def train_contrastive(run: TrainingRun, options: ContrastiveOptions) -> Model:
         body = trainer.model.eval()
         head = cached_head(task, body, options.penalty)
         done = build_fitted_model(task, plan, set_head(body, head), head, since=started, checkpoints=trainer.checkpoints)
-        measured["contrast"] = {
+        measured["setfit"] = {
             "history": history_entries(trainer.state.log_history),
             "steps": trainer.state.global_step,
             "penalty": head.penalty,
@@ -141,8 +141,8 @@ def train_contrastive(run: TrainingRun, options: ContrastiveOptions) -> Model:
         return save_trained_model(task, done, tokenizer, measured={**measured, **retained}, options=options.model_dump())
 
 
-def _contrastive_task(task: TrainingTask) -> TrainingTask:
+def _setfit_task(task: TrainingTask) -> TrainingTask:
     """Return the task of tuning the encoder on the same rows contrastively."""
     base = task.objective
-    objective = ContrastiveObjective(base.base, base.answers, base.tokenizer)  # type: ignore[attr-defined]
+    objective = SetFitObjective(base.base, base.answers, base.tokenizer)  # type: ignore[attr-defined]
     return replace(task, objective=objective, train=to_unsorted_examples(task.train))

@@ -1,4 +1,4 @@
-"""`preceptor train imitate --human-feedback`: ends while it waits for experts, and goes on from there."""
+"""`preceptor train dagger --human-feedback`: ends while it waits for experts, and goes on from there."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_it_waits_for_experts_and_goes_on_when_they_have_answered(run: Callable[
         for number, text in enumerate(asked[:20]):
             project.judge(f"i-{number}", "answer", annotator="eve", answer=answer(text))
         project.snapshot("answer", name="v1")
-    command = ["train", "imitate", "--project", tmp_path / "help", "--snapshot", "v1", "--base", base, "--human-feedback"]
+    command = ["train", "dagger", "--project", tmp_path / "help", "--snapshot", "v1", "--base", base, "--human-feedback"]
     command += [word for option in OPTIONS for word in ("-o", option)]
     waiting = run(*command)
     assert waiting.code == 3
@@ -50,5 +50,5 @@ def test_it_waits_for_experts_and_goes_on_when_they_have_answered(run: Callable[
     assert done.code == 0, done.err
     with closing(Project.open(tmp_path / "help")) as project:
         manifest = project.model(done.document["model"]).manifest
-    assert [each["asked"] for each in manifest["imitation"]["rounds"]] == [3]
-    assert manifest["imitation"]["curve"][-1]["corrections"] == 3
+    assert [each["asked"] for each in manifest["dagger"]["rounds"]] == [3]
+    assert manifest["dagger"]["curve"][-1]["corrections"] == 3

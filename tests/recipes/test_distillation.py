@@ -64,13 +64,13 @@ def snapshot() -> Answers:
     return Answers([replace(row, group=row.id) for row in made_rows(16, 1)], [replace(row, group=row.id) for row in made_rows(6, 2)])
 
 
-def distil(run: TrainingRun, teacher: Path, **options: Any) -> Any:
-    recipe = recipes.get("distil")
-    return recipe(run, recipe.Options.parse({**FAST, "teacher": str(teacher), **options}, of="distil"))
+def distill(run: TrainingRun, teacher: Path, **options: Any) -> Any:
+    recipe = recipes.get("distill")
+    return recipe(run, recipe.Options.parse({**FAST, "teacher": str(teacher), **options}, of="distill"))
 
 
 def task_of(folder: Path, bases: tuple[Path, Path], snapshot: Answers, **options: Any) -> TrainingTask:
-    asked = DistillationOptions.parse({**FAST, "teacher": str(bases[1]), **options}, of="distil")
+    asked = DistillationOptions.parse({**FAST, "teacher": str(bases[1]), **options}, of="distill")
     prepared = prepare_sft(TrainingRun(folder, bases[0], snapshot), to_sft_options(asked))
     return _build_distillation_task(prepared.task, prepared.tokenizer, asked)
 
@@ -164,7 +164,7 @@ def test_how_often_the_student_answers_itself(bases, snapshot, tmp_path, monkeyp
 
 def test_a_student_comes_nearer_to_its_teacher(bases, snapshot, tmp_path):
     told = []
-    model = distil(TrainingRun(tmp_path / "run", bases[0], snapshot, seed=1, progress=told.append), bases[1], epochs=4, beta=0.0)
+    model = distill(TrainingRun(tmp_path / "run", bases[0], snapshot, seed=1, progress=told.append), bases[1], epochs=4, beta=0.0)
     history = model.manifest["history"]
     assert history[-1]["validation_kl_to_teacher"] < 0.9 * history[0]["validation_kl_to_teacher"]
     assert told[-1].done == model.manifest["steps"]
@@ -178,9 +178,9 @@ def test_a_killed_run_draws_the_same_answers_and_ends_with_the_same_weights(base
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        distil(TrainingRun(tmp_path / "killed", bases[0], snapshot, seed=3, progress=killed), bases[1])
-    survived = distil(TrainingRun(tmp_path / "killed", bases[0], snapshot, seed=3), bases[1])
-    whole = distil(TrainingRun(tmp_path / "whole", bases[0], snapshot, seed=3), bases[1])
+        distill(TrainingRun(tmp_path / "killed", bases[0], snapshot, seed=3, progress=killed), bases[1])
+    survived = distill(TrainingRun(tmp_path / "killed", bases[0], snapshot, seed=3), bases[1])
+    whole = distill(TrainingRun(tmp_path / "whole", bases[0], snapshot, seed=3), bases[1])
     ours, theirs = (load_file(model.path / "model.safetensors") for model in (whole, survived))
     assert all(torch.allclose(weights, theirs[name], atol=1e-6) for name, weights in ours.items())
 
@@ -198,10 +198,10 @@ def test_the_teacher_answers_what_nobody_has_and_its_answers_are_learnt_too(base
             raise KeyboardInterrupt
 
     run = TrainingRun(tmp_path / "run", bases[0], snapshot, seed=2, unlabelled=lambda: iter(free))
-    recipe = recipes.get("distil")
-    asked = recipe.Options.parse({**FAST, "teacher": str(teacher), "unlabelled": 3}, of="distil")
+    recipe = recipes.get("distill")
+    asked = recipe.Options.parse({**FAST, "teacher": str(teacher), "unlabelled": 3}, of="distill")
     assert recipe.preview(run, asked)["unlabelled"] == 3
-    whole = distil(replace(run, folder=tmp_path / "whole"), teacher, unlabelled=3, own=0.0)
+    whole = distill(replace(run, folder=tmp_path / "whole"), teacher, unlabelled=3, own=0.0)
     said = load_sealed_json((tmp_path / "whole" / _TEACHER_ANSWERS_FILE).read_bytes())
     assert len(said) == 3 <= len(free)
     assert set(said) < {each.id for each in free}
@@ -210,25 +210,25 @@ def test_the_teacher_answers_what_nobody_has_and_its_answers_are_learnt_too(base
     assert whole.manifest["rows"]["train"] == 16 + count
     assert f"{count} of the {16 + count} rows were answered by the teacher" in " ".join(whole.manifest["summary"])
     with pytest.raises(KeyboardInterrupt):
-        distil(replace(run, progress=killed), teacher, unlabelled=3, own=0.0)
-    survived = distil(replace(run, unlabelled=lambda: iter(reversed(free))), teacher, unlabelled=3, own=0.0)
+        distill(replace(run, progress=killed), teacher, unlabelled=3, own=0.0)
+    survived = distill(replace(run, unlabelled=lambda: iter(reversed(free))), teacher, unlabelled=3, own=0.0)
     ours, theirs = (load_file(model.path / "model.safetensors") for model in (whole, survived))
     assert all(torch.allclose(weights, theirs[name], atol=1e-6) for name, weights in ours.items())
     with pytest.raises(UserError, match="unlabelled=3 has the teacher answer items that nobody has answered, and there are none"):
-        distil(TrainingRun(tmp_path / "none", bases[0], snapshot), teacher, unlabelled=3)
+        distill(TrainingRun(tmp_path / "none", bases[0], snapshot), teacher, unlabelled=3)
     assert not (tmp_path / "none").exists()
 
 
 def test_another_vocabulary_is_refused_with_the_reason(bases, snapshot, tmp_path):
     other = save_decoder("gpt2", tmp_path / "gpt2")
     with pytest.raises(UserError, match=r"the teacher .*gpt2 has another vocabulary than the base: \d+ tokens and \d+; \d+ have") as told:
-        distil(TrainingRun(tmp_path / "run", bases[0], snapshot), other)
+        distill(TrainingRun(tmp_path / "run", bases[0], snapshot), other)
     assert "of the base's own family" in told.value.hint
-    recipe = recipes.get("distil")
+    recipe = recipes.get("distill")
     with pytest.raises(UserError, match="another vocabulary"):
-        recipe.preview(TrainingRun(tmp_path / "run", bases[0], snapshot), recipe.Options.parse({"teacher": str(other)}, of="distil"))
+        recipe.preview(TrainingRun(tmp_path / "run", bases[0], snapshot), recipe.Options.parse({"teacher": str(other)}, of="distill"))
     with pytest.raises(UserError, match="not a causal model"):
-        distil(TrainingRun(tmp_path / "run", bases[0], snapshot), save_encoder("bert", tmp_path / "bert"))
+        distill(TrainingRun(tmp_path / "run", bases[0], snapshot), save_encoder("bert", tmp_path / "bert"))
     assert not (tmp_path / "run").exists()
 
 
@@ -252,12 +252,12 @@ def test_rows_that_the_teacher_cannot_read_are_left_out(bases, snapshot, tmp_pat
     ]
     model.config.max_position_embeddings = limit = sorted(lengths)[len(lengths) // 2]
     model.save_pretrained(short)
-    recipe = recipes.get("distil")
-    run, asked = TrainingRun(tmp_path / "run", bases[0], snapshot), recipe.Options.parse({"teacher": str(short)}, of="distil")
+    recipe = recipes.get("distill")
+    run, asked = TrainingRun(tmp_path / "run", bases[0], snapshot), recipe.Options.parse({"teacher": str(short)}, of="distill")
     seen = recipe.preview(run, asked)
     assert seen["left_out"]["train"] == {"too long": sum(length > limit for length in lengths)}
 
 
 def test_the_teacher_must_be_named():
     with pytest.raises(UserError, match="teacher"):
-        recipes.get("distil").Options.parse({}, of="distil")
+        recipes.get("distill").Options.parse({}, of="distill")

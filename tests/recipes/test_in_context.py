@@ -32,8 +32,8 @@ def short(snapshot):
 
 
 def make(run, **options):
-    recipe = recipes.get("few_shot")
-    return recipe(run, recipe.Options.parse({**OPTIONS, **options}, of="few_shot"))
+    recipe = recipes.get("in_context")
+    return recipe(run, recipe.Options.parse({**OPTIONS, **options}, of="in_context"))
 
 
 def test_nothing_is_trained_and_the_folder_answers_again(short, base, writer, tmp_path):
@@ -49,7 +49,7 @@ def test_nothing_is_trained_and_the_folder_answers_again(short, base, writer, tm
     assert str(tmp_path) not in "".join(path.read_text(errors="ignore") for path in model.path.glob("*.json"))
     assert make(replace(run, progress=pytest.fail)) == model
     repeated = RunFile.read(model.path / "run.toml")
-    assert (repeated.recipe, repeated.options["shots"], repeated.options["encoder"]) == ("few_shot", 3, "minilm")
+    assert (repeated.recipe, repeated.options["shots"], repeated.options["encoder"]) == ("in_context", 3, "minilm")
 
 
 def test_only_training_rows_are_shown(short, base, writer, tmp_path):

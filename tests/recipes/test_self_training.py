@@ -55,8 +55,8 @@ def make_run(base, unjudged):
 
 
 def train(run, **options):
-    recipe = recipes.get("self_train")
-    return recipe(run, recipe.Options.parse({**OPTIONS, **options}, of="self_train"))
+    recipe = recipes.get("self_training")
+    return recipe(run, recipe.Options.parse({**OPTIONS, **options}, of="self_training"))
 
 
 def told(model):
@@ -192,7 +192,7 @@ def test_the_student_learns_from_texts_that_nobody_judged_and_says_what_became_o
     heard = []
     model = train(make_run(tmp_path / "run", few, progress=heard.append), share=2)
     manifest, (first,) = model.manifest, told(model)["rounds"]
-    assert (manifest["recipe"], told(model)["texts"]) == ("self_train", 90)
+    assert (manifest["recipe"], told(model)["texts"]) == ("self_training", 90)
     assert manifest["rows"] == {"train": 30, "validation": 48}
     assert sum(first["pseudo_labels"].values()) > 10
     assert told(model)["kept"] == (None if first["hurts"] else 1)
@@ -360,7 +360,7 @@ def test_a_head_alone_needs_an_encoder(few, decoder, make_run, tmp_path):
 
 
 def test_a_dry_run_counts_the_texts(few, make_run, tmp_path):
-    recipe = recipes.get("self_train")
-    shown = recipe.preview(make_run(tmp_path / "run", few), recipe.Options.parse({}, of="self_train"))
+    recipe = recipes.get("self_training")
+    shown = recipe.preview(make_run(tmp_path / "run", few), recipe.Options.parse({}, of="self_training"))
     assert (shown["rows"], shown["unlabelled"]) == ({"train": 30, "validation": 48}, 90)
     assert not (tmp_path / "run").exists()
