@@ -22,7 +22,7 @@ OPTIONS = {
     "max_tokens": 48,
     "epochs": 2,
     "min_steps": 40,
-    "evaluations": 1,
+    "evals_per_epoch": 1,
     "batch_size": 16,
 }
 

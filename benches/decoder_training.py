@@ -169,7 +169,7 @@ def ours(kind: str, epochs: int, folder: str, tokenizer: Any, train: Any, held_o
     base = find_base_folder("smollm2")
     objective = (AsTheirs if "q_proj" in kind else SFTObjective)(base, tokenizer, adapter, 16)
     plan = TrainConfig(
-        epochs=epochs, min_steps=1, batch_size=BATCH_ROWS, weight_decay=0.0, patience=1, evaluations=0, seed=0, learning_rate=rate
+        epochs=epochs, min_steps=1, batch_size=BATCH_ROWS, weight_decay=0.0, patience=1, evals_per_epoch=0, seed=0, learning_rate=rate
     )  # fmt: skip
     trainer = Counting(TrainingTask(TrainingRun(Path(folder), base, None), LONGEST, objective, train, held_out), plan, "")
     return trainer, trainer.model

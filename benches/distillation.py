@@ -44,13 +44,13 @@ FURTHER = 500
 LONGER = {"learning_rate": 5e-4, "epochs": 6}
 ARMS: dict[str, dict[str, Any]] = {
     "labels": {},
-    "kl": {"beta": 0.0, "own": 0.0},
-    "kl, more": {"beta": 0.0, "own": 0.0, "unlabelled": FURTHER, "epochs": 6},
-    "kl, own": {"beta": 0.0, "own": 0.5},
-    "jsd": {"beta": 0.5, "own": 0.5},
+    "kl": {"beta": 0.0, "on_policy_fraction": 0.0},
+    "kl, more": {"beta": 0.0, "on_policy_fraction": 0.0, "unlabelled": FURTHER, "epochs": 6},
+    "kl, own": {"beta": 0.0, "on_policy_fraction": 0.5},
+    "jsd": {"beta": 0.5, "on_policy_fraction": 0.5},
     "labels longer": LONGER,
-    "kl longer": {"beta": 0.0, "own": 0.0, **LONGER},
-    "kl then own": {"beta": 0.5, "own": 1.0, **LONGER},
+    "kl longer": {"beta": 0.0, "on_policy_fraction": 0.0, **LONGER},
+    "kl then own": {"beta": 0.5, "on_policy_fraction": 1.0, **LONGER},
 }
 AFTER = {"labels longer": "labels", "kl longer": "kl", "kl then own": "kl"}  # where an arm begins, if not at the base
 

@@ -88,7 +88,7 @@ def beside(folder: Path, seed: int, train: list[Any], held_out: list[Any]) -> di
     own.mkdir()
     task, _ = our_task(str(own), "lora", train, held_out, joined=True, as_theirs=True, base=base)
     plan = TrainConfig(
-        epochs=EPOCHS, min_steps=1, batch_size=BATCH_PAIRS, weight_decay=0.0, patience=1, evaluations=0, seed=seed, learning_rate=RATE
+        epochs=EPOCHS, min_steps=1, batch_size=BATCH_PAIRS, weight_decay=0.0, patience=1, evals_per_epoch=0, seed=seed, learning_rate=RATE
     )  # fmt: skip
     trainer = RecipeTrainer(task, plan, "")
     trainer.train()

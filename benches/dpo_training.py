@@ -170,7 +170,7 @@ def ours(kind: str, train: list[Any], held_out: list[Any], turns: Turns, shared:
     adapter, joined = OURS[kind]
     task, reference = our_task(shared, adapter, train, held_out, joined=joined, as_theirs="q_proj" in kind)
     plan = TrainConfig(
-        epochs=epochs, min_steps=1, batch_size=BATCH_PAIRS, weight_decay=0.0, patience=1, evaluations=0, seed=0, learning_rate=RATE
+        epochs=epochs, min_steps=1, batch_size=BATCH_PAIRS, weight_decay=0.0, patience=1, evals_per_epoch=0, seed=0, learning_rate=RATE
     )  # fmt: skip
     return Counting(task, plan, ""), reference
 

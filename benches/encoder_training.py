@@ -39,7 +39,7 @@ from preceptor.training.trainer import RecipeTrainer
 
 HELD_OUT = 400
 PLAN = TrainConfig(
-    epochs=1, min_steps=1, batch_size=32, weight_decay=0.01, patience=1, evaluations=0, seed=0, learning_rate=1e-4
+    epochs=1, min_steps=1, batch_size=32, weight_decay=0.01, patience=1, evals_per_epoch=0, seed=0, learning_rate=1e-4
 )  # fmt: skip
 
 

@@ -69,7 +69,7 @@ def trained() -> EntailmentJudge:
     if not (KEPT / JUDGE_FILE).exists():
         print("training the judge", file=sys.stderr, flush=True)
         KEPT.parent.mkdir(parents=True, exist_ok=True)
-        train_claim_judge(pairs(), KEPT, dtype="float32", evaluations=1)
+        train_claim_judge(pairs(), KEPT, dtype="float32", evals_per_epoch=1)
     return EntailmentJudge(KEPT)
 
 

@@ -3,8 +3,8 @@ begins with a model that is right six times in ten, since an earlier measurement
 are the recipe's defaults, and no other setting was tried.
 
 All arms begin with the same labelled messages and the same base, and train by the same plan, to its end, from the base at every size.
-cloning: further messages, drawn at random, for each of which an expert writes the intent. human, whole: `dagger` answers `pool` messages a
-round, and the expert (the set's own label) is asked about those that it chooses: a draft that is right is left as it is, another is
+cloning: further messages, drawn at random, for each of which an expert writes the intent. human, whole: `dagger` answers `candidate_pool`
+messages a round; the expert (the set's own label) is asked about those that it chooses: a draft that is right is left as it is, another is
 corrected; learnt is what the expert wrote alone, or the whole answer, drafts that were right included. `whole` was measured when the
 figures of `human` were known, and seeds 6 to 11 of all when six could tell nothing. So `asked` counts the messages that an expert read,
 `written` the answers that an expert wrote; in cloning they are the same.
@@ -117,7 +117,7 @@ def part(name: str, arm: str, seed: int) -> dict[str, Any]:
                 Path(folder) / "run", base, Given(train[: setting.start], validation), seed, ask=partial(labelled, labels),
                 unlabelled=lambda: (UnlabelledItem(row.id, row.content, row.group) for row in rest),
             )  # fmt: skip
-            budget = {"rounds": setting.rounds, "budget": setting.budget, "pool": setting.pool, "learnt": arm}
+            budget = {"rounds": setting.rounds, "budget": setting.budget, "candidate_pool": setting.pool, "target": arm}
             models = [recipe(run, options(setting, recipe, **budget))]
         told = models[-1].manifest
     return {
@@ -135,7 +135,7 @@ def to_the_end(start: int, task: TrainingTask, options: SFTOptions) -> TrainConf
     Its batches are those that the first `start` messages ask for, as in all rounds of `dagger`: equal sizes take equal steps.
     """
     first = replace(task, train=task.train.select(range(start)))
-    return replace(sft_train_config(first, options), patience=10**6, evaluations=1)
+    return replace(sft_train_config(first, options), patience=10**6, evals_per_epoch=1)
 
 
 def options(setting: Setting, recipe: Any, **more: Any) -> Any:

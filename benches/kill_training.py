@@ -19,7 +19,7 @@ from typing import Any
 
 KILLS = 10
 ROWS = 100
-OPTIONS = {"learning_rate": 2e-4, "dtype": "float32", "batch_size": 4, "epochs": 1, "evaluations": 6, "patience": 99}
+OPTIONS = {"learning_rate": 2e-4, "dtype": "float32", "batch_size": 4, "epochs": 1, "evals_per_epoch": 6, "patience": 99}
 CITIES = ["Paris", "Rome", "Oslo", "Lima", "Cairo", "Delhi", "Quito", "Tunis", "Accra", "Dakar"]
 HABITS = "likes rain,has old bridges,is loud at night,smells of bread,hides a river,sells good tea,wakes early,loves kites,is full of cats,"
 HABITS += "sleeps at noon"

@@ -67,7 +67,7 @@ def some(rows: list[TrainingRow], count: int) -> list[TrainingRow]:
 
 def methods() -> dict[str, ComparedMethod]:
     minilm, smollm2 = find_base_folder("minilm"), find_base_folder("smollm2")
-    tuned = {**COMMON, "epochs": 2, "min_steps": 60, "evaluations": 1, "batch_size": 16}
+    tuned = {**COMMON, "epochs": 2, "min_steps": 60, "evals_per_epoch": 1, "batch_size": 16}
     once, lora = {**tuned, "epochs": 1}, {"learning_rate": 3e-4, "adapter": "lora"}
     shown = {"shots": 4, "max_tokens": 64, "calibration": 16}
     made = (

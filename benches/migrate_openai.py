@@ -24,7 +24,7 @@ from benches.openai_api import LABELS, note, rows, training_file
 from preceptor import Project
 from preceptor.testing.fake_servers import NETWORK_FAULTS, FakeOpenAIServer
 
-OPTIONS = ("epochs=4", "learning_rate=0.0005", "batch_size=8", "dtype=float32", "patience=100", "evaluations=1")
+OPTIONS = ("epochs=4", "learning_rate=0.0005", "batch_size=8", "dtype=float32", "patience=100", "evals_per_epoch=1")
 FIGURES = ("exact_match", "macro_f1", "format", "refusals", "latency")
 
 

@@ -7,11 +7,11 @@ somebody speaks of themselves and dislikes denials. 24 simulated people judge a 
 better side with probability η_w·σ(κ·gap) + (1 − η_w)·σ(−κ·gap) (CrowdBT; Chen et al. 2013), η_w = ½ + ½·Beta(2, 2), so that some
 hardly know better than a coin. Of the same 1, 2, 3 or 5 judgments a pair each arm makes other targets:
 
-posterior       what a snapshot of a compare question has: the consensus's probability that the one is better (dpo loss=soft)
+posterior       what a snapshot of a compare question has: the consensus's probability that the one is better (dpo loss_type=soft)
 posterior hard  its more probable side, as if that were sure
-majority        the side that more of them took, a coin between equals, as if that were sure (dpo loss=hard)
-smoothing       the majority's with one ε for all, the share of judgments that the consensus holds wrong (dpo loss=smoothing)
-robust          the posterior's with the unbiased loss (dpo loss=robust), which leaves out pairs below 70 %
+majority        the side that more of them took, a coin between equals, as if that were sure (dpo loss_type=hard)
+smoothing       the majority's with one ε for all, the share of judgments that the consensus holds wrong (dpo loss_type=smoothing)
+robust          the posterior's with the unbiased loss (dpo loss_type=robust), which leaves out pairs below 70 %
 
 Who is asked, what they say and the training's order change with the seed; the test pairs, of other documents, are the same for all and
 have their true side. Validation pairs, which choose the epoch, have the arm's own targets. A difference's interval has both parts:
@@ -236,8 +236,8 @@ def trained(cell: Cell) -> Floats:
 def options(cell: Cell, said: Judged) -> dict[str, Any]:
     if cell.recipe == "reward":
         return {**REWARD, "targets": "soft"}  # of the majority the target itself is hard
-    chosen = {**(SMALL if cell.model == "small" else LARGE), "loss": LOSSES[cell.arm]}
-    return {**chosen, "smoothing": round(min(said.wrong, 0.45), 3)} if cell.arm == "smoothing" else chosen
+    chosen = {**(SMALL if cell.model == "small" else LARGE), "loss_type": LOSSES[cell.arm]}
+    return {**chosen, "label_smoothing": round(min(said.wrong, 0.45), 3)} if cell.arm == "smoothing" else chosen
 
 
 def rewards(model: Model, _: Path) -> Floats:

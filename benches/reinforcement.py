@@ -76,11 +76,12 @@ GENTLER = {"learning_rate": 5e-4, "beta": 0.1, "epochs": 2}
 SETTINGS = {
     "small": Setting(
         slice(10, 20), 320, 128, 400, 3, "exact",
-        {"choices": 8, "batch_size": 16, "max_new_tokens": 12, "epochs": 5, "learning_rate": 2e-3, "dtype": "float32", "beta": 0.02},
+        {"num_generations": 8, "batch_size": 16, "max_new_tokens": 12, "epochs": 5, "learning_rate": 2e-3, "dtype": "float32",
+         "beta": 0.02},
     ),
     "smollm2": Setting(
         slice(10), 48, 24, 100, 1, r"regex:'^(I.m|I am|I|We.re|We are|We)? ?(so |very |really )?([Ss]orry|[Aa]pologi[sz]e)'",
-        {"choices": 6, "batch_size": 4, "max_new_tokens": 8, "epochs": 1, "learning_rate": 2e-3, "dtype": "float32", "beta": 0.02},
+        {"num_generations": 6, "batch_size": 4, "max_new_tokens": 8, "epochs": 1, "learning_rate": 2e-3, "dtype": "float32", "beta": 0.02},
         {"grpo": ("grpo", {}), "rloo": ("rloo", {}), "grpo, gentler": ("grpo", GENTLER), "rloo, gentler": ("rloo", GENTLER)},
     ),
 }  # fmt: skip

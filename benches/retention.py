@@ -28,7 +28,7 @@ from preceptor.reporting.charts import IntervalRow, LineSeries, interval_plot, l
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 WORK = Path(os.environ.get("PRECEPTOR_BENCH_WORK", "bench-results/retention"))
 RATE = 1e-3
-SETTINGS = {"adapter": "lora-top", "epochs": 4, "batch_size": 8, "evaluations": 1, "dtype": "float32", "max_tokens": 320}
+SETTINGS = {"adapter": "lora-top", "epochs": 4, "batch_size": 8, "evals_per_epoch": 1, "dtype": "float32", "max_tokens": 320}
 RATES = (3e-4, 3e-3)
 PICTURE = Path(__file__).parents[1] / "docs" / "forgetting.svg"
 QUESTIONS = 160  # of a suite, both sides

@@ -62,7 +62,7 @@ LONGEST, ERRS = 24, 0.1  # tokens of an answer; share of the judge's verdicts th
 TAUGHT, WIDTH = (260, 110), 128  # steps of teaching: of the base of faulty rewards, and of the honest one's
 SEEDS, MORE_SEEDS = range(3), range(3, 8)  # the last: of the honest reward alone
 OPTIONS = {
-    "choices": 8, "max_new_tokens": LONGEST, "epochs": 2, "batch_size": 16, "learning_rate": 2e-3, "beta": 0.0, "dtype": "float32",
+    "num_generations": 8, "max_new_tokens": LONGEST, "epochs": 2, "batch_size": 16, "learning_rate": 2e-3, "beta": 0.0, "dtype": "float32",
 }  # fmt: skip
 HONEST = "readable"
 REWARDS = {HONEST: planted.readable, "longer": planted.longer, "mentions": planted.mentions}

@@ -148,7 +148,7 @@ def trained(found: Asked, arm: str, seed: int) -> np.ndarray[Any, Any]:
         folder = Path(name)
         snapshot = write_snapshot(ObjectStore(folder / "objects"), QUESTION, SENTIMENT_LABELS, rows, {"checks": []})
         recipe = recipes.get("classify")
-        options = recipe.Options(learning_rate=RATE, epochs=EPOCHS, min_steps=1, evaluations=1, dtype="float32")
+        options = recipe.Options(learning_rate=RATE, epochs=EPOCHS, min_steps=1, evals_per_epoch=1, dtype="float32")
         model = recipe(TrainingRun(folder / "run", find_base_folder("minilm"), snapshot, seed), options)
         return class_probabilities(model.path, [row.text for row in layout()["test"]])
 

@@ -157,8 +157,16 @@ class Outcome:
         self.notes += [f"{stage.stage}: {stage.summary}" for stage in found if not stage.passed]
 
 
-SFT = {"learning_rate": 1e-2, "epochs": 1, "batch_size": 12, "dtype": "float32", "rank": 4, "evaluations": 1}
-CLASSIFY = {"learning_rate": 1e-2, "epochs": 1, "batch_size": 12, "dtype": "float32", "min_steps": 1, "evaluations": 1, "adapter": "lora"}
+SFT = {"learning_rate": 1e-2, "epochs": 1, "batch_size": 12, "dtype": "float32", "rank": 4, "evals_per_epoch": 1}
+CLASSIFY = {
+    "learning_rate": 1e-2,
+    "epochs": 1,
+    "batch_size": 12,
+    "dtype": "float32",
+    "min_steps": 1,
+    "evals_per_epoch": 1,
+    "adapter": "lora",
+}
 
 
 def decoder_outcome(kind: str, folder: Path) -> Outcome:

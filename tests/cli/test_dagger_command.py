@@ -13,7 +13,7 @@ from tiny_models import NEXT, save_decoder
 OPTIONS = (
     "rounds=1",
     "budget=3",
-    "pool=6",
+    "candidate_pool=6",
     "samples=0",
     "epochs=1",
     "learning_rate=1e-2",

@@ -12,7 +12,7 @@ import pytest
 from preceptor import Project
 from tiny_models import NEXT, save_decoder
 
-OPTIONS = ("choices=4", "max_new_tokens=4", "temperature=2", "batch_size=20", "learning_rate=1e-2", "dtype=float32")
+OPTIONS = ("num_generations=4", "max_new_tokens=4", "temperature=2", "batch_size=20", "learning_rate=1e-2", "dtype=float32")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from preceptor.formats import read
 
-OPTIONS = ("-o", "epochs=8", "-o", "learning_rate=0.003", "-o", "dtype=float32", "-o", "evaluations=1")
+OPTIONS = ("-o", "epochs=8", "-o", "learning_rate=0.003", "-o", "dtype=float32", "-o", "evals_per_epoch=1")
 
 
 @pytest.fixture

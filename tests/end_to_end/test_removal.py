@@ -14,7 +14,7 @@ import pytest
 from preceptor import Project
 
 SET = "crowds/snow_rte"  # pairs of texts, of which one follows from the other or not; ten people about each (licence: MIT)
-QUICK = ("-o", "penalty=1.0", "-o", "dtype=float32")
+QUICK = ("-o", "l2=1.0", "-o", "dtype=float32")
 
 
 def worst(folder: Path) -> str:

@@ -23,7 +23,7 @@ from preceptor.models import atomic_folder
 from preceptor.training import TrainingRun, recipes
 from tiny_models import made_snapshot
 
-OPTIONS = {"learning_rate": 1e-2, "epochs": 3, "batch_size": 8, "dtype": "float32", "rank": 4, "evaluations": 4, "patience": 99}
+OPTIONS = {"learning_rate": 1e-2, "epochs": 3, "batch_size": 8, "dtype": "float32", "rank": 4, "evals_per_epoch": 4, "patience": 99}
 
 
 def train(folder, base):

@@ -14,7 +14,7 @@ from preceptor import Project
 from preceptor.pipeline.pipeline_run import PipelinePlan, run_pipeline
 from preceptor.storage import artifacts, events, pipeline_runs, schema
 
-ARGS = ("pipeline", "run", "--recipe", "linear_probe", "-o", "penalty=1.0", "-o", "dtype=float32", "--json")
+ARGS = ("pipeline", "run", "--recipe", "linear_probe", "-o", "l2=1.0", "-o", "dtype=float32", "--json")
 
 
 KILLED = (
@@ -30,7 +30,7 @@ def test_a_turn_that_is_killed_ends_by_the_same_command(tmp_path, fill, tiny_cac
     command = [sys.executable, str(Path(__file__).parent / "killed_command.py"), *KILLED, "--", *ARGS]
     assert json.loads(subprocess.run(command, cwd=folder, capture_output=True, check=True, env=env).stdout) == [-9, -9]
     project = Project.open(folder)
-    plan = PipelinePlan.from_project(project, recipe="linear_probe", options={"penalty": 1.0, "dtype": "float32"})
+    plan = PipelinePlan.from_project(project, recipe="linear_probe", options={"l2": 1.0, "dtype": "float32"})
     ended = run_pipeline(project, plan)
     document = ended.document
     assert (ended.outcome, document["resumed"]) == ("asked", True)

@@ -13,7 +13,7 @@ from hosted_lines import lines
 from preceptor import Project
 from preceptor.testing.fake_servers import NETWORK_FAULTS, FakeOpenAIServer
 
-OPTIONS = ("epochs=8", "learning_rate=0.02", "dtype=float32", "batch_size=4", "patience=100", "evaluations=4")
+OPTIONS = ("epochs=8", "learning_rate=0.02", "dtype=float32", "batch_size=4", "patience=100", "evals_per_epoch=4")
 
 
 def test_a_migration_goes_on_after_each_kill(tmp_path, chat_cache):

@@ -18,8 +18,8 @@ from preceptor.models.parity import check_parity_stages, compare_with_trained, l
 from preceptor.training import TrainingRun, recipes
 from tiny_models import DECODERS, ENCODERS, NEXT, Answered, made_snapshot, save_decoder, save_encoder
 
-SFT = {"learning_rate": 1e-2, "epochs": 6, "batch_size": 16, "dtype": "float32", "rank": 8, "evaluations": 1}
-CLASSIFY = {"learning_rate": 1e-2, "epochs": 12, "batch_size": 16, "dtype": "float32", "min_steps": 1, "evaluations": 1}
+SFT = {"learning_rate": 1e-2, "epochs": 6, "batch_size": 16, "dtype": "float32", "rank": 8, "evals_per_epoch": 1}
+CLASSIFY = {"learning_rate": 1e-2, "epochs": 12, "batch_size": 16, "dtype": "float32", "min_steps": 1, "evals_per_epoch": 1}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from conftest import make_snapshot
 from preceptor.models import atomic_folder
 from preceptor.training import TrainingRun, recipes, trainer
 
-OPTIONS = {"learning_rate": 1e-3, "epochs": 6, "batch_size": 8, "evaluations": 3, "dtype": "float32"}
+OPTIONS = {"learning_rate": 1e-3, "epochs": 6, "batch_size": 8, "evals_per_epoch": 3, "dtype": "float32"}
 
 
 def die(*_):

@@ -84,7 +84,7 @@ def test_a_killed_run_ends_with_the_same_weights(snapshot, base, tmp_path):
     )
     assert done.stdout.split() == ["-9"] * 4 + ["0"]
     sys.path.insert(0, str(here))
-    options = {"learning_rate": 1e-3, "epochs": 6, "batch_size": 8, "evaluations": 3, "min_steps": 100}
+    options = {"learning_rate": 1e-3, "epochs": 6, "batch_size": 8, "evals_per_epoch": 3, "min_steps": 100}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in the killed process: sums in another order differ in their last bits
     try:
@@ -149,12 +149,12 @@ def test_training_goes_on_from_an_earlier_model(snapshot, base, tmp_path):
 
 
 def test_hard_targets_and_fewer_rows(snapshot, base, tmp_path):
-    model = train(TrainingRun(tmp_path / "run", base, snapshot), targets="hard", rows=20, epochs=1)
+    model = train(TrainingRun(tmp_path / "run", base, snapshot), targets="hard", max_train_rows=20, epochs=1)
     assert model.manifest["rows"] == {"train": 20, "validation": 48}
 
 
 def test_min_steps_gives_few_rows_more_passes(snapshot, base, tmp_path):
-    model = train(TrainingRun(tmp_path / "run", base, snapshot), rows=8, epochs=1, min_steps=30, patience=99)
+    model = train(TrainingRun(tmp_path / "run", base, snapshot), max_train_rows=8, epochs=1, min_steps=30, patience=99)
     assert model.manifest["steps"] == 30
     assert [entry["step"] for entry in model.manifest["history"]] == [6, 12, 18, 24, 30]  # validation has six times the rows
 

@@ -24,7 +24,16 @@ from preceptor.training.drafts import AnswerDraft, generate_drafts, select_draft
 from preceptor.training.recipe import FeedbackPending, FeedbackRequest, UnlabelledItem
 from tiny_models import DECODERS, Answered, Answers, next_words, save_decoder
 
-FAST = {"learning_rate": 1e-2, "epochs": 1, "dtype": "float32", "adapter": "none", "budget": 4, "pool": 8, "samples": 1, "max_tokens": 64}
+FAST = {
+    "learning_rate": 1e-2,
+    "epochs": 1,
+    "dtype": "float32",
+    "adapter": "none",
+    "budget": 4,
+    "candidate_pool": 8,
+    "samples": 1,
+    "max_tokens": 64,
+}
 
 
 @pytest.fixture(scope="module")

@@ -112,7 +112,7 @@ def test_a_student_of_three_tokens_arrives_at_its_teacher(beta):
 
 def test_on_peoples_answers_the_loss_is_the_plain_divergence(bases, snapshot, tmp_path):
     """Through chunks, padding, row weights and mixed labels, against the whole logits of both models one row at a time."""
-    task = task_of(tmp_path, bases, snapshot, own=0.0, beta=0.3, labels=0.25)
+    task = task_of(tmp_path, bases, snapshot, on_policy_fraction=0.0, beta=0.3, sft_weight=0.25)
     student, teacher = task.create_model(), prepare_causal(bases[1], task.objective.tokenizer).eval()
     batch = task.objective.batch(task.train, range(5))
     loss = task.objective.loss(student, batch)
@@ -132,7 +132,7 @@ def test_on_peoples_answers_the_loss_is_the_plain_divergence(bases, snapshot, tm
 
 
 def test_on_its_own_answers_a_row_weighs_as_much(bases, snapshot, tmp_path):
-    objective = (task := task_of(tmp_path, bases, snapshot, own=1.0)).objective
+    objective = (task := task_of(tmp_path, bases, snapshot, on_policy_fraction=1.0)).objective
     assert isinstance(objective, DistillationObjective)
     student, batch = task.create_model(), task.objective.batch(task.train, range(6))
     torch.manual_seed(4)
@@ -153,7 +153,7 @@ def test_on_its_own_answers_a_row_weighs_as_much(bases, snapshot, tmp_path):
 
 
 def test_how_often_the_student_answers_itself(bases, snapshot, tmp_path, monkeypatch):
-    objective = (task := task_of(tmp_path, bases, snapshot, own=0.3)).objective
+    objective = (task := task_of(tmp_path, bases, snapshot, on_policy_fraction=0.3)).objective
     student, batch, drawn = task.create_model(), task.objective.batch(task.train, [0]), []
     monkeypatch.setattr(DistillationObjective, "sample_on_policy", lambda self, model, inputs: drawn.append(1) or inputs)
     torch.manual_seed(0)
@@ -201,7 +201,7 @@ def test_the_teacher_answers_what_nobody_has_and_its_answers_are_learnt_too(base
     recipe = recipes.get("distill")
     asked = recipe.Options.parse({**FAST, "teacher": str(teacher), "unlabelled": 3}, of="distill")
     assert recipe.preview(run, asked)["unlabelled"] == 3
-    whole = distill(replace(run, folder=tmp_path / "whole"), teacher, unlabelled=3, own=0.0)
+    whole = distill(replace(run, folder=tmp_path / "whole"), teacher, unlabelled=3, on_policy_fraction=0.0)
     said = load_sealed_json((tmp_path / "whole" / _TEACHER_ANSWERS_FILE).read_bytes())
     assert len(said) == 3 <= len(free)
     assert set(said) < {each.id for each in free}
@@ -210,8 +210,8 @@ def test_the_teacher_answers_what_nobody_has_and_its_answers_are_learnt_too(base
     assert whole.manifest["rows"]["train"] == 16 + count
     assert f"{count} of the {16 + count} rows were answered by the teacher" in " ".join(whole.manifest["summary"])
     with pytest.raises(KeyboardInterrupt):
-        distill(replace(run, progress=killed), teacher, unlabelled=3, own=0.0)
-    survived = distill(replace(run, unlabelled=lambda: iter(reversed(free))), teacher, unlabelled=3, own=0.0)
+        distill(replace(run, progress=killed), teacher, unlabelled=3, on_policy_fraction=0.0)
+    survived = distill(replace(run, unlabelled=lambda: iter(reversed(free))), teacher, unlabelled=3, on_policy_fraction=0.0)
     ours, theirs = (load_file(model.path / "model.safetensors") for model in (whole, survived))
     assert all(torch.allclose(weights, theirs[name], atol=1e-6) for name, weights in ours.items())
     with pytest.raises(UserError, match="unlabelled=3 has the teacher answer items that nobody has answered, and there are none"):

@@ -122,7 +122,9 @@ def test_what_is_held_out_is_measured_as_a_plain_loop_does(trained):
     assert model.manifest["preference"]["accuracy"]["value"] == np.mean(np.array(margins) > 0)
 
 
-@pytest.mark.parametrize("options", [{}, {"loss": "hard", "nll": 0.5}, {"adapter": "none", "loss": "robust"}, {"normalise": "length"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"loss_type": "hard", "sft_weight": 0.5}, {"adapter": "none", "loss_type": "robust"}, {"normalise": "length"}]
+)
 def test_a_step_s_loss_and_gradients_equal_a_plain_loop(base, tmp_path, options):
     """One pair at a time, each answer alone, against batches of prompts read once."""
     rows = [replace(row, weight=1.0 + number % 3) for number, row in enumerate(compared(12, 1, probability=0.8))]
@@ -130,7 +132,7 @@ def test_a_step_s_loss_and_gradients_equal_a_plain_loop(base, tmp_path, options)
     chosen = DPOOptions(**{"batch_size": 5, **options})
     task, objective = prepare_dpo(run, chosen)
     assert objective.shares_prompt
-    plan = TrainConfig(epochs=1, min_steps=1, batch_size=5, weight_decay=0, patience=3, evaluations=1, seed=0)
+    plan = TrainConfig(epochs=1, min_steps=1, batch_size=5, weight_decay=0, patience=3, evals_per_epoch=1, seed=0)
     trainer = RecipeTrainer(task, plan, "")
     torch.manual_seed(3)
     for weights in trainer.model.parameters():
@@ -180,7 +182,7 @@ def test_the_reference_is_read_once_without_dropout_and_kept(tmp_path, monkeypat
     run.folder.mkdir()
     first, _ = prepare_dpo(run, DPOOptions())
     monkeypatch.setattr(reference_module, "score_pairs", pytest.fail)
-    again, _ = prepare_dpo(run, DPOOptions(loss="hard", beta=0.5))
+    again, _ = prepare_dpo(run, DPOOptions(loss_type="hard", beta=0.5))
     assert [each.reference for each in again.train.targets] == [each.reference for each in first.train.targets]
     row, sides = run.snapshot.train[0], first.train.targets[0]
     assert sides.reference[0] == pytest.approx(said_by(base, row), abs=1e-3)

@@ -56,7 +56,7 @@ def test_only_training_rows_are_shown(short, base, writer, tmp_path):
     """A validation text that stands in training as well is answered without its twin."""
     twin = short.train[0]
     leaking = replace(short, validation=[replace(twin, id="v-twin", text=twin.text.upper()), *short.validation])
-    model = make(TrainingRun(tmp_path / "run", writer, leaking, folder_of=lambda name: base), rows=40)
+    model = make(TrainingRun(tmp_path / "run", writer, leaking, folder_of=lambda name: base), max_train_rows=40)
     shown = json.loads((model.path / "demonstrations.json").read_text())["rows"]
     assert {row["id"] for row in shown} <= {row.id for row in short.train}
     assert len(shown) <= 40
@@ -69,7 +69,7 @@ def test_only_training_rows_are_shown(short, base, writer, tmp_path):
 def test_bad_input_is_told_before_anything_is_written(short, base, writer, tmp_path):
     run = TrainingRun(tmp_path / "run", writer, short, folder_of=lambda name: base)
     with pytest.raises(UserError, match=r"shows 6 examples with each text, and there are 5.*shots=5"):
-        make(run, shots=6, rows=5)
+        make(run, shots=6, max_train_rows=5)
     with pytest.raises(UserError, match=r"30 examples and a text, of 60 tokens each, don't fit into the 2,048 .* at once; max_tokens=\d\d"):
         make(replace(run, folder=tmp_path / "long"), shots=30, max_tokens=60)
     with pytest.raises(UserError, match="at once; fewer shots"):

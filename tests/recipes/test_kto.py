@@ -287,7 +287,7 @@ def test_words_say_what_validation_figures_are_worth(low, words):
             "0 responses that can be trained on, and kto needs 8 or more: 48 × the row has no response",
         ),
         (lambda s: s, {"batch_size": 4}, "batch_size: Input should be greater than or equal to 8"),
-        (lambda s: s, {"good": "great"}, "no answer of the snapshot is called 'great'"),
+        (lambda s: s, {"positive_labels": "great"}, "no answer of the snapshot is called 'great'"),
     ],
 )
 def test_what_cannot_be_learnt_is_refused(snapshot, base, tmp_path, spoil, options, message):

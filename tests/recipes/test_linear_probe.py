@@ -95,5 +95,5 @@ def test_more_tokens_than_the_base_reads_and_fewer_rows_than_answers_are_refused
     run = TrainingRun(tmp_path / "run", base, snapshot, base_name="tiny")
     with pytest.raises(UserError, match="max_tokens=4096 is more than tiny reads at once"):
         train(run, max_tokens=4096)
-    with pytest.raises(UserError, match="rows=2 can't show each of 3 answers"):
-        train(run, rows=2)
+    with pytest.raises(UserError, match="max_train_rows=2 can't show each of 3 answers"):
+        train(run, max_train_rows=2)

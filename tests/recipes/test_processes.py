@@ -22,8 +22,8 @@ from preceptor.training.objective import TrainConfig, TrainingTask
 from preceptor.training.recipe import check_single_process
 from preceptor.training.trainer import RecipeTrainer
 
-PLAN = TrainConfig(epochs=2, min_steps=1, batch_size=16, weight_decay=0.0, patience=3, evaluations=1, seed=0, batch_tokens=40)
-CLASSIFY = {"learning_rate": 1e-3, "epochs": 1, "min_steps": 1, "batch_size": 16, "dtype": "float32", "evaluations": 1}
+PLAN = TrainConfig(epochs=2, min_steps=1, batch_size=16, weight_decay=0.0, patience=3, evals_per_epoch=1, seed=0, batch_tokens=40)
+CLASSIFY = {"learning_rate": 1e-3, "epochs": 1, "min_steps": 1, "batch_size": 16, "dtype": "float32", "evals_per_epoch": 1}
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_rows_that_are_lost_on_the_way_end_the_training(task):
 
 @pytest.mark.parametrize(("epochs", "min_steps"), [(1, 1), (0.5, 1), (1.5, 1), (1, 100)])
 def test_an_epoch_that_has_all_rows_passes_whole_or_in_part(task, epochs, min_steps):
-    trainer = RecipeTrainer(task, replace(PLAN, epochs=epochs, min_steps=min_steps, evaluations=0), "")
+    trainer = RecipeTrainer(task, replace(PLAN, epochs=epochs, min_steps=min_steps, evals_per_epoch=0), "")
     trainer.train()
     assert trainer.state.global_step == trainer.state.max_steps
 

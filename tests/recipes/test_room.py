@@ -19,7 +19,7 @@ from tiny_models import made_snapshot, save_decoder
 
 FULL = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"
 FAST = {"learning_rate": 1e-2, "epochs": 2, "batch_size": 8, "dtype": "float32", "rank": 4}
-EIGHT = TrainConfig(epochs=1, min_steps=1, batch_size=8, weight_decay=0.0, patience=3, evaluations=1, seed=0)
+EIGHT = TrainConfig(epochs=1, min_steps=1, batch_size=8, weight_decay=0.0, patience=3, evals_per_epoch=1, seed=0)
 
 
 @pytest.fixture

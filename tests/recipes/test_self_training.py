@@ -28,7 +28,7 @@ from preceptor.training.noisy_student import (
 from preceptor.training.recipe import FeedbackPending, UnlabelledItem
 
 OPTIONS = {"learning_rate": 3e-3, "epochs": 2, "dtype": "float32", "rounds": 1}
-OF_CLASSIFY = {"learning_rate": 3e-3, "epochs": 2, "dtype": "float32", "min_steps": 12, "evaluations": 1}
+OF_CLASSIFY = {"learning_rate": 3e-3, "epochs": 2, "dtype": "float32", "min_steps": 12, "evals_per_epoch": 1}
 
 
 @pytest.fixture(autouse=True)
@@ -122,12 +122,12 @@ class TestNoise:
         rows = build_label_examples(snapshot.train[:8], snapshot.answers, tokenizer, max_tokens=32, hard=False)
         plain, noisy = (
             ClassificationObjective(base, snapshot.answers, tokenizer),
-            NoisyStudentObjective(base, snapshot.answers, tokenizer, noise=0.5),
+            NoisyStudentObjective(base, snapshot.answers, tokenizer, token_mask_rate=0.5),
         )
         model = prepare_classifier(base, snapshot.answers, tokenizer.pad_token_id).eval()
         batch = plain.batch(rows, range(8))
         assert noisy.loss(model, batch) != plain.loss(model, batch)
-        assert replace(noisy, noise=0.0).loss(model, batch) == plain.loss(model, batch)
+        assert replace(noisy, token_mask_rate=0.0).loss(model, batch) == plain.loss(model, batch)
         assert noisy.validate(model, rows).loss == plain.validate(model, rows).loss
 
 
@@ -190,7 +190,7 @@ class TestAsking:
 @pytest.mark.usefixtures("enough_steps")
 def test_the_student_learns_from_texts_that_nobody_judged_and_says_what_became_of_it(few, make_run, tmp_path):
     heard = []
-    model = train(make_run(tmp_path / "run", few, progress=heard.append), share=2)
+    model = train(make_run(tmp_path / "run", few, progress=heard.append), pseudo_label_weight=2)
     manifest, (first,) = model.manifest, told(model)["rounds"]
     assert (manifest["recipe"], told(model)["texts"]) == ("self_training", 90)
     assert manifest["rows"] == {"train": 30, "validation": 48}
@@ -204,7 +204,7 @@ def test_the_student_learns_from_texts_that_nobody_judged_and_says_what_became_o
     said = np.exp([parity["rows"][row.id] for row in few.validation[: len(parity["rows"])]])
     assert said == pytest.approx(probabilities[: len(said)], abs=1e-5)
     assert not (tmp_path / "run" / "rounds").exists()
-    assert train(make_run(tmp_path / "run", few, progress=pytest.fail), share=2) == model
+    assert train(make_run(tmp_path / "run", few, progress=pytest.fail), pseudo_label_weight=2) == model
 
 
 def flipped(snapshot):
@@ -270,7 +270,7 @@ class People:
 
 
 def test_people_label_what_decides_and_audit_what_the_teacher_said(few, make_run, unjudged, tmp_path):
-    people, wish = People(unjudged, there=False), {"asks": 16, "adapter": "head"}
+    people, wish = People(unjudged, there=False), {"queries_per_round": 16, "adapter": "head"}
     with pytest.raises(FeedbackPending, match=r"16 of 16 texts of round 1 wait for people's labels"):
         train(make_run(tmp_path / "run", few, ask=people), **wish)
     people.there = True
@@ -301,11 +301,11 @@ def test_a_run_that_was_killed_ends_with_the_weights_of_one_that_was_not(few, ma
 
         return die
 
-    whole = train(make_run(tmp_path / "whole", few), share=2)
+    whole = train(make_run(tmp_path / "whole", few), pseudo_label_weight=2)
     for stage, step in (("supervised: training", 4), ("round 1: training", 5)):
         with pytest.raises(Killed):
-            train(make_run(tmp_path / "run", few, progress=dying_at(stage, step)), share=2)
-    model = train(make_run(tmp_path / "run", few), share=2)
+            train(make_run(tmp_path / "run", few, progress=dying_at(stage, step)), pseudo_label_weight=2)
+    model = train(make_run(tmp_path / "run", few), pseudo_label_weight=2)
     assert model.manifest["weights"] == whole.manifest["weights"]
     assert model.manifest["id"] == whole.manifest["id"]
 
@@ -319,8 +319,8 @@ def test_what_cant_be_self_trained_is_refused_at_once(few, base, make_run, tmp_p
         train(TrainingRun(folder, base, few, unlabelled=lambda: iter(same)))
     with pytest.raises(UserError, match="this run has no project"):
         train(TrainingRun(folder, base, few))
-    with pytest.raises(UserError, match="asks=4 needs people who label"):
-        train(make_run(folder, few), asks=4)
+    with pytest.raises(UserError, match="queries_per_round=4 needs people who label"):
+        train(make_run(folder, few), queries_per_round=4)
     with pytest.raises(UserError, match="the targets of this snapshot are texts"):
         train(make_run(folder, replace(few, answers=())))
     with pytest.raises(UserError, match="'neutral'"):

@@ -79,7 +79,7 @@ def test_texts_of_one_answer_come_together_and_the_head_uses_it(snapshot, base, 
 
 
 def test_an_interrupted_run_ends_with_the_same_weights(snapshot, base, tmp_path):
-    whole = train(TrainingRun(tmp_path / "whole", base, snapshot), evaluations=1)
+    whole = train(TrainingRun(tmp_path / "whole", base, snapshot), evals_per_epoch=1)
 
     class Stopped(Exception):
         pass
@@ -89,9 +89,9 @@ def test_an_interrupted_run_ends_with_the_same_weights(snapshot, base, tmp_path)
             raise Stopped
 
     with pytest.raises(Stopped):
-        train(TrainingRun(tmp_path / "stopped", base, snapshot, progress=stop), evaluations=1)
+        train(TrainingRun(tmp_path / "stopped", base, snapshot, progress=stop), evals_per_epoch=1)
     assert list((tmp_path / "stopped" / "checkpoints").glob("checkpoint-*"))
-    assert train(TrainingRun(tmp_path / "stopped", base, snapshot), evaluations=1).manifest["weights"] == whole.manifest["weights"]
+    assert train(TrainingRun(tmp_path / "stopped", base, snapshot), evals_per_epoch=1).manifest["weights"] == whole.manifest["weights"]
 
 
 def test_a_base_that_writes_is_refused(snapshot, decoder, tmp_path):

@@ -76,7 +76,7 @@ def test_learns_saves_and_reloads(snapshot, base, tmp_path, adapter):
 def test_batches_by_tokens_and_their_loss_equal_a_plain_loop(snapshot, base, tmp_path):
     """Token-sized batches over an epoch, row weights, chunks and padding, against one row at a time."""
     task = prepare_sft(TrainingRun(tmp_path / "run", base, snapshot), SFTOptions(adapter="none")).task
-    plan = TrainConfig(epochs=1, min_steps=1, batch_size=1, weight_decay=0, patience=3, evaluations=1, seed=0, batch_tokens=300)
+    plan = TrainConfig(epochs=1, min_steps=1, batch_size=1, weight_decay=0, patience=3, evals_per_epoch=1, seed=0, batch_tokens=300)
     trainer = RecipeTrainer(task, plan, "")
     sizes = [len(batch) * max(len(task.train.tokens[row]) for row in batch) for batch in trainer.batches]
     assert max(sizes) <= 300

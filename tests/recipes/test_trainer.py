@@ -29,7 +29,7 @@ def task(snapshot, base, tmp_path):
     return TrainingTask(TrainingRun(tmp_path / "run", base, snapshot), 32, objective, train, validation)
 
 
-PLAN = TrainConfig(epochs=1, min_steps=1, batch_size=16, weight_decay=0.0, patience=3, evaluations=1, seed=0)
+PLAN = TrainConfig(epochs=1, min_steps=1, batch_size=16, weight_decay=0.0, patience=3, evals_per_epoch=1, seed=0)
 
 
 def test_loss_and_gradients_equal_a_plain_loop(task):
@@ -95,7 +95,7 @@ def test_few_rows_are_part_of_more_rows_and_lack_no_answer(snapshot):
 
 def test_the_only_step_of_a_run_learns(task):
     """A rate that rises over a tenth of the steps, rounded up, would be zero in it."""
-    trainer = RecipeTrainer(task, replace(PLAN, batch_size=999, evaluations=0), "")
+    trainer = RecipeTrainer(task, replace(PLAN, batch_size=999, evals_per_epoch=0), "")
     before = {name: weights.clone() for name, weights in trainer.model.named_parameters()}
     trainer.train()
     assert trainer.state.global_step == 1

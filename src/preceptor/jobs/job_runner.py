@@ -51,7 +51,7 @@ class FineTuningMethod:
 
 FINE_TUNING_METHODS = {
     "supervised": FineTuningMethod("sft", training_files, COMPLETION, (), {}),
-    "dpo": FineTuningMethod("dpo", preference_files, PREFERENCE, (0, 1, TIE), {"loss": "hard"}),
+    "dpo": FineTuningMethod("dpo", preference_files, PREFERENCE, (0, 1, TIE), {"loss_type": "hard"}),
 }
 
 

@@ -362,7 +362,7 @@ class DemoRun:
         self.hard = self._train_classifier("training on hard labels", targets="hard", learning_rate=rate)
         total = sum(1 for _ in self.snapshot.rows("train"))
         sizes = [max(round(share * total), 40) for share in _CURVE_SHARES]
-        self.curve = [(size, self._train_classifier(f"training on {size} rows", rows=size, learning_rate=rate)) for size in sizes]
+        self.curve = [(size, self._train_classifier(f"training on {size} rows", max_train_rows=size, learning_rate=rate)) for size in sizes]
         self.curve.append((total, self.tuned))
         return {"training": evaluation.build_training_section(self.tuned)}
 

@@ -136,7 +136,7 @@ class ComparedMethod:
     def options_at(self, size: int) -> dict[str, Any]:
         """Return the options for so many rows; a few-shot prompt can't have more examples than those."""
         shots = {"shots": min(int(self.options["shots"]), size)} if "shots" in self.options else {}
-        return {**self.options, **shots, "rows": size}
+        return {**self.options, **shots, "max_train_rows": size}
 
 
 @dataclass(frozen=True)

@@ -168,21 +168,19 @@ WEIGHT_DECAY = 0.01
 class ClassificationOptions(OptionsBase):
     """Options of the recipe `classify`; the defaults suit a small encoder and a few thousand texts."""
 
-    epochs: float = Field(3.0, gt=0, description="passes over the training rows, at most")
-    min_steps: int = Field(100, ge=1, description="steps even when that is more than `epochs`: few rows need more passes")
-    learning_rate: float | None = Field(None, gt=0, description="peak rate; none: a short sweep chooses")
-    batch_size: int = Field(32, ge=1, description="rows a step")
-    adapter: AdapterKind = Field(
-        "none", description="none: all weights; lora, dora, lora-top: small matrices beside frozen ones, and the head"
-    )
+    epochs: float = Field(3.0, gt=0, description="maximum passes over the training rows")
+    min_steps: int = Field(100, ge=1, description="minimum number of steps, even if `epochs` gives fewer")
+    learning_rate: float | None = Field(None, gt=0, description="peak learning rate; none: chosen by a short sweep")
+    batch_size: int = Field(32, ge=1, description="rows per step")
+    adapter: AdapterKind = Field("none", description="none: all weights; lora, dora, lora-top: a low-rank adapter and the head")
     targets: Literal["soft", "hard"] = Field("soft", description="the posterior, or its most probable answer or labels")
-    rows: int | None = Field(None, ge=1, description="train on so many rows only, nested by seed")
-    max_tokens: int = Field(128, ge=4, description="longer texts are cut")
+    max_train_rows: int | None = Field(None, ge=1, description="train on this many rows only; larger samples contain smaller ones")
+    max_tokens: int = Field(128, ge=4, description="longer texts are truncated")
     patience: int = Field(3, ge=1, description="evaluations without a better validation loss before training stops")
-    evaluations: int = Field(2, ge=1, description="evaluations on the validation split per epoch")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: by a short measurement")
+    evals_per_epoch: int = Field(2, ge=1, description="evaluations on the validation split per epoch")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: chosen by a short measurement")
     retention: Literal["none", "auto", "alpha", "slower", "l2sp", "recursive"] = Field(
-        "none", description="remedy against forgetting; auto: the first that is enough, from the cheapest on"
+        "none", description="mitigation of forgetting; auto: the cheapest that suffices"
     )
 
 
@@ -199,7 +197,7 @@ def train_classifier(run: TrainingRun, options: ClassificationOptions) -> Model:
     """
     check_model_folder(run.base)
     refuse_quantized(run.base)
-    rows = read_rows(run, "train", rows=options.rows, several=True), read_rows(run, "validation", several=True)
+    rows = read_rows(run, "train", rows=options.max_train_rows, several=True), read_rows(run, "validation", several=True)
     with lock_run_folder(run.folder):
         bind_run_folder(run.folder, run_identity(run, "classify", options))
         if (model := load_finished_model(run)) is not None:
@@ -213,7 +211,7 @@ def train_classifier(run: TrainingRun, options: ClassificationOptions) -> Model:
         )  # fmt: skip
         objective = ClassificationObjective(run.base, run.snapshot.answers, tokenizer, options.adapter, run.snapshot.target_kind)
         task = TrainingTask(run, limit, objective, prepare(rows[0]), prepare(rows[1]))
-        settled = options.model_dump(include={"epochs", "min_steps", "batch_size", "patience", "evaluations"})
+        settled = options.model_dump(include={"epochs", "min_steps", "batch_size", "patience", "evals_per_epoch"})
         plan, measured = resolve_hyperparameters(
             task, TrainConfig(**settled, weight_decay=WEIGHT_DECAY, seed=run.seed), options.dtype, options.learning_rate
         )
@@ -225,7 +223,10 @@ def preview_classifier(run: TrainingRun, options: ClassificationOptions) -> dict
     """Return what `train_classifier` would read, see `preview_texts`; nothing is trained or written."""
     check_model_folder(run.base)
     refuse_quantized(run.base)
-    rows = {"train": read_rows(run, "train", rows=options.rows, several=True), "validation": read_rows(run, "validation", several=True)}
+    rows = {
+        "train": read_rows(run, "train", rows=options.max_train_rows, several=True),
+        "validation": read_rows(run, "validation", several=True),
+    }
     tokenizer = load_tokenizer(run.base)
     return preview_texts(rows, tokenizer, resolve_max_tokens(run, tokenizer, options))
 

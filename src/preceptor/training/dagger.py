@@ -361,21 +361,19 @@ class DAggerOptions(OptionsBase):
         le=20,
         description=f"rounds of corrections; 0: behaviour cloning; none: {DEFAULT_ROUNDS} where people can be asked, else 0",
     )
-    budget: int = Field(50, ge=1, description="answers a round that experts are asked to correct")
-    pool: int = Field(400, ge=1, description="prompts a round that the model answers, of which those are chosen")
-    samples: int = Field(3, ge=0, le=32, description="further answers to each, by which the model may contradict itself")
-    learnt: CorrectionScope = Field(
-        "human", description="of a correction: what the expert wrote alone; or the whole answer, what stands with it"
+    budget: int = Field(50, ge=1, description="answers per round that experts are asked to correct")
+    candidate_pool: int = Field(400, ge=1, description="prompts per round that the model answers; those to correct are selected from them")
+    samples: int = Field(3, ge=0, le=32, description="additional answers sampled per prompt, to measure how far they disagree")
+    target: CorrectionScope = Field(
+        "human", description="supervised tokens of a correction: those that the expert wrote (human), or the whole answer (whole)"
     )
-    adapter: AdapterKind = Field("lora", description="small matrices beside frozen weights: lora, dora, lora-top (upper third); or none")
-    rank: int = Field(DEFAULT_RANK, ge=1, le=512, description="width of the adapter")
-    epochs: float = Field(3.0, gt=0, description="passes over the training rows, at most, in each round from the base on")
-    learning_rate: float | None = Field(None, gt=0, description="peak rate; none: a short sweep chooses")
-    max_tokens: int = Field(1024, ge=4, description="longer rows are left out and counted, never cut")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: by a short measurement")
-    retention: RetentionMethod = Field(
-        "none", description="remedy against forgetting; auto: the first that is enough, from the cheapest on"
-    )
+    adapter: AdapterKind = Field("lora", description="low-rank adapter: lora, dora, lora-top (upper third); none: all weights")
+    rank: int = Field(DEFAULT_RANK, ge=1, le=512, description="rank of the adapter")
+    epochs: float = Field(3.0, gt=0, description="maximum passes over the training rows in each round")
+    learning_rate: float | None = Field(None, gt=0, description="peak learning rate; none: chosen by a short sweep")
+    max_tokens: int = Field(1024, ge=4, description="longer rows are excluded and counted, never truncated")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: chosen by a short measurement")
+    retention: RetentionMethod = Field("none", description="mitigation of forgetting; auto: the cheapest that suffices")
 
 
 @dataclass(frozen=True)
@@ -415,7 +413,9 @@ def train_dagger(run: TrainingRun, options: DAggerOptions) -> Model:
         teaches = DAggerObjective(run.base, prepared.tokenizer, options.adapter, options.rank)
         task = replace(prepared.task, objective=teaches)
         plan, measured = resolve_hyperparameters(task, sft_train_config(task, sft), options.dtype, options.learning_rate)
-        rounds = DAggerRounds(task, plan, prepared.tokenizer, DAggerBudget(options.budget, options.pool, options.samples, options.learnt))
+        rounds = DAggerRounds(
+            task, plan, prepared.tokenizer, DAggerBudget(options.budget, options.candidate_pool, options.samples, options.target)
+        )
         task = rounds.run(count)
         trainer, retained = train_with_retention(task, plan, options.retention, prepared.tokenizer, partial(causal_general_data, run))
         rounds.record_final(trainer.model)
@@ -424,7 +424,7 @@ def train_dagger(run: TrainingRun, options: DAggerOptions) -> Model:
                 "curve": rounds.curve,
                 "change": rounds.loss_change.to_dict(),
                 "rounds": rounds.round_stats,
-                "learnt": options.learnt,
+                "target": options.target,
             }
         }
         task = replace(

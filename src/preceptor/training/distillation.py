@@ -153,11 +153,11 @@ def count_teacher_rows(rows: TrainingExamples) -> int:
 
 @dataclass(frozen=True)
 class DistillationObjective(SFTObjective):
-    """Learn by (1 − label_share)·JSD_β(teacher, student) + label_share·(−log p of people's answers).
+    """Learn by (1 − sft_weight)·JSD_β(teacher, student) + sft_weight·(−log p of people's answers).
 
-    With probability `on_policy_share` the answers of a batch are sampled from the student as it is. That decision and the seed of a sample
-    come from torch's own generator, whose state a checkpoint holds: a resumed run samples the same. As each token of the student's own
-    answer counts n/m, where people's answer has n tokens and the student's m, a row weighs the same either way.
+    With probability `on_policy_fraction` the answers of a batch are sampled from the student as it is. That decision and the seed of a
+    sample come from torch's own generator, whose state a checkpoint holds: a resumed run samples the same. As each token of the student's
+    own answer counts n/m, where people's answer has n tokens and the student's m, a row weighs the same either way.
 
     teacher: the model that is learnt from. beta: of the generalized Jensen-Shannon divergence. end_tokens: tokens that end an answer.
     max_new_tokens: most tokens of an answer of the student. max_tokens: most tokens of a row. teacher_monitor_rows: validation rows with
@@ -167,8 +167,8 @@ class DistillationObjective(SFTObjective):
     recipe: str = "distill"
     teacher: TeacherModel | None = None
     beta: float = 0.5
-    on_policy_share: float = 0.5
-    label_share: float = 0.0
+    on_policy_fraction: float = 0.5
+    sft_weight: float = 0.0
     end_tokens: frozenset[int] = frozenset()
     max_new_tokens: int = 1
     max_tokens: int = 1
@@ -181,9 +181,9 @@ class DistillationObjective(SFTObjective):
 
     def loss(self, model: Any, inputs: Mapping[str, Any]) -> Any:
         """Return the loss of a batch, on people's answers or on the student's own, a scalar with gradients."""
-        labels = self.label_share * completion_loss(model, self._head(model), inputs) if self.label_share else 0.0
-        given = self.sample_on_policy(model, inputs) if torch.rand(()) < self.on_policy_share else inputs
-        return labels + (1 - self.label_share) * self.teacher_loss(model, given)
+        labels = self.sft_weight * completion_loss(model, self._head(model), inputs) if self.sft_weight else 0.0
+        given = self.sample_on_policy(model, inputs) if torch.rand(()) < self.on_policy_fraction else inputs
+        return labels + (1 - self.sft_weight) * self.teacher_loss(model, given)
 
     def sample_on_policy(self, model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the batch with the student's own answers to its prompts, whose tokens are supervised."""
@@ -232,9 +232,9 @@ class DistillationObjective(SFTObjective):
         told = {0.0: "KL(teacher to student)", 1.0: "KL(student to teacher)"}.get(
             self.beta, f"the Jensen-Shannon divergence, beta {self.beta:g}"
         )
-        mixed = f"; {self.label_share:.0%} of the loss was people's answers" if self.label_share else ""
+        mixed = f"; {self.sft_weight:.0%} of the loss was people's answers" if self.sft_weight else ""
         said = (
-            f"The teacher was followed by {told}, in about {self.on_policy_share:.0%} "
+            f"The teacher was followed by {told}, in about {self.on_policy_fraction:.0%} "
             f"of the batches on answers that the student wrote itself{mixed}."
         )
         more = count_teacher_rows(examples)
@@ -260,21 +260,21 @@ def _prompt_length(learnt: Sequence[bool]) -> int:
 class DistillationOptions(OptionsBase):
     """Options of the recipe `distill`."""
 
-    teacher: str = Field(description="who is followed: a base's name, a model's id, or a folder; with the student's vocabulary")
-    beta: float = Field(0.0, ge=0, le=1, description="0: all that the teacher might say; 1: nothing that it wouldn't; between: a mixture")
-    own: float = Field(0.5, ge=0, le=1, description="share of the batches whose answers the student writes itself")
-    labels: float = Field(0.0, ge=0, lt=1, description="share of the loss that is people's answers, as in sft")
-    unlabelled: int = Field(0, ge=0, description="so many items without an answer, at most, the teacher answers, to learn from too")
-    adapter: AdapterKind = Field("lora", description="small matrices beside frozen weights: lora, dora, lora-top (upper third); or none")
-    rank: int = Field(DEFAULT_RANK, ge=1, le=512, description="width of the adapter")
-    epochs: float = Field(3.0, gt=0, description="passes over the training rows, at most")
-    learning_rate: float | None = Field(None, gt=0, description="peak rate; none: a short sweep chooses")
-    rows: int | None = Field(None, ge=1, description="train on so many rows only, nested by seed")
-    max_tokens: int = Field(1024, ge=4, description="longer rows are left out and counted, never cut")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: by a short measurement")
-    retention: RetentionWithoutTexts = Field(
-        "none", description="remedy against forgetting; auto: the first that is enough, from the cheapest on"
+    teacher: str = Field(description="the teacher, with the student's vocabulary: a base's name, a model's id, or a folder")
+    beta: float = Field(0.0, ge=0, le=1, description="of the generalised JSD; 0: KL(teacher‖student), 1: KL(student‖teacher)")
+    on_policy_fraction: float = Field(
+        0.5, ge=0, le=1, description="fraction of batches whose answers are sampled from the student (λ in GKD)"
     )
+    sft_weight: float = Field(0.0, ge=0, lt=1, description="weight of the loss of sft, 1 − that of distillation")
+    unlabelled: int = Field(0, ge=0, description="maximum number of unlabelled items that the teacher answers to train on")
+    adapter: AdapterKind = Field("lora", description="low-rank adapter: lora, dora, lora-top (upper third); none: all weights")
+    rank: int = Field(DEFAULT_RANK, ge=1, le=512, description="rank of the adapter")
+    epochs: float = Field(3.0, gt=0, description="maximum passes over the training rows")
+    learning_rate: float | None = Field(None, gt=0, description="peak learning rate; none: chosen by a short sweep")
+    max_train_rows: int | None = Field(None, ge=1, description="train on this many rows only; larger samples contain smaller ones")
+    max_tokens: int = Field(1024, ge=4, description="longer rows are excluded and counted, never truncated")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: chosen by a short measurement")
+    retention: RetentionWithoutTexts = Field("none", description="mitigation of forgetting; auto: the cheapest that suffices")
 
 
 @recipes.register("distill", options=DistillationOptions)
@@ -333,7 +333,7 @@ def _build_distillation_task(task: TrainingTask, tokenizer: Any, options: Distil
     teacher = TeacherModel.load(folder, tokenizer)
     objective = DistillationObjective(
         task.run.base, tokenizer, options.adapter, options.rank,
-        teacher=teacher, beta=options.beta, on_policy_share=options.own, label_share=options.labels,
+        teacher=teacher, beta=options.beta, on_policy_fraction=options.on_policy_fraction, sft_weight=options.sft_weight,
         end_tokens=frozenset({int(tokens[-1]) for tokens in train.tokens} | {int(tokenizer.eos_token_id)}),
         max_new_tokens=max(len(mask) - _prompt_length(mask.tolist()) for mask in train.targets),
         max_tokens=task.max_tokens,

@@ -134,7 +134,7 @@ def preference_summary_lines(figures: dict[str, Any], nll: float | None) -> list
     loss = Estimate.from_dict(figures["log_loss"])
     told.append(f"People's cross-entropy is {loss.value:.3f} nats a pair [{loss.low:.3f}, {loss.high:.3f}]; of a coin it is 0.693.")
     if figures["chosen_change_share"] < -MAX_CHOSEN_DROP:
-        what = "a cross-entropy on chosen answers (nll=0.2) holds them" if not nll else "more of it (a larger nll) holds them"
+        what = "a cross-entropy on chosen answers (sft_weight=0.2) holds them" if not nll else "more of it (a larger sft_weight) holds them"
         told.append(f"The chosen answers lost {-figures['chosen_change_share']:.0%} of their own log-probability too: {what}.")
     return told
 
@@ -331,28 +331,28 @@ BETA, BETA_PER_TOKEN = 0.1, 5.0  # of summed log-ratios, and of log-ratios per t
 class DPOOptions(OptionsBase):
     """Options of the recipe `dpo`; the defaults suit a small model, an adapter and some hundred pairs or more."""
 
-    adapter: AdapterKind = Field("lora", description="small matrices beside frozen weights: lora, dora, lora-top (upper third); or none")
-    epochs: float = Field(3.0, gt=0, description="passes over the training pairs, at most")
-    learning_rate: float | None = Field(None, gt=0, description="peak rate; none: a short sweep chooses")
+    adapter: AdapterKind = Field("lora", description="low-rank adapter: lora, dora, lora-top (upper third); none: all weights")
+    epochs: float = Field(3.0, gt=0, description="maximum passes over the training pairs")
+    learning_rate: float | None = Field(None, gt=0, description="peak learning rate; none: chosen by a short sweep")
     batch_size: int | None = Field(
-        None, ge=1, description=f"pairs a step; none: as many as fit {BATCH_TOKENS:,} tokens with padding, an eighth of all at most"
+        None, ge=1, description=f"pairs per step; none: as many as fit {BATCH_TOKENS:,} tokens with padding, at most an eighth of all"
     )
     beta: float | None = Field(
-        None, gt=0, description=f"how near to the base the model stays; none: {BETA}, or {BETA_PER_TOKEN:g} with normalise=length"
+        None,
+        gt=0,
+        description=f"strength of the KL penalty; none: {BETA}, or {BETA_PER_TOKEN:g} with normalise=length",
     )
-    loss: PreferenceLoss = Field("soft", description="how people's posterior is taken: soft, hard, smoothing, robust or geometric")
-    smoothing: float = Field(0.1, ge=0, lt=0.5, description="chance that a preference is wrong, the same for all, under loss=smoothing")
-    normalise: RatioNormalization = Field(
-        "none", description="length: log-ratios a token, so that long answers don't count for their length"
+    loss_type: PreferenceLoss = Field(
+        "soft", description="how the loss uses people's posterior: soft, hard, smoothing, robust or geometric"
     )
-    nll: float | None = Field(
+    label_smoothing: float = Field(0.1, ge=0, lt=0.5, description="error rate assumed for all preferences if loss_type=smoothing (cDPO)")
+    normalise: RatioNormalization = Field("none", description="length: log-ratios per token instead of per answer")
+    sft_weight: float | None = Field(
         None, ge=0, description="weight of the chosen answer's own cross-entropy; none: 1 for people's corrections, 0 for others"
     )
-    max_tokens: int = Field(1024, ge=4, description="pairs of which prompt and either answer are longer are left out, never cut")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: by a short measurement")
-    retention: RetentionWithoutTexts = Field(
-        "none", description="remedy against forgetting; auto: the first that is enough, from the cheapest on"
-    )
+    max_tokens: int = Field(1024, ge=4, description="pairs with a longer prompt and answer are excluded, never truncated")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: chosen by a short measurement")
+    retention: RetentionWithoutTexts = Field("none", description="mitigation of forgetting; auto: the cheapest that suffices")
 
 
 @recipes.register("dpo", options=DPOOptions)
@@ -376,12 +376,12 @@ def train_dpo(run: TrainingRun, options: DPOOptions) -> Model:
         plan = TrainConfig(
             epochs=options.epochs, min_steps=1, batch_size=options.batch_size or 1,
             batch_tokens=None if options.batch_size else min(BATCH_TOKENS, 1 + sum(task.train.lengths) // MIN_EPOCH_STEPS),
-            weight_decay=0.0, patience=PATIENCE, evaluations=EVALUATIONS, seed=run.seed,
+            weight_decay=0.0, patience=PATIENCE, evals_per_epoch=EVALUATIONS, seed=run.seed,
         )  # fmt: skip
         plan, measured = resolve_hyperparameters(task, plan, options.dtype, options.learning_rate)
         trainer, retained = train_with_retention(task, plan, options.retention, objective.tokenizer, partial(causal_general_data, run))
         seen = preference_metrics(*objective.score_pairs(trainer.model, task.validation), task.validation.groups)
-        told = replace(task, objective=replace(objective, summary=tuple(preference_summary_lines(seen, options.nll))))
+        told = replace(task, objective=replace(objective, summary=tuple(preference_summary_lines(seen, options.sft_weight))))
         return save_trained_model(
             told, trainer, objective.tokenizer,
             measured={**measured, **retained, "beta": objective.beta, "preference": seen}, options=options.model_dump(),
@@ -408,7 +408,7 @@ def prepare_dpo(run: TrainingRun, options: DPOOptions) -> tuple[TrainingTask, DP
     train, validation = (build_pair_examples(cut, split, TIE_WEIGHT) for split, cut in _tokenize_splits(run, options, tokenizer).items())
     beta = options.beta or (BETA if options.normalise == "none" else BETA_PER_TOKEN)
     objective = DPOObjective(
-        run.base, tokenizer, options.adapter, DEFAULT_RANK, loss_name=options.loss, beta=beta, normalization=options.normalise
+        run.base, tokenizer, options.adapter, DEFAULT_RANK, loss_name=options.loss_type, beta=beta, normalization=options.normalise
     )  # fmt: skip
     return add_reference_log_probabilities(
         TrainingTask(run, resolve_max_tokens(run, tokenizer, options), objective, train, validation), objective
@@ -417,6 +417,15 @@ def prepare_dpo(run: TrainingRun, options: DPOOptions) -> tuple[TrainingTask, DP
 
 def _tokenize_splits(run: TrainingRun, options: DPOOptions, tokenizer: Any) -> dict[str, TokenizedSplit]:
     limit = resolve_max_tokens(run, tokenizer, options)
-    how = options.model_dump(include={"loss", "smoothing", "nll"})
     splits: tuple[SplitName, ...] = ("train", "validation")
-    return {split: tokenize_pairs(read_rows(run, split, answers=False), tokenizer, limit, **how) for split in splits}
+    return {
+        split: tokenize_pairs(
+            read_rows(run, split, answers=False),
+            tokenizer,
+            limit,
+            loss=options.loss_type,
+            smoothing=options.label_smoothing,
+            nll=options.sft_weight,
+        )
+        for split in splits
+    }

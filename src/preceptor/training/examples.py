@@ -210,7 +210,8 @@ def read_rows(
         _check_answer_coverage(read, run.snapshot.answers, several=many)
         if not many and rows is not None and rows < len(run.snapshot.answers):
             raise UserError(
-                f"rows={rows} can't show each of {len(run.snapshot.answers)} answers", f"rows={len(run.snapshot.answers)} at least"
+                f"max_train_rows={rows} can't show each of {len(run.snapshot.answers)} answers",
+                f"max_train_rows={len(run.snapshot.answers)} at least",
             )
     return taken
 

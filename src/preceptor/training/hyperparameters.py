@@ -58,7 +58,7 @@ def sweep_learning_rates(task: TrainingTask, plan: TrainConfig) -> dict[str, Any
     rate on offer is a safe one.
     """
     small = replace(task, train=task.train.sample(SWEEP_ROWS, plan.seed), validation=task.validation.sample(SWEEP_ROWS, plan.seed))
-    short = replace(plan, epochs=SWEEP_EPOCHS, min_steps=SWEEP_STEPS, evaluations=0)
+    short = replace(plan, epochs=SWEEP_EPOCHS, min_steps=SWEEP_STEPS, evals_per_epoch=0)
     rates, later = task.objective.learning_rates, plan.steps(len(plan.batches(task.train)))
     each = short.steps(len(short.batches(small.train)))
     losses = {

@@ -44,7 +44,7 @@ class InContextOptions(OptionsBase):
     form: Literal["plain", "chat"] = Field("plain", description="a record to be continued, or the base's chat template")
     encoder: str = Field("minilm", description="whose vectors say what is alike: minilm, a model's id, or a folder")
     calibration: int = Field(32, ge=0, description="training texts that show which answers the base likes whatever the text")
-    rows: int | None = Field(None, ge=1, description="choose among so many rows only, nested by seed")
+    max_train_rows: int | None = Field(None, ge=1, description="select from this many rows only; larger samples contain smaller ones")
     max_tokens: int = Field(128, ge=4, description="longer texts are cut when asked about, and not shown as examples")
 
 
@@ -59,7 +59,7 @@ def build_in_context_model(run: TrainingRun, options: InContextOptions) -> Model
     check_causal(run.base)
     encoder = run.folder_of(options.encoder)
     check_model_folder(encoder)
-    rows, validation = read_rows(run, "train", rows=options.rows), read_rows(run, "validation")
+    rows, validation = read_rows(run, "train", rows=options.max_train_rows), read_rows(run, "validation")
     if run.snapshot.target_kind == "multilabel":
         raise UserError("in_context chooses one answer, and of this question several can hold at once", "train with the recipe classify")
     with lock_run_folder(run.folder):

@@ -87,9 +87,9 @@ def resolve_label_values(snapshot: TrainingData, named: str | None) -> dict[str,
     if named is not None:
         wanted = {part.strip() for part in named.split(",")}
         if unknown := sorted(wanted - set(answers)):
-            raise UserError(f"no answer of the snapshot is called {unknown[0]!r}", f"good: one or more of {', '.join(answers)}")
+            raise UserError(f"no answer of the snapshot is called {unknown[0]!r}", f"positive_labels: one or more of {', '.join(answers)}")
         if wanted == set(answers):
-            raise UserError("every answer is named as a good one: there is nothing to hold against", "name fewer: -o good=…")
+            raise UserError("every answer is named as a good one: there is nothing to hold against", "name fewer: -o positive_labels=…")
         return {answer: float(answer in wanted) for answer in answers}
     if not answers or snapshot.target_kind == "multilabel":
         raise UserError(
@@ -101,7 +101,7 @@ def resolve_label_values(snapshot: TrainingData, named: str | None) -> dict[str,
     if snapshot.target_kind == "ordinal":
         middle = (len(answers) - 1) / 2
         return {answer: 0.5 + 0.5 * float(np.sign(place - middle)) for place, answer in enumerate(answers)}
-    raise UserError(f"which of {', '.join(map(repr, answers))} means that a response is good can't be told", "say it: -o good=…")
+    raise UserError(f"which of {', '.join(map(repr, answers))} means that a response is good can't be told", "say it: -o positive_labels=…")
 
 
 def judged_response(content: Mapping[str, Any]) -> str | None:
@@ -378,20 +378,20 @@ PATIENCE, EVALUATIONS = 3, 2
 class KTOOptions(OptionsBase):
     """Options of the recipe `kto`; the defaults suit a small model, an adapter and some hundred responses or more."""
 
-    good: str | None = Field(None, description="the answers that call a response good, with commas between; none: told by their names")
-    adapter: AdapterKind = Field("lora", description="small matrices beside frozen weights: lora, dora, lora-top (upper third); or none")
-    epochs: float = Field(3.0, gt=0, description="passes over the training rows, at most")
-    learning_rate: float | None = Field(None, gt=0, description="peak rate; none: a short sweep chooses")
-    batch_size: int = Field(16, ge=MIN_RESPONSES, description="rows a step, from which the distance from the base is estimated, 8 at least")
-    beta: float = Field(0.1, gt=0, description="how near to the base the model stays")
-    desirable: float | None = Field(None, gt=0, description="weight of good responses; none: such that both kinds count about the same")
-    undesirable: float | None = Field(None, gt=0, description="weight of bad responses; none: likewise")
-    targets: Literal["soft", "hard"] = Field("soft", description="the probability that a response is good, or the more probable word")
-    max_tokens: int = Field(1024, ge=4, description="longer rows are left out and counted, never cut")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: by a short measurement")
-    retention: RetentionWithoutTexts = Field(
-        "none", description="remedy against forgetting; auto: the first that is enough, from the cheapest on"
+    positive_labels: str | None = Field(
+        None, description="answers that mean a good response, separated by commas; none: inferred from the names"
     )
+    adapter: AdapterKind = Field("lora", description="low-rank adapter: lora, dora, lora-top (upper third); none: all weights")
+    epochs: float = Field(3.0, gt=0, description="maximum passes over the training rows")
+    learning_rate: float | None = Field(None, gt=0, description="peak learning rate; none: chosen by a short sweep")
+    batch_size: int = Field(16, ge=MIN_RESPONSES, description="rows per step, from which the KL divergence is estimated; at least 8")
+    beta: float = Field(0.1, gt=0, description="strength of the KL penalty: higher stays nearer to the base")
+    desirable_weight: float | None = Field(None, gt=0, description="weight of good responses; none: balances both kinds")
+    undesirable_weight: float | None = Field(None, gt=0, description="weight of bad responses; none: balances both kinds")
+    targets: Literal["soft", "hard"] = Field("soft", description="the probability that a response is good, or the more probable word")
+    max_tokens: int = Field(1024, ge=4, description="longer rows are excluded and counted, never truncated")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: chosen by a short measurement")
+    retention: RetentionWithoutTexts = Field("none", description="mitigation of forgetting; auto: the cheapest that suffices")
 
 
 @recipes.register("kto", options=KTOOptions)
@@ -408,7 +408,7 @@ def train_kto(run: TrainingRun, options: KTOOptions) -> Model:
     check_causal(run.base)
     refuse_quantized(run.base)
     read_rows(run, "train", answers=False), read_rows(run, "validation", answers=False)
-    good = resolve_label_values(run.snapshot, options.good)
+    good = resolve_label_values(run.snapshot, options.positive_labels)
     with lock_run_folder(run.folder):
         bind_run_folder(run.folder, run_identity(run, "kto", options))
         if (model := load_finished_model(run)) is not None:
@@ -416,7 +416,7 @@ def train_kto(run: TrainingRun, options: KTOOptions) -> Model:
         task, objective = prepare_kto(run, options)
         plan = TrainConfig(
             epochs=options.epochs, min_steps=1, batch_size=options.batch_size,
-            weight_decay=0.0, patience=PATIENCE, evaluations=EVALUATIONS, seed=run.seed,
+            weight_decay=0.0, patience=PATIENCE, evals_per_epoch=EVALUATIONS, seed=run.seed,
         )  # fmt: skip
         plan, measured = resolve_hyperparameters(task, plan, options.dtype, options.learning_rate)
         trainer, retained = train_with_retention(task, plan, options.retention, objective.tokenizer, partial(causal_general_data, run))
@@ -451,7 +451,7 @@ def preview_kto(run: TrainingRun, options: KTOOptions) -> dict[str, Any]:
         "left_out": {split: each.exclusion_counts for split, each in found.items()},
         "left_out_rows": list_excluded_rows(left_out, FEEDBACK_EXCLUSION_REASONS),
         "examples": [preview_feedback_row(tokenizer, examples["train"], row) for row in range(min(PREVIEW_ROWS, len(examples["train"])))],
-        "notes": [_describe_label_values(resolve_label_values(run.snapshot, options.good))],
+        "notes": [_describe_label_values(resolve_label_values(run.snapshot, options.positive_labels))],
     }
 
 
@@ -470,13 +470,13 @@ def prepare_kto(run: TrainingRun, options: KTOOptions) -> tuple[TrainingTask, KT
     desirable, undesirable = balance_class_weights(*label_weights(train))
     objective = KTOObjective(
         run.base, tokenizer, options.adapter, DEFAULT_RANK, beta=options.beta,
-        desirable=options.desirable or desirable, undesirable=options.undesirable or undesirable,
+        desirable=options.desirable_weight or desirable, undesirable=options.undesirable_weight or undesirable,
     )  # fmt: skip
     return add_reference_log_probabilities(TrainingTask(run, limit, objective, train, validation), objective)
 
 
 def _read_feedback_splits(run: TrainingRun, options: KTOOptions, tokenizer: Any, limit: int) -> dict[str, RenderedFeedback]:
-    good = resolve_label_values(run.snapshot, options.good)
+    good = resolve_label_values(run.snapshot, options.positive_labels)
     splits: tuple[SplitName, ...] = ("train", "validation")
     return {split: render_feedback(read_rows(run, split, answers=False), good, tokenizer, limit, options.targets) for split in splits}
 

@@ -68,13 +68,13 @@ class FittedModel:
 def build_encoder_task(run: TrainingRun, recipe: str, options: Any) -> tuple[TrainingTask, Any]:
     """Return the run's rows as tokens with a head still to be fitted, and the tokenizer, which truncates in serving where training did.
 
-    options: with rows, max_tokens and targets. Raises UserError for a base that is no encoder, for several labels at once, and for what
-    `read_rows` and `resolve_max_tokens` refuse.
+    options: with max_train_rows, max_tokens and targets. Raises UserError for a base that is no encoder, for several labels at once, and
+    for what `read_rows` and `resolve_max_tokens` refuse.
     """
     check_encoder(run.base, recipe)
     if run.snapshot.target_kind == "multilabel":
         raise UserError(f"{recipe} chooses one answer, and of this question several can hold at once", "train with the recipe classify")
-    read = read_rows(run, "train", rows=options.rows), read_rows(run, "validation")
+    read = read_rows(run, "train", rows=options.max_train_rows), read_rows(run, "validation")
     tokenizer = load_tokenizer(run.base)
     tokenizer.model_max_length = limit = resolve_max_tokens(run, tokenizer, options)
     prepare = partial(
@@ -125,19 +125,17 @@ def build_fitted_model(task: TrainingTask, plan: TrainConfig, model: Any, head: 
 class LinearProbeOptions(OptionsBase):
     """Options of the recipe `linear_probe`; epochs, learning_rate, batch_size, patience and dtype concern the tuning."""
 
-    penalty: float | None = Field(None, gt=0, description="on the head's squared weights; none: of a few the best on validation")
+    l2: float | None = Field(None, gt=0, description="L2 penalty on the head's weights; none: the best of a few on validation")
     tune: bool = Field(False, description="then tune all weights, from the fitted head")
-    epochs: float = Field(2.0, gt=0, description="passes over the training rows, at most")
+    epochs: float = Field(2.0, gt=0, description="maximum passes over the training rows")
     learning_rate: float | None = Field(None, gt=0, description="peak rate; none: a short sweep over a tenth of the usual rates")
-    batch_size: int = Field(32, ge=1, description="rows a step")
+    batch_size: int = Field(32, ge=1, description="rows per step")
     targets: Literal["soft", "hard"] = Field("soft", description="the posterior, or its most probable answer")
-    rows: int | None = Field(None, ge=1, description="train on so many rows only, nested by seed")
-    max_tokens: int = Field(128, ge=4, description="longer texts are cut")
+    max_train_rows: int | None = Field(None, ge=1, description="train on this many rows only; larger samples contain smaller ones")
+    max_tokens: int = Field(128, ge=4, description="longer texts are truncated")
     patience: int = Field(3, ge=1, description="evaluations without a better validation loss before training stops")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: by a short measurement")
-    retention: RetentionWithoutTexts = Field(
-        "none", description="remedy against forgetting; auto: the first that is enough, from the cheapest on"
-    )
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: chosen by a short measurement")
+    retention: RetentionWithoutTexts = Field("none", description="mitigation of forgetting; auto: the cheapest that suffices")
 
 
 @recipes.register("linear_probe", options=LinearProbeOptions)
@@ -157,10 +155,10 @@ def train_linear_probe(run: TrainingRun, options: LinearProbeOptions) -> Model:
         started = time.perf_counter()
         run.progress(TrainingProgress("reading texts", 0, 1))
         body = task.create_model().eval()
-        head = cached_head(task, body, options.penalty)
+        head = cached_head(task, body, options.l2)
         task = replace(task, objective=replace(task.objective, head=head))  # type: ignore[type-var]
         settled = options.model_dump(include={"epochs", "batch_size", "patience"})
-        plan = TrainConfig(**settled, min_steps=1, evaluations=2, weight_decay=WEIGHT_DECAY, seed=run.seed, learning_rate=0.0)
+        plan = TrainConfig(**settled, min_steps=1, evals_per_epoch=2, weight_decay=WEIGHT_DECAY, seed=run.seed, learning_rate=0.0)
         done = build_fitted_model(task, plan, set_head(body, head), head, since=started, checkpoints=run.folder / "checkpoints")
         probe = done.state.log_history[0]["eval_loss"]
         measured = {"probe": {"penalty": head.penalty, "validation_loss": probe}}

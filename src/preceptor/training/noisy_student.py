@@ -200,21 +200,21 @@ def compare_round_scores(round_: RoundScore, supervised: RoundScore, groups: Seq
 
 @dataclass(frozen=True)
 class NoisyStudentObjective(ClassificationObjective):
-    """`ClassificationObjective` on texts in which each token is masked with probability `noise` in training; the teacher saw them whole.
+    """`ClassificationObjective` on texts whose tokens are masked with probability `token_mask_rate` in training; the teacher saw all.
 
     A student that sees as much as its teacher learns the teacher's mistakes with the rest; one that sees less must find other signs of the
     same answer (Xie et al. 2020). summary: further sentences of the summary, on the rounds.
     """
 
-    noise: float = 0.0
+    token_mask_rate: float = 0.0
     summary: tuple[str, ...] = ()
     recipe: str = "self_training"
 
     def loss(self, model: Any, inputs: Mapping[str, Any]) -> Any:
         """Return the classification loss of the batch with tokens masked at random."""
-        if not self.noise:
+        if not self.token_mask_rate:
             return super().loss(model, inputs)
-        return super().loss(model, {**inputs, "attention_mask": drop_token_attention(inputs["attention_mask"], self.noise)})
+        return super().loss(model, {**inputs, "attention_mask": drop_token_attention(inputs["attention_mask"], self.token_mask_rate)})
 
     def summary_lines(self, examples: TrainingExamples, max_tokens: int) -> list[str]:
         """Return the sentences on the rounds, and those of `ClassificationObjective`."""

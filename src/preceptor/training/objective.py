@@ -125,7 +125,7 @@ class TrainConfig:
     """How to train, every choice resolved.
 
     epochs, min_steps: see `steps`. batch_size: rows a step; or batch_tokens: tokens a step, padding included, however many rows that is.
-    patience: see `TrainingLogger`. evaluations: per epoch, 0 for none. l2_sp: whether weights are pulled back to where they started, see
+    patience: see `TrainingLogger`. evals_per_epoch: 0 for none. l2_sp: whether weights are pulled back to where they started, see
     `L2SPCallback`.
     """
 
@@ -134,7 +134,7 @@ class TrainConfig:
     batch_size: int
     weight_decay: float
     patience: int
-    evaluations: int
+    evals_per_epoch: int
     seed: int
     learning_rate: float = 5e-5
     bfloat16: bool = False
@@ -152,15 +152,15 @@ class TrainConfig:
     def interval(self, batches: int, validation: TrainingExamples) -> int:
         """Return the steps from one evaluation to the next; rare enough that validation doesn't cost more than training."""
         cost = sum(validation.lengths) // self.batch_tokens if self.batch_tokens else len(validation) // self.batch_size
-        return max(1, round(batches / self.evaluations), cost)
+        return max(1, round(batches / self.evals_per_epoch), cost)
 
     def arguments(self, task: TrainingTask) -> TrainingArguments:
         """Return the Trainer's arguments.
 
         Evaluation, logging and checkpoints come together, at intervals and at the end; without evaluations, there are none of them.
         """
-        often, batches = "steps" if self.evaluations else "no", len(self.batches(task.train))
-        interval = self.interval(batches, task.validation) if self.evaluations else 1
+        often, batches = "steps" if self.evals_per_epoch else "no", len(self.batches(task.train))
+        interval = self.interval(batches, task.validation) if self.evals_per_epoch else 1
         arguments = TrainingArguments(
             output_dir=str(task.run.folder / "unfinished"),
             max_steps=(steps := self.steps(batches)),
@@ -181,7 +181,7 @@ class TrainConfig:
             metric_for_best_model="loss",
             greater_is_better=False,
             disable_tqdm=True,
-            report_to=list(task.run.loggers) if self.evaluations else [],  # the sweep's trials aren't reported
+            report_to=list(task.run.loggers) if self.evals_per_epoch else [],  # the sweep's trials aren't reported
         )
         arguments._n_gpu = min(1, arguments.n_gpu)  # with more the Trainer wraps the model in DataParallel, which hides its attributes
         return arguments

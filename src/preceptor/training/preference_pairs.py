@@ -40,8 +40,8 @@ PAIR_EXCLUSION_REASONS = {
     "no pair": "the row holds no two answers to compare: neither two responses nor a draft and its correction",
     "the same twice": "both answers are the same text, or the correction changed nothing",
     "undecided": "people are as good as undecided, so that the pair says nothing",
-    "tie": "people call both answers equal, which only loss=soft learns from",
-    "too noisy": "the preference is less certain than 70 %, where loss=robust grows without bound",
+    "tie": "people call both answers equal, which only loss_type=soft learns from",
+    "too noisy": "the preference is less certain than 70 %, where loss_type=robust grows without bound",
 }
 
 

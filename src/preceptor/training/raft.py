@@ -176,17 +176,15 @@ class RAFTOptions(OptionsBase):
     golden: float = Field(0.8, ge=0, le=1, description="share of the rows that are shown with a source that bears the answer out")
     sources: int = Field(4, ge=1, le=20, description="sources a row, the golden ones among them")
     quotes: bool = Field(True, description="answers quote the golden source's words before its number; else the number alone")
-    adapter: AdapterKind = Field("lora", description="small matrices beside frozen weights: lora, dora, lora-top (upper third); or none")
-    rank: int = Field(DEFAULT_RANK, ge=1, le=512, description="width of the adapter")
-    epochs: float = Field(3.0, gt=0, description="passes over the training rows, at most")
-    learning_rate: float | None = Field(None, gt=0, description="peak rate; none: a short sweep chooses")
-    rows: int | None = Field(None, ge=1, description="train on so many rows only, nested by seed")
+    adapter: AdapterKind = Field("lora", description="low-rank adapter: lora, dora, lora-top (upper third); none: all weights")
+    rank: int = Field(DEFAULT_RANK, ge=1, le=512, description="rank of the adapter")
+    epochs: float = Field(3.0, gt=0, description="maximum passes over the training rows")
+    learning_rate: float | None = Field(None, gt=0, description="peak learning rate; none: chosen by a short sweep")
+    max_train_rows: int | None = Field(None, ge=1, description="train on this many rows only; larger samples contain smaller ones")
     max_tokens: int = Field(2048, ge=4, description="of longer rows distractors are dropped; what is still longer is left out and counted")
     patience: int = Field(3, ge=1, description="evaluations without a better validation loss before training stops")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: by a short measurement")
-    retention: RetentionMethod = Field(
-        "none", description="remedy against forgetting; auto: the first that is enough, from the cheapest on"
-    )
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: chosen by a short measurement")
+    retention: RetentionMethod = Field("none", description="mitigation of forgetting; auto: the cheapest that suffices")
 
 
 @dataclass(frozen=True)
@@ -281,7 +279,7 @@ train_raft.reads_documents = True
 def _raft_sft_options(run: TrainingRun, options: RAFTOptions) -> SFTOptions:
     """Return the options of `sft` for rows that are selected already, at `raft`'s own length."""
     limit = resolve_max_tokens(run, prepare_tokenizer(run.base), options)
-    return to_sft_options(options).model_copy(update={"rows": None, "max_tokens": limit})
+    return to_sft_options(options).model_copy(update={"max_train_rows": None, "max_tokens": limit})
 
 
 def build_grounded_data(run: TrainingRun, options: RAFTOptions) -> GroundedData:
@@ -289,7 +287,7 @@ def build_grounded_data(run: TrainingRun, options: RAFTOptions) -> GroundedData:
     tokenizer = prepare_tokenizer(run.base)
     limit = resolve_max_tokens(run, tokenizer, options)
     rows = {
-        "train": read_rows(run, "train", rows=options.rows, answers=False),
+        "train": read_rows(run, "train", rows=options.max_train_rows, answers=False),
         "validation": read_rows(run, "validation", answers=False),
     }
     find = run.sources or build_row_search(rows["train"] + rows["validation"])

@@ -264,7 +264,7 @@ def resolve_inner_loop(ready: PreparedMetaTasks, options: Any) -> tuple[InnerLoo
     """
     task, dtype, rate, measured = ready.task, options.dtype, options.learning_rate, dict[str, Any]()
     if dtype == "auto":
-        plan = TrainConfig(1, 1, options.batch_size, weight_decay=0.0, patience=1, evaluations=0, seed=task.run.seed)
+        plan = TrainConfig(1, 1, options.batch_size, weight_decay=0.0, patience=1, evals_per_epoch=0, seed=task.run.seed)
         timed = cached_json(task.run.folder / "dtype.json", partial(choose_dtype, task, plan))
         dtype, measured["dtype_seconds"] = timed["chosen"], timed["seconds"]
     pace = InnerLoop(options.inner_steps, options.batch_size, rate or 0.0, bfloat16=dtype == "bfloat16")
@@ -423,9 +423,9 @@ class ReptileOptions(OptionsBase):
     rounds: int = Field(100, ge=1, description="how often the initialisation moves, from all the way at first to hardly at all")
     tasks: int = Field(4, ge=1, description="tasks of a round")
     adapter: Literal["lora", "lora-top"] = Field("lora", description="the part that adapts: on all layers, or on the upper third")
-    rank: int = Field(DEFAULT_RANK, ge=1, le=512, description="width of the adapter")
+    rank: int = Field(DEFAULT_RANK, ge=1, le=512, description="rank of the adapter")
     max_tokens: int = Field(512, ge=4, description="longer rows are left out and counted; a classifier's texts are cut")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: by a short measurement")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: chosen by a short measurement")
 
 
 @recipes.register("reptile", options=ReptileOptions)

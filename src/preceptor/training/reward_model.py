@@ -331,22 +331,18 @@ WEIGHT_DECAY = 0.01
 class RewardModelOptions(OptionsBase):
     """Options of the recipe `reward`; the defaults suit a small encoder, or a small generative model, and some hundred pairs."""
 
-    epochs: float = Field(3.0, gt=0, description="passes over the training pairs, at most")
-    min_steps: int = Field(100, ge=1, description="steps even when that is more than `epochs`: few pairs need more passes")
-    learning_rate: float | None = Field(None, gt=0, description="peak rate; none: a short sweep chooses")
-    batch_size: int = Field(16, ge=1, description="pairs a step")
-    adapter: AdapterKind = Field(
-        "none", description="none: all weights; lora, dora, lora-top: small matrices beside frozen ones, and the head"
-    )
+    epochs: float = Field(3.0, gt=0, description="maximum passes over the training pairs")
+    min_steps: int = Field(100, ge=1, description="minimum number of steps, even if `epochs` gives fewer")
+    learning_rate: float | None = Field(None, gt=0, description="peak learning rate; none: chosen by a short sweep")
+    batch_size: int = Field(16, ge=1, description="pairs per step")
+    adapter: AdapterKind = Field("none", description="none: all weights; lora, dora, lora-top: a low-rank adapter and the head")
     targets: Literal["soft", "hard"] = Field("soft", description="the posterior that one answer is better, or the more probable one alone")
-    rows: int | None = Field(None, ge=1, description="train on so many rows only, nested by seed")
-    max_tokens: int = Field(512, ge=8, description="longer pairs are left out and counted, never cut")
+    max_train_rows: int | None = Field(None, ge=1, description="train on this many rows only; larger samples contain smaller ones")
+    max_tokens: int = Field(512, ge=8, description="longer pairs are excluded and counted, never truncated")
     patience: int = Field(3, ge=1, description="evaluations without a better validation loss before training stops")
-    evaluations: int = Field(2, ge=1, description="evaluations on the validation split per epoch")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: by a short measurement")
-    retention: RetentionWithoutTexts = Field(
-        "none", description="remedy against forgetting; auto: the first that is enough, from the cheapest on"
-    )
+    evals_per_epoch: int = Field(2, ge=1, description="evaluations on the validation split per epoch")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: chosen by a short measurement")
+    retention: RetentionWithoutTexts = Field("none", description="mitigation of forgetting; auto: the cheapest that suffices")
 
 
 @recipes.register("reward", options=RewardModelOptions)
@@ -370,7 +366,7 @@ def train_reward_model(run: TrainingRun, options: RewardModelOptions) -> Model:
             return model
         prepared = prepare_reward_base(run, options)
         task, reader = prepared.task, prepared.reader
-        settled = options.model_dump(include={"epochs", "min_steps", "batch_size", "patience", "evaluations"})
+        settled = options.model_dump(include={"epochs", "min_steps", "batch_size", "patience", "evals_per_epoch"})
         plan, measured = resolve_hyperparameters(
             task, TrainConfig(**settled, weight_decay=WEIGHT_DECAY, seed=run.seed), options.dtype, options.learning_rate
         )
@@ -415,7 +411,7 @@ def prepare_reward_base(run: TrainingRun, options: RewardModelOptions) -> Prepar
 
 def _rank_splits(run: TrainingRun, options: RewardModelOptions, reader: RewardTokenizer, limit: int) -> dict[str, RankedPairs]:
     rows = {
-        "train": read_rows(run, "train", rows=options.rows, answers=False),
+        "train": read_rows(run, "train", rows=options.max_train_rows, answers=False),
         "validation": read_rows(run, "validation", answers=False),
     }
     return {

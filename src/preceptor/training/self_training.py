@@ -141,14 +141,14 @@ class SelfTrainingSettings:
     """The settings of the rounds, see the options of `self_training`.
 
     rounds: at most. confidence: from which a prediction becomes a pseudo-label. pseudo_label_weight: of all pseudo-labels relative to
-    people's rows, at most. noise: share of tokens that the student doesn't see. queries_per_round: texts that people label. teacher: the
-    folder of an earlier classifier, or None.
+    people's rows, at most. token_mask_rate: share of tokens that the student doesn't see. queries_per_round: texts that people label.
+    teacher: the folder of an earlier classifier, or None.
     """
 
     rounds: int
     confidence: float
     pseudo_label_weight: float
-    noise: float
+    token_mask_rate: float
     queries_per_round: int
     teacher: Path | None = None
 
@@ -232,14 +232,16 @@ class SelfTrainingRounds:
     def _supervised(self) -> RoundModel:
         """Return the model of people's labels alone, including those of earlier rounds, with which a round is compared."""
         name = f"supervised-{len(self.answers)}" if self.answers else "supervised"
-        return self._train_round_model(name, self._labelled_rows(), replace(self._objective, noise=0.0))
+        return self._train_round_model(name, self._labelled_rows(), replace(self._objective, token_mask_rate=0.0))
 
     def _student(self, number: int, pseudo: PseudoLabels) -> RoundModel:
         """Train a student from the base on people's labels and the teacher's, with more noise than the teacher."""
         rows = self._labelled_rows()
         weight = pseudo_label_weight(len(pseudo.texts), float(rows.loss_weights.sum()), self.settings.pseudo_label_weight)
         taught = self._examples(pseudo.texts.tolist(), pseudo.targets, weight)
-        return self._train_round_model(f"round-{number}", rows.concatenate(taught), replace(self._objective, noise=self.settings.noise))
+        return self._train_round_model(
+            f"round-{number}", rows.concatenate(taught), replace(self._objective, token_mask_rate=self.settings.token_mask_rate)
+        )
 
     def _train_round_model(self, name: str, rows: TrainingExamples, objective: NoisyStudentObjective) -> RoundModel:
         """Train a model (or restore it, if it was trained before the process ended), and read its predictions."""
@@ -368,21 +370,23 @@ class SelfTrainingOptions(OptionsBase):
     """Options of the recipe `self_training`; the defaults suit a small encoder, some hundred labels and some thousand texts."""
 
     rounds: int = Field(3, ge=1, le=5, description="rounds at most; the first that hurts is the last")
-    confidence: float = Field(0.75, ge=0, le=1, description="calibrated probability from which a teacher's answer is taken for a label")
-    share: float = Field(1.0, gt=0, le=10, description="pseudo-labels weigh at most so many times what people's rows do")
-    noise: float = Field(0.1, ge=0, lt=1, description="share of its tokens that the student doesn't see")
-    teacher: str | None = Field(None, description="an earlier classifier that labels first; none: one of people's labels")
-    asks: int = Field(0, ge=0, description="texts a round that people label: half an audit of pseudo-labels, half those most in doubt")
+    confidence: float = Field(
+        0.75, ge=0, le=1, description="calibrated probability from which a teacher's prediction becomes a pseudo-label"
+    )
+    pseudo_label_weight: float = Field(1.0, gt=0, le=10, description="maximum total weight of the pseudo-labels, relative to people's rows")
+    token_mask_rate: float = Field(0.1, ge=0, lt=1, description="probability that a token of the student's input is masked")
+    teacher: str | None = Field(None, description="an earlier classifier as the first teacher; none: one trained on people's labels")
+    queries_per_round: int = Field(
+        0, ge=0, description="texts that people label per round: half audit pseudo-labels, half are the least certain"
+    )
     adapter: AdapterKind | Literal["head"] = Field(
-        "none", description="none: all weights; lora, dora, lora-top: small matrices and the head; head: the encoder stays as it is"
+        "none", description="none: all weights; lora, dora, lora-top: a low-rank adapter and the head; head: the encoder is frozen"
     )
-    epochs: float = Field(3.0, gt=0, description="passes over the rows, at most, in each training from the base on")
-    learning_rate: float | None = Field(None, gt=0, description="peak rate; none: a short sweep chooses")
-    max_tokens: int = Field(128, ge=4, description="longer texts are cut")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: by a short measurement")
-    retention: RetentionWithoutTexts = Field(
-        "none", description="remedy against forgetting; auto: the first that is enough, from the cheapest on"
-    )
+    epochs: float = Field(3.0, gt=0, description="maximum passes over the rows in each training")
+    learning_rate: float | None = Field(None, gt=0, description="peak learning rate; none: chosen by a short sweep")
+    max_tokens: int = Field(128, ge=4, description="longer texts are truncated")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: chosen by a short measurement")
+    retention: RetentionWithoutTexts = Field("none", description="mitigation of forgetting; auto: the cheapest that suffices")
 
 
 @recipes.register("self_training", options=SelfTrainingOptions)
@@ -400,9 +404,10 @@ def train_self_training(run: TrainingRun, options: SelfTrainingOptions) -> Model
     teacher = run.folder_of(options.teacher) if options.teacher else None
     if teacher is not None:
         _check_teacher(teacher, run.snapshot.answers)
-    if options.asks and run.ask is None:
+    if options.queries_per_round and run.ask is None:
         raise UserError(
-            f"asks={options.asks} needs people who label, and nobody can be asked", "preceptor train self_training --human-feedback …"
+            f"queries_per_round={options.queries_per_round} needs people who label, and nobody can be asked",
+            "preceptor train self_training --human-feedback …",
         )
     texts = read_unlabelled_texts(run, [*rows["train"], *rows["validation"]])
     with lock_run_folder(run.folder):
@@ -412,7 +417,9 @@ def train_self_training(run: TrainingRun, options: SelfTrainingOptions) -> Model
         task, tokenizer = _build_task(run, options, rows)
         read = build_text_examples(texts, tokenizer, task.max_tokens, len(run.snapshot.answers))
         learner, measured = _build_learner(task, tokenizer, read, options)
-        wish = SelfTrainingSettings(options.rounds, options.confidence, options.share, options.noise, options.asks, teacher)
+        wish = SelfTrainingSettings(
+            options.rounds, options.confidence, options.pseudo_label_weight, options.token_mask_rate, options.queries_per_round, teacher
+        )
         rounds = SelfTrainingRounds(task, learner, texts, read, wish)
         kept = rounds.run()
         trained, more = learner.finalize(kept)

@@ -93,20 +93,18 @@ def contrastive_losses(vectors: Any, targets: Any, weights: Any) -> Any:
 class SetFitOptions(OptionsBase):
     """Options of the recipe `setfit`; the defaults suit a small encoder and a few dozen texts."""
 
-    epochs: float = Field(1.0, gt=0, description="passes over the training rows, at most")
-    min_steps: int = Field(50, ge=1, description="steps even when that is more than `epochs`: few rows need more passes")
-    learning_rate: float | None = Field(None, gt=0, description="peak rate; none: a short sweep chooses")
+    epochs: float = Field(1.0, gt=0, description="maximum passes over the training rows")
+    min_steps: int = Field(50, ge=1, description="minimum number of steps, even if `epochs` gives fewer")
+    learning_rate: float | None = Field(None, gt=0, description="peak learning rate; none: chosen by a short sweep")
     batch_size: int = Field(32, ge=2, description="rows a step; each is compared with each")
-    penalty: float | None = Field(None, gt=0, description="on the head's squared weights; none: of a few the best on validation")
+    l2: float | None = Field(None, gt=0, description="L2 penalty on the head's weights; none: the best of a few on validation")
     targets: Literal["soft", "hard"] = Field("soft", description="the posterior, or its most probable answer")
-    rows: int | None = Field(None, ge=1, description="train on so many rows only, nested by seed")
-    max_tokens: int = Field(128, ge=4, description="longer texts are cut")
+    max_train_rows: int | None = Field(None, ge=1, description="train on this many rows only; larger samples contain smaller ones")
+    max_tokens: int = Field(128, ge=4, description="longer texts are truncated")
     patience: int = Field(3, ge=1, description="evaluations without a better validation loss before training stops")
-    evaluations: int = Field(2, ge=1, description="evaluations on the validation split per epoch")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: by a short measurement")
-    retention: RetentionWithoutTexts = Field(
-        "none", description="remedy against forgetting; auto: the first that is enough, from the cheapest on"
-    )
+    evals_per_epoch: int = Field(2, ge=1, description="evaluations on the validation split per epoch")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: chosen by a short measurement")
+    retention: RetentionWithoutTexts = Field("none", description="mitigation of forgetting; auto: the cheapest that suffices")
 
 
 @recipes.register("setfit", options=SetFitOptions)
@@ -124,14 +122,14 @@ def train_setfit(run: TrainingRun, options: SetFitOptions) -> Model:
         if (model := load_finished_model(run)) is not None:
             return model
         started = time.perf_counter()
-        settled = options.model_dump(include={"epochs", "min_steps", "batch_size", "patience", "evaluations"})
+        settled = options.model_dump(include={"epochs", "min_steps", "batch_size", "patience", "evals_per_epoch"})
         pairs = _setfit_task(task)
         plan, measured = resolve_hyperparameters(
             pairs, TrainConfig(**settled, weight_decay=WEIGHT_DECAY, seed=run.seed), options.dtype, options.learning_rate
         )
         trainer, retained = train_with_retention(pairs, plan, options.retention, tokenizer, partial(encoder_general_data, run))
         body = trainer.model.eval()
-        head = cached_head(task, body, options.penalty)
+        head = cached_head(task, body, options.l2)
         done = build_fitted_model(task, plan, set_head(body, head), head, since=started, checkpoints=trainer.checkpoints)
         measured["setfit"] = {
             "history": history_entries(trainer.state.log_history),

@@ -255,24 +255,22 @@ BATCH_TOKENS, FEWEST_STEPS = 2048, 8  # tokens of a step, at most, and steps of 
 class SFTOptions(OptionsBase):
     """Options of the recipe `sft`; the defaults suit a small model, an adapter and some hundred rows or more."""
 
-    adapter: AdapterKind = Field("lora", description="small matrices beside frozen weights: lora, dora, lora-top (upper third); or none")
-    rank: int = Field(DEFAULT_RANK, ge=1, le=512, description="width of the adapter")
-    epochs: float = Field(3.0, gt=0, description="passes over the training rows, at most")
-    learning_rate: float | None = Field(None, gt=0, description="peak rate; none: a short sweep chooses")
+    adapter: AdapterKind = Field("lora", description="low-rank adapter: lora, dora, lora-top (upper third); none: all weights")
+    rank: int = Field(DEFAULT_RANK, ge=1, le=512, description="rank of the adapter")
+    epochs: float = Field(3.0, gt=0, description="maximum passes over the training rows")
+    learning_rate: float | None = Field(None, gt=0, description="peak learning rate; none: chosen by a short sweep")
     batch_size: int | None = Field(
-        None, ge=1, description=f"rows a step; none: as many as fit {BATCH_TOKENS:,} tokens with padding, an eighth of all at most"
+        None, ge=1, description=f"rows per step; none: as many as fit {BATCH_TOKENS:,} tokens with padding, at most an eighth of all"
     )
-    rows: int | None = Field(None, ge=1, description="train on so many rows only, nested by seed")
-    max_tokens: int = Field(1024, ge=4, description="longer rows are left out and counted, never cut")
+    max_train_rows: int | None = Field(None, ge=1, description="train on this many rows only; larger samples contain smaller ones")
+    max_tokens: int = Field(1024, ge=4, description="longer rows are excluded and counted, never truncated")
     patience: int = Field(3, ge=1, description="evaluations without a better validation loss before training stops")
-    evaluations: int = Field(2, ge=1, description="evaluations on the validation split per epoch")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: by a short measurement")
+    evals_per_epoch: int = Field(2, ge=1, description="evaluations on the validation split per epoch")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: chosen by a short measurement")
     targets: TargetMode = Field(
         "soft", description="every answer by its probability, the most probable one by its certainty, or that one alone (hard)"
     )
-    retention: RetentionMethod = Field(
-        "none", description="remedy against forgetting; auto: the first that is enough, from the cheapest on"
-    )
+    retention: RetentionMethod = Field("none", description="mitigation of forgetting; auto: the cheapest that suffices")
 
 
 @recipes.register("sft", options=SFTOptions)
@@ -341,7 +339,7 @@ def sft_train_config(task: TrainingTask, options: SFTOptions) -> TrainConfig:
         epochs=options.epochs, min_steps=1, batch_size=options.batch_size or 1,
         batch_tokens=None if options.batch_size else min(BATCH_TOKENS, 1 + sum(task.train.lengths) // FEWEST_STEPS),
         weight_decay=0.0,
-        patience=options.patience, evaluations=options.evaluations, seed=task.run.seed,
+        patience=options.patience, evals_per_epoch=options.evals_per_epoch, seed=task.run.seed,
     )  # fmt: skip
 
 
@@ -352,6 +350,6 @@ def to_sft_options(options: OptionsBase) -> SFTOptions:
 
 def _read_sft_splits(run: TrainingRun, options: SFTOptions) -> dict[str, Sequence[TrainingRow]]:
     """Return the rows of both splits, with one answer each."""
-    train = read_rows(run, "train", rows=options.rows, answers=False)
+    train = read_rows(run, "train", rows=options.max_train_rows, answers=False)
     rows = {"train": train, "validation": read_rows(run, "validation", answers=False)}
     return {split: expand_answers(found, options.targets) for split, found in rows.items()}

@@ -17,7 +17,7 @@ from preceptor.snapshots.builder import create_joint_snapshot
 from preceptor.storage import artifacts, events, pipeline_runs, schema
 
 WORDS = {"negative": "bad awful broken poor worst", "neutral": "box cable blue two page", "positive": "good great love fine best"}
-QUICK = {"recipe": "linear_probe", "options": {"penalty": 1.0, "dtype": "float32"}}
+QUICK = {"recipe": "linear_probe", "options": {"l2": 1.0, "dtype": "float32"}}
 
 
 TRAIN = pipeline_run._train_step
@@ -157,8 +157,8 @@ def test_a_first_turn_needs_neither_alias_nor_corrections(judged):
 def test_a_turn_that_fails_leaves_the_next_one_free(judged, monkeypatch):
     with pytest.raises(UserError, match="no question is called"):
         PipelinePlan.from_project(judged, questions=("nope",))
-    with pytest.raises(UserError, match="penalty"):
-        PipelinePlan.from_project(judged, options={"penalty": -1})
+    with pytest.raises(UserError, match="l2"):
+        PipelinePlan.from_project(judged, options={"l2": -1})
     monkeypatch.setitem(pipeline_run._PIPELINE_STEPS, "train", failing)
     with pytest.raises(UserError, match="no disk"):
         run_pipeline(judged, PipelinePlan.from_project(judged))

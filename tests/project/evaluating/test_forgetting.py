@@ -16,7 +16,7 @@ KNOWN = ["good", "great", "love", "fine", "best", "bad", "awful", "broken", "poo
 TEXTS = [{"question": f"{WORDS[number % 6]} {number}?", "answer": f"{number}, {number + 1}"} for number in range(60)]
 QUESTIONS = [{"question": f"{word} {number}?", "options": [word, "sun moon"], "answer": word} for number in range(8) for word in WORDS[1:]]
 GENERAL = {"texts": ["texts.jsonl"], "suites": ["words.jsonl"]}
-TRAIN = {"learning_rate": 1e-2, "epochs": 3, "batch_size": 16, "dtype": "float32", "evaluations": 1}
+TRAIN = {"learning_rate": 1e-2, "epochs": 3, "batch_size": 16, "dtype": "float32", "evals_per_epoch": 1}
 
 
 def project_with(folder, bound, texts=TEXTS):

@@ -17,7 +17,7 @@ from preceptor.runs import prediction
 from preceptor.runs.training import preview_training
 
 WORDS = {"praise": "good great love fine best", "complaint": "bad awful broken poor worst", "parts": "box cable page two blue"}
-FAST = {"learning_rate": 1e-2, "epochs": 4, "batch_size": 8, "dtype": "float32", "evaluations": 1, "patience": 9, "min_steps": 1}
+FAST = {"learning_rate": 1e-2, "epochs": 4, "batch_size": 8, "dtype": "float32", "evals_per_epoch": 1, "patience": 9, "min_steps": 1}
 
 
 def sentences(count):

@@ -88,7 +88,7 @@ def test_dry_run_and_training_by_command(made, run):
     seen = json.loads(run(*asked, "--dry-run", "--json").out)
     rows = len(list(project.load_snapshot("v1").rows("train")))
     assert seen["pairs"]["train"] + sum(seen["left_out"]["train"].values()) == rows
-    options = [part for name, value in {**OPTIONS, "loss": "hard", "epochs": 1}.items() for part in ("-o", f"{name}={value}")]
+    options = [part for name, value in {**OPTIONS, "loss_type": "hard", "epochs": 1}.items() for part in ("-o", f"{name}={value}")]
     trained = run(*asked, *options, "--json")
     assert trained.code == 0, trained.err
     assert np.isfinite(json.loads(trained.out)["validation"]["log_loss"])

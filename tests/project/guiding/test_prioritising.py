@@ -67,7 +67,7 @@ def test_a_trained_model_has_its_say(shop):
             shop.add_annotator(who)
             shop.judge(f"i-{n}", "sentiment", annotator=who, answer=list(WORDS)[n % 3])
     shop.snapshot("sentiment", name="v1")
-    model = shop.train("classify", snapshot="v1", base="minilm", epochs=4, learning_rate=0.003, dtype="float32", evaluations=1)
+    model = shop.train("classify", snapshot="v1", base="minilm", epochs=4, learning_rate=0.003, dtype="float32", evals_per_epoch=1)
     batch = shop.prioritise("sentiment", model.id, size=20)
     assert (batch["population"], batch["model"]) == (110, model.id)
     assert [row["stream"] for row in batch["items"]] == ["random"] * 4 + ["uncertain"] * 8 + ["diverse"] * 8

@@ -53,7 +53,7 @@ def test_a_job_by_dpo_comes_home(source, service, home):
     model = home.model(about["variants"][0]["model"])
     assert model.manifest["recipe"] == "dpo"
     assert model.manifest["options"]["loss"] == "hard"
-    assert model.manifest["options"]["nll"] == 1.0
+    assert model.manifest["options"]["sft_weight"] == 1.0
     assert moved.client_settings[2] == f'model="{source.hosted_model}"'
 
 

@@ -12,7 +12,7 @@ from preceptor.release.retraction import retract_annotator
 from preceptor.storage import erasures, events
 
 WORDS = {"negative": "bad awful broken poor worst", "neutral": "box cable blue two page", "positive": "good great love fine best"}
-QUICK = {"penalty": 1.0, "dtype": "float32"}
+QUICK = {"l2": 1.0, "dtype": "float32"}
 WHY = {"by": "owner", "reason": "guessed"}
 
 

@@ -16,7 +16,8 @@ from tiny_models import made_rows, save_decoder
 
 POLICY = '[[rule]]\nid = "plain"\nkind = "regex"\ntitle = "Says nothing with a vowel"\npatterns = ["[aeiou]"]\n'
 OPTIONS = {
-    "temperature": 2, "choices": 4, "max_new_tokens": 4, "batch_size": 16, "learning_rate": 1e-2, "adapter": "none", "dtype": "float32",
+    "temperature": 2, "num_generations": 4, "max_new_tokens": 4, "batch_size": 16, "learning_rate": 1e-2, "adapter": "none",
+    "dtype": "float32",
 }  # fmt: skip
 
 

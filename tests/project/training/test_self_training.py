@@ -55,7 +55,7 @@ def test_the_model_is_evaluated_and_proved_like_any_other(tmp_path, run):
 def test_people_are_asked_and_the_same_command_goes_on(tmp_path, run):
     base = save_encoder("bert", tmp_path / "tiny-bert")
     made(tmp_path / "shop", 60, 60).close()
-    asking = command(tmp_path / "shop", base, "-o", "asks=4", "--human-feedback")
+    asking = command(tmp_path / "shop", base, "-o", "queries_per_round=4", "--human-feedback")
     waiting = run(*asking)
     assert waiting.code == 3, waiting.err
     assert "4 of 4 texts of round 1 wait for people's labels" in waiting.out

@@ -17,8 +17,8 @@ from tiny_models import made_snapshot, save_decoder
 
 VOWEL = re.compile("[aeiou]")
 OPTIONS = {
-    "rewards": "regex:'[aeiou]', length>=1*0.1", "temperature": 2, "max_new_tokens": 6, "choices": 4, "epochs": 2, "batch_size": 10,
-    "learning_rate": 2e-2, "adapter": "none", "dtype": "float32", "most_kl": None,
+    "rewards": "regex:'[aeiou]', length>=1*0.1", "temperature": 2, "max_new_tokens": 6, "num_generations": 4, "epochs": 2, "batch_size": 10,
+    "learning_rate": 2e-2, "adapter": "none", "dtype": "float32", "max_kl": None,
 }  # fmt: skip
 
 

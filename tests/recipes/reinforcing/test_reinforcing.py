@@ -27,7 +27,7 @@ from tiny_models import Answers, made_snapshot, save_decoder, save_encoder
 
 VOWELS = "regex:'[aeiou]'"
 FAST = {
-    "rewards": VOWELS, "max_new_tokens": 5, "choices": 6, "temperature": 2.0, "batch_size": 20, "epochs": 2, "learning_rate": 2e-2,
+    "rewards": VOWELS, "max_new_tokens": 5, "num_generations": 6, "temperature": 2.0, "batch_size": 20, "epochs": 2, "learning_rate": 2e-2,
     "dtype": "float32",
 }  # fmt: skip
 
@@ -59,7 +59,7 @@ def train(run: TrainingRun, name: str = "grpo", **options: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("name", "options"), [("grpo", {}), ("grpo", {"form": "original", "adapter": "none"}), ("rloo", {"adapter": "dora"})]
+    ("name", "options"), [("grpo", {}), ("grpo", {"loss_type": "grpo", "adapter": "none"}), ("rloo", {"adapter": "dora"})]
 )
 def test_the_reward_of_held_out_prompts_rises(snapshot, base, tmp_path, name, options):
     """A pattern that two in five answers have at first is in most of them after a dozen rounds."""
@@ -214,11 +214,11 @@ class TestBadInput:
         with pytest.raises(UserError, match="did you mean 'choices'"):
             recipes.get("rloo").Options.parse({"choises": 4}, of="rloo")
         with pytest.raises(UserError, match="greater than or equal to 2"):
-            recipes.get("grpo").Options.parse({"choices": 1}, of="grpo")
+            recipes.get("grpo").Options.parse({"num_generations": 1}, of="grpo")
 
 
 def test_a_policy_that_is_carried_too_far_is_stopped_and_what_was_good_is_kept(snapshot, base, tmp_path):
-    model = train(TrainingRun(tmp_path / "run", base, snapshot), epochs=6, beta=0, most_kl=3.0)
+    model = train(TrainingRun(tmp_path / "run", base, snapshot), epochs=6, beta=0, max_kl=3.0)
     assert model.manifest["stopped"]["sign"] == "budget"
     assert "the budget is 3" in " ".join(model.manifest["summary"])
     kept = {look["step"]: look for look in model.manifest["looks"]}[model.manifest["best_step"]]
@@ -228,7 +228,7 @@ def test_a_policy_that_is_carried_too_far_is_stopped_and_what_was_good_is_kept(s
 def test_where_the_guard_finds_nothing_to_keep_it_says_why_and_where_to_read(snapshot, base, tmp_path):
     run = TrainingRun(tmp_path / "run", base, snapshot)
     with pytest.raises(UserError, match=r"no model is kept: The policy is .* the budget is 0\.001") as error:
-        train(run, most_kl=0.001)
+        train(run, max_kl=0.001)
     assert f"{run.folder / 'samples'}: read them, and take a smaller learning_rate" in str(error.value)
     assert {"0.json", "1.json"} <= {path.name for path in (run.folder / "samples").iterdir()}
 

@@ -116,7 +116,7 @@ def _training_line(row: SnapshotRow, text: str) -> dict[str, Any]:
     return {"messages": [*before, {"role": "assistant", "content": text}]}
 
 
-_PREFERENCE_OPTIONS = {**FINE_TUNING_METHODS["dpo"].settings, "nll": 1.0}  # hosted models were mostly tuned on such answers before
+_PREFERENCE_OPTIONS = {**FINE_TUNING_METHODS["dpo"].settings, "sft_weight": 1.0}  # hosted models were mostly tuned on such answers before
 
 
 def _create_preference_snapshot(project: Project, source: HostedSource, gathered: MigrationData) -> Snapshot:

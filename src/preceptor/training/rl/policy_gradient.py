@@ -118,16 +118,16 @@ class PolicyGradientOptions(OptionsBase):
     rewards: RewardSpec = Field(
         (RewardPartSpec(part="exact"),), description="what answers earn: exact, regex:PATTERN, model:ID, policy:FILE, …, each with *WEIGHT"
     )
-    choices: int = Field(8, ge=2, le=64, description="answers to each prompt, which are held against each other")
+    num_generations: int = Field(8, ge=2, le=64, description="answers sampled for each prompt, compared with each other")
     max_new_tokens: int = Field(64, ge=1, description="tokens of an answer, at most")
-    temperature: float = Field(1.0, gt=0, le=2, description="of drawing, and of the policy that is trained")
-    beta: float = Field(0.02, ge=0, description="how much a nat of divergence from the base costs, in units of reward")
-    most_kl: float | None = Field(15.0, gt=0, description="nats an answer from the base at which the run is stopped; none: any")
+    temperature: float = Field(1.0, gt=0, le=2, description="sampling temperature, also that of the trained policy")
+    beta: float = Field(0.02, ge=0, description="coefficient of the KL divergence from the base, in units of reward per nat")
+    max_kl: float | None = Field(15.0, gt=0, description="KL divergence per answer, in nats, at which the run stops; none: no limit")
     epochs: float = Field(1.0, gt=0, description="passes over the training prompts")
     learning_rate: float | None = Field(None, gt=0, description="peak rate; none: 2e-4 for an adapter, 1e-5 for all weights")
     batch_size: int = Field(8, ge=1, description="prompts a step, each with all its answers")
-    adapter: Literal["lora", "dora", "none"] = Field("lora", description="small matrices beside frozen weights, or none")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: by a short measurement")
+    adapter: Literal["lora", "dora", "none"] = Field("lora", description="low-rank adapter; none: all weights")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: chosen by a short measurement")
 
 
 def train_policy(run: TrainingRun, options: PolicyGradientOptions, name: str, method: PolicyGradientMethod) -> Model:
@@ -147,7 +147,7 @@ def train_policy(run: TrainingRun, options: PolicyGradientOptions, name: str, me
         knowledge = (
             BaselineCapabilities(task, tokenizer, run.general) if run.general and (run.general.texts or run.general.suites) else None
         )
-        trainer = run_trainer(lambda: PolicyTrainer(task, plan, "training", most_kl=options.most_kl), task, tokenizer)
+        trainer = run_trainer(lambda: PolicyTrainer(task, plan, "training", max_kl=options.max_kl), task, tokenizer)
         seen = policy_manifest(trainer)
         kept = {} if knowledge is None else {"retention": _retention_manifest(knowledge, trainer.model)}
         return save_trained_model(
@@ -173,7 +173,7 @@ def preview_policy(run: TrainingRun, options: PolicyGradientOptions) -> dict[str
         "rows": {split: len(tokens) for split, (tokens, _) in found.items()},
         "tokens": {split: sum(map(len, tokens.values())) for split, (tokens, _) in found.items()},
         "supervised_tokens": dict.fromkeys(splits, 0),
-        "answers": round(options.epochs * len(found["train"][0])) * options.choices,
+        "answers": round(options.epochs * len(found["train"][0])) * options.num_generations,
         "longest": {split: max(map(len, tokens.values()), default=0) for split, (tokens, _) in found.items()},
         "left_out": {split: {reason: said.count(reason) for reason in sorted(set(said))} for split, said in reasons.items()},
         "left_out_rows": list_excluded_rows(refusals, PROMPT_EXCLUSION_REASONS),
@@ -205,8 +205,8 @@ def prepare_policy(run: TrainingRun, options: PolicyGradientOptions, name: str, 
     answered = build_completion_examples(fill_missing_answers(rows["validation"]), tokenizer, max_tokens=chat.limit, split="validation")
     objective = PolicyObjective(
         run.base, tokenizer, options.adapter, ADAPTER_RANK, recipe=name, rewards=rewards, method=method,
-        end_tokens=chat.end_tokens | {tokenizer.eos_token_id}, choices=options.choices, max_new_tokens=options.max_new_tokens,
-        temperature=options.temperature, parity_rows=answered,
+        end_tokens=chat.end_tokens | {tokenizer.eos_token_id}, num_generations=options.num_generations,
+        max_new_tokens=options.max_new_tokens, temperature=options.temperature, parity_rows=answered,
     )  # fmt: skip
     return PreparedPolicy(
         TrainingTask(run, chat.limit, objective, train, held.sample(MAX_HELD_OUT_PROMPTS, run.seed)), tokenizer, objective
@@ -217,7 +217,7 @@ def policy_train_config(run: TrainingRun, options: PolicyGradientOptions) -> Tra
     """Return the configuration for the prompts; what is resolved by measuring is still open."""
     return TrainConfig(
         epochs=options.epochs, min_steps=1, batch_size=options.batch_size, weight_decay=0.0, patience=UNLIMITED_PATIENCE,
-        evaluations=max(1, round(EVALUATION_COUNT / options.epochs)), seed=run.seed,
+        evals_per_epoch=max(1, round(EVALUATION_COUNT / options.epochs)), seed=run.seed,
     )  # fmt: skip
 
 
@@ -241,8 +241,9 @@ def _retention_manifest(knowledge: BaselineCapabilities, model: Any) -> Mapping[
 class GRPOOptions(PolicyGradientOptions):
     """Options of the recipe `grpo`."""
 
-    form: Literal["dr", "original"] = Field(
-        "dr", description="dr: all groups and tokens count alike (Liu et al. 2025); original: by group's deviation and answer's length"
+    loss_type: Literal["dr_grpo", "grpo"] = Field(
+        "dr_grpo",
+        description="dr_grpo: all groups and tokens count alike (Liu et al. 2025); grpo: by group's deviation and answer's length",
     )
 
 
@@ -270,7 +271,7 @@ train_grpo.preview = preview_grpo
 
 def grpo_method(options: GRPOOptions) -> PolicyGradientMethod:
     """Return how the options turn rewards into the loss."""
-    if options.form == "dr":
+    if options.loss_type == "dr_grpo":
         return PolicyGradientMethod(centered_advantages, in_loss=options.beta, share="longest")
     return PolicyGradientMethod(standardized_advantages, in_loss=options.beta, share="own")
 

@@ -56,15 +56,15 @@ MAX_BFLOAT16_GAP = 0.25  # in bfloat16, whose kernels differ with the shape of a
 class PolicyObjective(SFTObjective):
     """Sample answers from the policy, score them by `rewards`, and learn from them by `method`; the base is the reference.
 
-    end_tokens: tokens that end an answer. choices: answers to a prompt. max_new_tokens: of an answer, at most. temperature: of sampling,
-    and of the policy that is trained. parity_rows: validation rows with answers, with which parity is verified.
+    end_tokens: tokens that end an answer. num_generations: answers to a prompt. max_new_tokens: of an answer, at most. temperature: of
+    sampling, and of the policy that is trained. parity_rows: validation rows with answers, with which parity is verified.
     """
 
     recipe: str = "grpo"
     rewards: CompositeReward = field(default_factory=lambda: CompositeReward({}))
     method: PolicyGradientMethod = field(default_factory=lambda: PolicyGradientMethod(lambda rewards: rewards))
     end_tokens: frozenset[int] = frozenset()
-    choices: int = 2
+    num_generations: int = 2
     max_new_tokens: int = 1
     temperature: float = 1.0
     parity_rows: TrainingExamples | None = None
@@ -243,12 +243,12 @@ class PolicyTrainer(RecipeTrainer):
 
     objective: PolicyObjective
 
-    def __init__(self, task: TrainingTask, plan: TrainConfig, stage: str, *, most_kl: float | None = None) -> None:
+    def __init__(self, task: TrainingTask, plan: TrainConfig, stage: str, *, max_kl: float | None = None) -> None:
         super().__init__(task, plan, stage)
         self.run, self.prompts, self.micro_batcher = task.run, task.train, AdaptiveMicroBatcher(task.run.folder, BACKWARD_TOKENS)
         looks = 2 + plan.steps(len(self.batches)) // self.args.eval_steps
         long = any(name.startswith("length>=") for name in self.objective.rewards.names)
-        self.monitor = RewardHackingMonitor(task.run.folder / "looks.json", looks, most_kl, may_lengthen=long)
+        self.monitor = RewardHackingMonitor(task.run.folder / "looks.json", looks, max_kl, may_lengthen=long)
         self.stop: RewardHackingStop | None = None
         ask, path = task.run.ask, task.run.folder / "in-doubt.json"
         self.reward_feedback = None if ask is None else RewardFeedback(ask, path, task.run.measure)
@@ -341,7 +341,7 @@ class PolicyTrainer(RecipeTrainer):
         step, objective = self.state.global_step, self.objective
         with self.accelerator.autocast():
             answers = objective.sample_rollouts(
-                self.model, self.prompts.select(rows), choices=objective.choices, seed=self.run.seed * _SEED_STRIDE + 1 + step
+                self.model, self.prompts.select(rows), choices=objective.num_generations, seed=self.run.seed * _SEED_STRIDE + 1 + step
             )
             round_ = build_policy_round(answers, self._corrected_rewards(answers), objective.method, objective.max_new_tokens)
             if not self.tally.rounds and len(round_.rows):
@@ -379,7 +379,7 @@ def no_model_kept_error(stop: RewardHackingStop, samples: Path) -> UserError:
 
     samples: the folder of its answers.
     """
-    mend = "take a smaller learning_rate, a larger beta or a larger most_kl" if stop.sign == "budget" else "mend the reward"
+    mend = "take a smaller learning_rate, a larger beta or a larger max_kl" if stop.sign == "budget" else "mend the reward"
     return UserError(
         f"no look before the guard stopped the run was better than the base, so that no model is kept: {stop.explanation}",
         f"Its answers at each look lie in {samples}: read them, and {mend}.",
@@ -392,5 +392,5 @@ def no_signal_error(tally: RoundTally, round_: PolicyRound) -> UserError:
     same = f"the reward is {total[0]:g} for every answer" if np.ptp(total) == 0 else "all answers to one prompt earn the same"
     return UserError(
         f"{same}: in {tally.rounds:,} rounds of {tally.groups:,} groups there was nothing to learn from",
-        "begin with a model that sometimes does it right (sft), raise the temperature or choices, or reward steps on the way",
+        "begin with a model that sometimes does it right (sft), raise the temperature or num_generations, or reward steps on the way",
     )
