@@ -24,13 +24,12 @@ from preceptor.models.loading import check_model_folder, load_tokenizer, prepare
 from preceptor.models.parity import PROBE_COUNT
 from preceptor.registry import OptionsBase
 from preceptor.training.examples import TrainingExamples, build_label_examples, read_rows, resolve_max_tokens
-from preceptor.training.forgetting import encoder_general_data, train_with_retention
-from preceptor.training.hyperparameters import resolve_hyperparameters, run_identity
+from preceptor.training.forgetting import encoder_general_data, fit_task
 from preceptor.training.losses import CLASSIFICATION_LOSSES
-from preceptor.training.model_manifest import load_finished_model, save_trained_model
+from preceptor.training.model_manifest import save_trained_model
 from preceptor.training.objective import TrainConfig, TrainingTask, ValidationResult
 from preceptor.training.recipe import TrainingRow, TrainingRun, recipes
-from preceptor.training.run_folder import bind_run_folder, lock_run_folder
+from preceptor.training.run_folder import run_recipe
 from preceptor.training.sft import PREVIEW_ROWS, mark_supervised_tokens
 from preceptor.types import FloatArray, Model, MultipleChoiceItem
 
@@ -198,10 +197,8 @@ def train_classifier(run: TrainingRun, options: ClassificationOptions) -> Model:
     check_model_folder(run.base)
     refuse_quantized(run.base)
     rows = read_rows(run, "train", rows=options.max_train_rows, several=True), read_rows(run, "validation", several=True)
-    with lock_run_folder(run.folder):
-        bind_run_folder(run.folder, run_identity(run, "classify", options))
-        if (model := load_finished_model(run)) is not None:
-            return model
+
+    def train() -> Model:
         tokenizer = load_tokenizer(run.base)
         limit = resolve_max_tokens(run, tokenizer, options)
         tokenizer.model_max_length = limit  # serving cuts texts where training did
@@ -212,11 +209,12 @@ def train_classifier(run: TrainingRun, options: ClassificationOptions) -> Model:
         objective = ClassificationObjective(run.base, run.snapshot.answers, tokenizer, options.adapter, run.snapshot.target_kind)
         task = TrainingTask(run, limit, objective, prepare(rows[0]), prepare(rows[1]))
         settled = options.model_dump(include={"epochs", "min_steps", "batch_size", "patience", "evals_per_epoch"})
-        plan, measured = resolve_hyperparameters(
-            task, TrainConfig(**settled, weight_decay=WEIGHT_DECAY, seed=run.seed), options.dtype, options.learning_rate
+        trainer, measured = fit_task(
+            task, TrainConfig(**settled, weight_decay=WEIGHT_DECAY, seed=run.seed), options, tokenizer, encoder_general_data
         )
-        trainer, retained = train_with_retention(task, plan, options.retention, tokenizer, partial(encoder_general_data, run))
-        return save_trained_model(task, trainer, tokenizer, measured={**measured, **retained}, options=options.model_dump())
+        return save_trained_model(task, trainer, tokenizer, measured=measured, options=options.model_dump())
+
+    return run_recipe(run, "classify", options, train)
 
 
 def preview_classifier(run: TrainingRun, options: ClassificationOptions) -> dict[str, Any]:

@@ -30,11 +30,11 @@ from preceptor.statistics import compare_paired, estimate_mean
 from preceptor.training.drafts import AnswerDraft, PromptItem, generate_drafts, order_prompts_by_hash, select_drafts
 from preceptor.training.examples import TrainingExamples, build_masked_examples, read_rows, top_answer
 from preceptor.training.forgetting import RetentionMethod, causal_general_data, train_with_retention
-from preceptor.training.hyperparameters import resolve_hyperparameters, run_identity
-from preceptor.training.model_manifest import load_finished_model, save_trained_model
+from preceptor.training.hyperparameters import resolve_hyperparameters
+from preceptor.training.model_manifest import save_trained_model
 from preceptor.training.objective import TrainConfig, TrainingTask, ValidationResult
 from preceptor.training.recipe import FeedbackPending, FeedbackRequest, TrainingProgress, TrainingRow, TrainingRun, recipes
-from preceptor.training.run_folder import bind_run_folder, cached_json, lock_run_folder
+from preceptor.training.run_folder import cached_json, run_recipe
 from preceptor.training.sft import SFTObjective, prepare_sft, preview_sft, sft_train_config, to_sft_options
 from preceptor.training.trainer import train_model
 from preceptor.types import Estimate, Model, render_content
@@ -404,10 +404,8 @@ def train_dagger(run: TrainingRun, options: DAggerOptions) -> Model:
     refuse_quantized(run.base)
     read_rows(run, "train", answers=False), read_rows(run, "validation", answers=False)
     count = resolve_round_count(run, options)
-    with lock_run_folder(run.folder):
-        bind_run_folder(run.folder, {**run_identity(run, "dagger", options), "rounds": count})
-        if (model := load_finished_model(run)) is not None:
-            return model
+
+    def train() -> Model:
         sft = to_sft_options(options)
         prepared = prepare_sft(run, sft)
         teaches = DAggerObjective(run.base, prepared.tokenizer, options.adapter, options.rank)
@@ -434,6 +432,8 @@ def train_dagger(run: TrainingRun, options: DAggerOptions) -> Model:
         return save_trained_model(
             task, trainer, prepared.tokenizer, measured={**measured, **retained, **about}, options=options.model_dump()
         )
+
+    return run_recipe(run, "dagger", options, train, rounds=count)
 
 
 def preview_dagger(run: TrainingRun, options: DAggerOptions) -> dict[str, Any]:

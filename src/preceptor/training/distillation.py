@@ -11,7 +11,6 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -37,13 +36,12 @@ from preceptor.models.loading import get_context_length
 from preceptor.registry import OptionsBase
 from preceptor.training.drafts import generate_drafts, order_prompts_by_hash
 from preceptor.training.examples import TrainingExamples, build_masked_examples, read_rows
-from preceptor.training.forgetting import RetentionWithoutTexts, causal_general_data, train_with_retention
-from preceptor.training.hyperparameters import resolve_hyperparameters, run_identity
+from preceptor.training.forgetting import RetentionWithoutTexts, causal_general_data, fit_task
 from preceptor.training.losses import compute_teacher_topk, generalized_jsd, mean_topk_kl
-from preceptor.training.model_manifest import load_finished_model, save_trained_model
+from preceptor.training.model_manifest import save_trained_model
 from preceptor.training.objective import TrainingTask, ValidationResult
 from preceptor.training.recipe import TrainingProgress, TrainingRun, UnlabelledItem, recipes
-from preceptor.training.run_folder import bind_run_folder, cached_json, lock_run_folder
+from preceptor.training.run_folder import cached_json, run_recipe
 from preceptor.training.sft import KL_MONITOR_ROWS, SFTObjective, SFTOptions, prepare_sft, preview_sft, sft_train_config, to_sft_options
 from preceptor.types import Model
 
@@ -293,19 +291,16 @@ def train_distillation(run: TrainingRun, options: DistillationOptions) -> Model:
     check_teacher(options.teacher, folder, prepare_tokenizer(run.base))
     read_rows(run, "train", answers=False), read_rows(run, "validation", answers=False)
     select_unlabelled_prompts(run, options.unlabelled)
-    with lock_run_folder(run.folder):
-        bind_run_folder(run.folder, {**run_identity(run, "distill", options), "teacher": weights_digest(folder)})
-        if (model := load_finished_model(run)) is not None:
-            return model
+
+    def train() -> Model:
         sft = _limit_to_teacher_window(run, to_sft_options(options), folder)
         prepared = prepare_sft(run, sft)
         task = _build_distillation_task(prepared.task, prepared.tokenizer, options)
-        plan, measured = resolve_hyperparameters(task, sft_train_config(task, sft), options.dtype, options.learning_rate)
-        trainer, retained = train_with_retention(task, plan, options.retention, prepared.tokenizer, partial(causal_general_data, run))
+        trainer, measured = fit_task(task, sft_train_config(task, sft), options, prepared.tokenizer, causal_general_data)
         told = {"name": options.teacher, "weights": weights_digest(folder), "answered": count_teacher_rows(task.train)}
-        return save_trained_model(
-            task, trainer, prepared.tokenizer, measured={**measured, **retained, "teacher": told}, options=options.model_dump()
-        )
+        return save_trained_model(task, trainer, prepared.tokenizer, measured={**measured, "teacher": told}, options=options.model_dump())
+
+    return run_recipe(run, "distill", options, train, teacher=weights_digest(folder))
 
 
 def preview_distillation(run: TrainingRun, options: DistillationOptions) -> dict[str, Any]:

@@ -32,9 +32,8 @@ from preceptor.models.parity import PROBE_COUNT, digest_tokens
 from preceptor.registry import OptionsBase
 from preceptor.statistics import preference_estimates
 from preceptor.training.examples import TrainingExamples, format_exclusion_reasons, list_excluded_rows, read_rows, resolve_max_tokens
-from preceptor.training.forgetting import RetentionWithoutTexts, causal_general_data, train_with_retention
-from preceptor.training.hyperparameters import resolve_hyperparameters, run_identity
-from preceptor.training.model_manifest import load_finished_model, save_trained_model
+from preceptor.training.forgetting import RetentionWithoutTexts, causal_general_data, fit_task
+from preceptor.training.model_manifest import save_trained_model
 from preceptor.training.objective import TrainConfig, TrainingTask, ValidationResult
 from preceptor.training.preference_pairs import (
     SELECTION_BIAS_NOTE,
@@ -49,7 +48,7 @@ from preceptor.training.preference_pairs import (
     tokenize_pairs,
 )
 from preceptor.training.recipe import SplitName, TrainingProgress, TrainingRun, recipes
-from preceptor.training.run_folder import bind_run_folder, cached_json, lock_run_folder
+from preceptor.training.run_folder import cached_json, run_recipe
 from preceptor.training.sft import PREVIEW_ROWS, SFTObjective, mark_supervised_tokens
 from preceptor.types import Estimate, FloatArray, Model, json_digest
 
@@ -368,24 +367,23 @@ def train_dpo(run: TrainingRun, options: DPOOptions) -> Model:
     check_causal(run.base)
     refuse_quantized(run.base)
     read_rows(run, "train", answers=False), read_rows(run, "validation", answers=False)
-    with lock_run_folder(run.folder):
-        bind_run_folder(run.folder, run_identity(run, "dpo", options))
-        if (model := load_finished_model(run)) is not None:
-            return model
+
+    def train() -> Model:
         task, objective = prepare_dpo(run, options)
         plan = TrainConfig(
             epochs=options.epochs, min_steps=1, batch_size=options.batch_size or 1,
             batch_tokens=None if options.batch_size else min(BATCH_TOKENS, 1 + sum(task.train.lengths) // MIN_EPOCH_STEPS),
             weight_decay=0.0, patience=PATIENCE, evals_per_epoch=EVALUATIONS, seed=run.seed,
         )  # fmt: skip
-        plan, measured = resolve_hyperparameters(task, plan, options.dtype, options.learning_rate)
-        trainer, retained = train_with_retention(task, plan, options.retention, objective.tokenizer, partial(causal_general_data, run))
+        trainer, measured = fit_task(task, plan, options, objective.tokenizer, causal_general_data)
         seen = preference_metrics(*objective.score_pairs(trainer.model, task.validation), task.validation.groups)
         told = replace(task, objective=replace(objective, summary=tuple(preference_summary_lines(seen, options.sft_weight))))
         return save_trained_model(
             told, trainer, objective.tokenizer,
-            measured={**measured, **retained, "beta": objective.beta, "preference": seen}, options=options.model_dump(),
+            measured={**measured, "beta": objective.beta, "preference": seen}, options=options.model_dump(),
         )  # fmt: skip
+
+    return run_recipe(run, "dpo", options, train)
 
 
 def preview_dpo(run: TrainingRun, options: DPOOptions) -> dict[str, Any]:

@@ -17,11 +17,10 @@ from preceptor.questions.label_spelling import normalize_label
 from preceptor.registry import OptionsBase
 from preceptor.training.classification import ClassificationObjective
 from preceptor.training.examples import TrainingExamples, build_label_examples, expand_answers, read_rows
-from preceptor.training.hyperparameters import run_identity
-from preceptor.training.model_manifest import load_finished_model, peak_memory_bytes, save_trained_model
+from preceptor.training.model_manifest import peak_memory_bytes, save_trained_model
 from preceptor.training.objective import TrainingTask
 from preceptor.training.recipe import TrainingRun, recipes
-from preceptor.training.run_folder import bind_run_folder, lock_run_folder
+from preceptor.training.run_folder import run_recipe
 from preceptor.training.sft import SFTObjective, build_completion_examples
 from preceptor.types import Model
 
@@ -55,15 +54,15 @@ def import_external_model(run: TrainingRun, options: ExternalModelOptions) -> Mo
         raise UserError(f"{run.base.name} is an adapter without its base", hint, where=str(run.base))
     check_model_folder(run.base)
     read_rows(run, "validation", answers=False, several=True)
-    with lock_run_folder(run.folder):
-        bind_run_folder(run.folder, run_identity(run, "external_model", options))
-        if (model := load_finished_model(run)) is not None:
-            return model
+
+    def train() -> Model:
         started = time.perf_counter()
         task, weights, tokenizer = _classifier_task(run, options) if _is_classifier(run.base) else _causal_task(run, options)
         seen = _validation_figures(task, weights, started)
         trained = SimpleNamespace(model=weights, checkpoints=run.folder / "checkpoints")
         return save_trained_model(task, trained, tokenizer, measured={}, options=options.model_dump(), seen=seen)
+
+    return run_recipe(run, "external_model", options, train)
 
 
 def _is_classifier(folder: Path) -> bool:

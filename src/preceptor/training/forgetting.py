@@ -38,6 +38,7 @@ from preceptor.models.chat_template import ChatMessage, RenderedConversation, Re
 from preceptor.models.weight_interpolation import WeightInterpolation
 from preceptor.statistics import compare_suite_accuracy, retained_log_probability
 from preceptor.training.examples import TrainingExamples, build_masked_examples, top_answer
+from preceptor.training.hyperparameters import resolve_hyperparameters
 from preceptor.training.objective import RetentionObjective, TrainConfig, TrainingTask
 from preceptor.training.recipe import TrainingProgress, TrainingRun
 from preceptor.training.run_folder import REMEDIES_FOLDER as FOLDER
@@ -346,6 +347,18 @@ class CandidateScore:
             "gain": self.gain,
         }
         return where if self.suites is None else {**where, "suites": dict(self.suites)}
+
+
+def fit_task(
+    task: TrainingTask, plan: TrainConfig, options: Any, tokenizer: Any, read_general: Callable[[TrainingRun], RetentionData]
+) -> tuple[RecipeTrainer, dict[str, Any]]:
+    """Resolve what the options leave open, then train with their mitigation of forgetting; return the trainer and the measurements.
+
+    options: with dtype, learning_rate and retention. read_general: reads the data by which forgetting is measured, of a run.
+    """
+    plan, measured = resolve_hyperparameters(task, plan, options.dtype, options.learning_rate)
+    trainer, retained = train_with_retention(task, plan, options.retention, tokenizer, partial(read_general, task.run))
+    return trainer, {**measured, **retained}
 
 
 def train_with_retention(

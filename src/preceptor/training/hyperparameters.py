@@ -1,7 +1,7 @@
 """Resolve hyperparameters that are left open by measuring: a learning-rate sweep and the number format.
 
 The sweep chooses the smallest rate that validation can't tell from the best. bfloat16 is chosen only where it is clearly faster on this
-machine for this model. `run_identity` lists what identifies a run.
+machine for this model.
 """
 
 from __future__ import annotations
@@ -16,12 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from preceptor.models.atomic_folder import weights_digest
 from preceptor.models.loading import silence_transformers
-from preceptor.registry import OptionsBase
 from preceptor.training.callbacks import TrainingDiverged, clustered_error
 from preceptor.training.objective import TrainConfig, TrainingTask
-from preceptor.training.recipe import TrainingProgress, TrainingRun
+from preceptor.training.recipe import TrainingProgress
 from preceptor.training.run_folder import cached_json
 from preceptor.training.trainer import AdaptiveMicroBatcher, RecipeTrainer, explain_out_of_memory
 from preceptor.types import FloatArray
@@ -142,14 +140,3 @@ def resolve_hyperparameters(task: TrainingTask, plan: TrainConfig, dtype: str, r
         tried = cached_json(folder / "sweep.json", partial(sweep_learning_rates, task, plan))
         rate, measured["sweep"] = tried["chosen"], tried["rates"]
     return replace(plan, learning_rate=rate), {**measured, "settled_rate": rate}
-
-
-def run_identity(run: TrainingRun, recipe: str, options: OptionsBase) -> dict[str, Any]:
-    """Return what identifies this run: resuming it requires all of these unchanged."""
-    return {
-        "recipe": recipe,
-        "snapshot": run.snapshot.digest,
-        "base": weights_digest(run.base),
-        "seed": run.seed,
-        "options": options.model_dump(mode="json"),
-    }

@@ -25,11 +25,10 @@ from preceptor.models.parity import PROBE_COUNT
 from preceptor.quality import exact_key
 from preceptor.registry import OptionsBase
 from preceptor.training.examples import read_rows, top_answer
-from preceptor.training.hyperparameters import run_identity
-from preceptor.training.model_manifest import load_finished_model, peak_memory_bytes, write_json
+from preceptor.training.model_manifest import peak_memory_bytes, write_json
 from preceptor.training.recipe import TrainingProgress, TrainingRow, TrainingRun, recipes
 from preceptor.training.run_file import write_run_file
-from preceptor.training.run_folder import bind_run_folder, lock_run_folder
+from preceptor.training.run_folder import run_recipe
 from preceptor.types import FloatArray, Model, json_digest
 
 VALIDATION_ROWS = 64  # validation rows behind the manifest's figures: each costs a pass over all its examples
@@ -62,10 +61,8 @@ def build_in_context_model(run: TrainingRun, options: InContextOptions) -> Model
     rows, validation = read_rows(run, "train", rows=options.max_train_rows), read_rows(run, "validation")
     if run.snapshot.target_kind == "multilabel":
         raise UserError("in_context chooses one answer, and of this question several can hold at once", "train with the recipe classify")
-    with lock_run_folder(run.folder):
-        bind_run_folder(run.folder, {**run_identity(run, "in_context", options), "encoder": weights_digest(encoder)})
-        if (model := load_finished_model(run)) is not None:
-            return model
+
+    def train() -> Model:
         started = time.perf_counter()
         with silence_transformers():
             provider = LocalProvider(run.base)
@@ -81,6 +78,8 @@ def build_in_context_model(run: TrainingRun, options: InContextOptions) -> Model
         said = made.predict([row.text for row in some])
         seconds = time.perf_counter() - started
         return _save_in_context_model(run, options, made, some, said, left_out, seconds)
+
+    return run_recipe(run, "in_context", options, train, encoder=weights_digest(encoder))
 
 
 def _prompt_settings(run: TrainingRun, options: InContextOptions) -> FewShotSettings:

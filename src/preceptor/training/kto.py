@@ -16,7 +16,6 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -41,13 +40,12 @@ from preceptor.registry import OptionsBase
 from preceptor.statistics import bootstrap, estimate_mean
 from preceptor.training.dpo import DPOObjective, add_reference_log_probabilities
 from preceptor.training.examples import TrainingExamples, format_exclusion_reasons, list_excluded_rows, read_rows, resolve_max_tokens
-from preceptor.training.forgetting import RetentionWithoutTexts, causal_general_data, train_with_retention
-from preceptor.training.hyperparameters import resolve_hyperparameters, run_identity
-from preceptor.training.model_manifest import load_finished_model, save_trained_model
+from preceptor.training.forgetting import RetentionWithoutTexts, causal_general_data, fit_task
+from preceptor.training.model_manifest import save_trained_model
 from preceptor.training.objective import TrainConfig, TrainingTask, ValidationResult
 from preceptor.training.preference_pairs import SELECTION_BIAS_NOTE
 from preceptor.training.recipe import SplitName, TrainingData, TrainingRow, TrainingRun, recipes
-from preceptor.training.run_folder import bind_run_folder, lock_run_folder
+from preceptor.training.run_folder import run_recipe
 from preceptor.training.sft import PREVIEW_ROWS, mark_supervised_tokens
 from preceptor.types import Estimate, FloatArray, Model
 
@@ -409,25 +407,24 @@ def train_kto(run: TrainingRun, options: KTOOptions) -> Model:
     refuse_quantized(run.base)
     read_rows(run, "train", answers=False), read_rows(run, "validation", answers=False)
     good = resolve_label_values(run.snapshot, options.positive_labels)
-    with lock_run_folder(run.folder):
-        bind_run_folder(run.folder, run_identity(run, "kto", options))
-        if (model := load_finished_model(run)) is not None:
-            return model
+
+    def train() -> Model:
         task, objective = prepare_kto(run, options)
         plan = TrainConfig(
             epochs=options.epochs, min_steps=1, batch_size=options.batch_size,
             weight_decay=0.0, patience=PATIENCE, evals_per_epoch=EVALUATIONS, seed=run.seed,
         )  # fmt: skip
-        plan, measured = resolve_hyperparameters(task, plan, options.dtype, options.learning_rate)
-        trainer, retained = train_with_retention(task, plan, options.retention, objective.tokenizer, partial(causal_general_data, run))
+        trainer, measured = fit_task(task, plan, options, objective.tokenizer, causal_general_data)
         seen = feedback_metrics(*objective.rewards(trainer.model, task.validation), task.validation.groups)
         words = [_describe_label_values(good), *_exclusion_lines(task), *feedback_summary_lines(seen)]
         about = {"weights_of": {"desirable": objective.desirable, "undesirable": objective.undesirable}, "beta": objective.beta}
         thumbs = {"thumbs": {"responses": len(task.validation), **{name: each.to_dict() for name, each in seen.items()}}}
         told = replace(task, objective=replace(objective, summary=tuple(words)))
         return save_trained_model(
-            told, trainer, objective.tokenizer, measured={**measured, **retained, **about, **thumbs}, options=options.model_dump()
+            told, trainer, objective.tokenizer, measured={**measured, **about, **thumbs}, options=options.model_dump()
         )
+
+    return run_recipe(run, "kto", options, train)
 
 
 def preview_kto(run: TrainingRun, options: KTOOptions) -> dict[str, Any]:

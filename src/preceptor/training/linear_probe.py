@@ -23,12 +23,12 @@ from preceptor.registry import OptionsBase
 from preceptor.training.classification import ClassificationObjective
 from preceptor.training.examples import TrainingExamples, build_label_examples, read_rows, resolve_max_tokens
 from preceptor.training.forgetting import RetentionWithoutTexts, encoder_general_data, train_with_retention
-from preceptor.training.hyperparameters import resolve_hyperparameters, run_identity
+from preceptor.training.hyperparameters import resolve_hyperparameters
 from preceptor.training.logistic_regression import HEAD_PENALTIES, LogisticData, LogisticHead, select_logistic_head
-from preceptor.training.model_manifest import load_finished_model, save_trained_model
+from preceptor.training.model_manifest import save_trained_model
 from preceptor.training.objective import TrainConfig, TrainingTask
 from preceptor.training.recipe import TrainingProgress, TrainingRun, recipes
-from preceptor.training.run_folder import bind_run_folder, cached_json, lock_run_folder
+from preceptor.training.run_folder import cached_json, run_recipe
 from preceptor.types import Model
 
 WEIGHT_DECAY = 0.01
@@ -147,16 +147,14 @@ def train_linear_probe(run: TrainingRun, options: LinearProbeOptions) -> Model:
     Assumes: rows with a text and a target over the snapshot's answers. Refuses: a base that is no encoder, an answer missing in training,
     an empty train or validation split. Tuning that doesn't improve validation is discarded: then the model is the probe.
     """
-    task, tokenizer = build_encoder_task(run, "linear_probe", options)
-    with lock_run_folder(run.folder):
-        bind_run_folder(run.folder, run_identity(run, "linear_probe", options))
-        if (model := load_finished_model(run)) is not None:
-            return model
+    rows, tokenizer = build_encoder_task(run, "linear_probe", options)
+
+    def train() -> Model:
         started = time.perf_counter()
         run.progress(TrainingProgress("reading texts", 0, 1))
-        body = task.create_model().eval()
-        head = cached_head(task, body, options.l2)
-        task = replace(task, objective=replace(task.objective, head=head))  # type: ignore[type-var]
+        body = rows.create_model().eval()
+        head = cached_head(rows, body, options.l2)
+        task = replace(rows, objective=replace(rows.objective, head=head))  # type: ignore[type-var]
         settled = options.model_dump(include={"epochs", "batch_size", "patience"})
         plan = TrainConfig(**settled, min_steps=1, evals_per_epoch=2, weight_decay=WEIGHT_DECAY, seed=run.seed, learning_rate=0.0)
         done = build_fitted_model(task, plan, set_head(body, head), head, since=started, checkpoints=run.folder / "checkpoints")
@@ -169,3 +167,5 @@ def train_linear_probe(run: TrainingRun, options: LinearProbeOptions) -> Model:
             done, measured = (tuned, {**measured, **more, **retained}) if better else (done, {**measured, **more})
             measured["probe"]["kept"] = not better
         return save_trained_model(task, done, tokenizer, measured=measured, options=options.model_dump())
+
+    return run_recipe(run, "linear_probe", options, train)

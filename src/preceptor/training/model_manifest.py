@@ -12,13 +12,11 @@ from typing import Any
 
 import torch
 
-from preceptor.formats.durable_files import read_json
 from preceptor.models.adapters import describe_adapter_coverage, merge_adapter, save_adapter, unwrap_model
 from preceptor.models.atomic_folder import create_folder_atomically, weights_digest
 from preceptor.models.loading import silence_transformers
 from preceptor.training.callbacks import copy_logs, is_clearly_worse
 from preceptor.training.objective import TrainingTask
-from preceptor.training.recipe import TrainingRun
 from preceptor.training.run_file import write_run_file
 from preceptor.training.run_folder import REMEDIES_FOLDER
 from preceptor.training.trainer import AdaptiveMicroBatcher, RecipeTrainer
@@ -28,15 +26,6 @@ _SPEED_FIELDS = ("texts_per_second", "tokens_per_second", "supervised_tokens_per
 _VALIDATION_FIELDS = ("eval_loss", "eval_accuracy", "eval_change", "eval_change_error", "eval_kl_to_base", "eval_kl_to_teacher")
 # What makes two models the same model; times, speed and memory don't.
 _IDENTITY_FIELDS = ("recipe", "base", "snapshot", "answers", "options", "seed", "weights", "general")
-
-
-def load_finished_model(run: TrainingRun) -> Model | None:
-    """Return the model that this run ended with, if it has finished."""
-    path = run.folder / "model" / "manifest.json"
-    if not path.is_file():
-        return None
-    manifest = read_json(path)
-    return Model(manifest["id"], path.parent, manifest)
 
 
 def save_trained_model(

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from typing import Any, Literal
 
 from pydantic import Field
@@ -29,12 +28,11 @@ from preceptor.training.examples import (
     resolve_max_tokens,
     top_answer,
 )
-from preceptor.training.forgetting import RetentionMethod, causal_general_data, train_with_retention
-from preceptor.training.hyperparameters import resolve_hyperparameters, run_identity
-from preceptor.training.model_manifest import load_finished_model, save_trained_model
+from preceptor.training.forgetting import RetentionMethod, causal_general_data, fit_task
+from preceptor.training.model_manifest import save_trained_model
 from preceptor.training.raft_sources import SourceSelection, SourceSelector, add_citation, build_row_search
 from preceptor.training.recipe import SplitName, TrainingData, TrainingRow, TrainingRun, recipes
-from preceptor.training.run_folder import bind_run_folder, cached_json, lock_run_folder
+from preceptor.training.run_folder import cached_json, run_recipe
 from preceptor.training.sft import SFTObjective, SFTOptions, prepare_sft, preview_sft, sft_train_config, to_sft_options
 from preceptor.types import Model, json_digest
 
@@ -240,19 +238,18 @@ def train_raft(run: TrainingRun, options: RAFTOptions) -> Model:
     check_causal(run.base)
     refuse_quantized(run.base)
     read_rows(run, "train", answers=False), read_rows(run, "validation", answers=False)
-    with lock_run_folder(run.folder):
-        bind_run_folder(run.folder, run_identity(run, "raft", options))
-        if (model := load_finished_model(run)) is not None:
-            return model
+
+    def train() -> Model:
         kept = cached_json(run.folder / ROWS_FILE, lambda: build_grounded_data(run, options).to_dict())
         data = GroundedData.from_dict(run.snapshot, kept)
         sft = _raft_sft_options(run, options)
         prepared = prepare_sft(replace(run, snapshot=data), sft)
         teaches = RAFTObjective(run.base, prepared.tokenizer, options.adapter, options.rank, data=data)
         task = replace(prepared.task, run=run, objective=teaches)
-        plan, measured = resolve_hyperparameters(task, sft_train_config(task, sft), options.dtype, options.learning_rate)
-        trainer, retained = train_with_retention(task, plan, options.retention, prepared.tokenizer, partial(causal_general_data, run))
-        return save_trained_model(task, trainer, prepared.tokenizer, measured={**measured, **retained}, options=options.model_dump())
+        trainer, measured = fit_task(task, sft_train_config(task, sft), options, prepared.tokenizer, causal_general_data)
+        return save_trained_model(task, trainer, prepared.tokenizer, measured=measured, options=options.model_dump())
+
+    return run_recipe(run, "raft", options, train)
 
 
 def preview_raft(run: TrainingRun, options: RAFTOptions) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from preceptor.training.classification import ClassificationObjective, preview_t
 from preceptor.training.examples import build_label_examples, expand_answers, format_exclusion_reasons, read_rows, resolve_max_tokens
 from preceptor.training.forgetting import BaselineCapabilities
 from preceptor.training.forgetting import retention_summary_lines as retention_words
-from preceptor.training.hyperparameters import choose_dtype, choose_learning_rate, run_identity
+from preceptor.training.hyperparameters import choose_dtype, choose_learning_rate
 from preceptor.training.meta_tasks import (
     RECOMMENDED_TASKS,
     TASK_EXCLUSION_REASONS,
@@ -56,10 +56,10 @@ from preceptor.training.meta_tasks import (
     set_weights,
     trainable_weights,
 )
-from preceptor.training.model_manifest import load_finished_model, peak_memory_bytes, save_trained_model
+from preceptor.training.model_manifest import peak_memory_bytes, save_trained_model
 from preceptor.training.objective import TrainConfig, TrainingTask
 from preceptor.training.recipe import SplitName, TrainingProgress, TrainingRow, TrainingRun, recipes
-from preceptor.training.run_folder import bind_run_folder, cached_json, lock_run_folder
+from preceptor.training.run_folder import cached_json, run_recipe
 from preceptor.training.sft import SFTObjective, build_completion_examples, preview_completions
 from preceptor.training.trainer import explain_out_of_memory
 from preceptor.types import Estimate, FloatArray, Model
@@ -443,10 +443,8 @@ def train_reptile(run: TrainingRun, options: ReptileOptions) -> Model:
     check_model_folder(run.base)
     refuse_quantized(run.base)
     rows = read_meta_tasks(run, options)
-    with lock_run_folder(run.folder):
-        bind_run_folder(run.folder, run_identity(run, "reptile", options))
-        if (done := load_finished_model(run)) is not None:
-            return done
+
+    def train() -> Model:
         given = prepare_meta_tasks(run, options, rows)
         with silence_transformers(), explain_out_of_memory(run.base):
             pace, measured = resolve_inner_loop(given, options)
@@ -458,6 +456,8 @@ def train_reptile(run: TrainingRun, options: ReptileOptions) -> Model:
         measured |= {"tasks": about, **measure_retention(given.task, given.tokenizer, model)}
         ended = FinishedMetaTraining(model, run.folder / "checkpoints")
         return save_trained_model(given.task, ended, given.tokenizer, measured=measured, options=options.model_dump(), seen=seen)
+
+    return run_recipe(run, "reptile", options, train)
 
 
 @dataclass(frozen=True)

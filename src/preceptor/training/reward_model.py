@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -31,13 +30,12 @@ from preceptor.registry import OptionsBase
 from preceptor.statistics import preference_estimates
 from preceptor.training.classification import ClassificationObjective
 from preceptor.training.examples import TrainingExamples, format_exclusion_reasons, list_excluded_rows, read_rows, resolve_max_tokens
-from preceptor.training.forgetting import RetentionWithoutTexts, encoder_general_data, train_with_retention
-from preceptor.training.hyperparameters import resolve_hyperparameters, run_identity
-from preceptor.training.model_manifest import load_finished_model, save_trained_model
+from preceptor.training.forgetting import RetentionWithoutTexts, encoder_general_data, fit_task
+from preceptor.training.model_manifest import save_trained_model
 from preceptor.training.objective import TrainConfig, TrainingTask, ValidationResult
 from preceptor.training.preference_pairs import PAIR_EXCLUSION_REASONS, SELECTION_BIAS_NOTE, ResponsePair, extract_pairs, pair_answers
 from preceptor.training.recipe import TrainingRow, TrainingRun, recipes
-from preceptor.training.run_folder import bind_run_folder, lock_run_folder
+from preceptor.training.run_folder import run_recipe
 from preceptor.types import Estimate, FloatArray, Model
 
 NO_TIES = -30.0  # log ν where a tie is no answer: its probability is 0 in any number format, and the loss is the two-way one
@@ -360,18 +358,17 @@ def train_reward_model(run: TrainingRun, options: RewardModelOptions) -> Model:
     check_model_folder(run.base)
     refuse_quantized(run.base)
     read_rows(run, "train", answers=False), read_rows(run, "validation", answers=False)
-    with lock_run_folder(run.folder):
-        bind_run_folder(run.folder, run_identity(run, REWARD_LABEL, options))
-        if (model := load_finished_model(run)) is not None:
-            return model
+
+    def train() -> Model:
         prepared = prepare_reward_base(run, options)
         task, reader = prepared.task, prepared.reader
         settled = options.model_dump(include={"epochs", "min_steps", "batch_size", "patience", "evals_per_epoch"})
-        plan, measured = resolve_hyperparameters(
-            task, TrainConfig(**settled, weight_decay=WEIGHT_DECAY, seed=run.seed), options.dtype, options.learning_rate
+        trainer, measured = fit_task(
+            task, TrainConfig(**settled, weight_decay=WEIGHT_DECAY, seed=run.seed), options, reader.tokenizer, encoder_general_data
         )
-        trainer, retained = train_with_retention(task, plan, options.retention, reader.tokenizer, partial(encoder_general_data, run))
-        return _save_reward_model(prepared, trainer, {**measured, **retained}, options)
+        return _save_reward_model(prepared, trainer, measured, options)
+
+    return run_recipe(run, REWARD_LABEL, options, train)
 
 
 def preview_reward_model(run: TrainingRun, options: RewardModelOptions) -> dict[str, Any]:

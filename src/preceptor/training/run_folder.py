@@ -1,4 +1,4 @@
-"""Manage a run's folder: one process at a time, one run only, small results kept between starts."""
+"""Run a recipe in its folder: one process at a time, one run only, finished once, small results kept between starts."""
 
 from __future__ import annotations
 
@@ -9,11 +9,47 @@ from typing import Any
 
 from preceptor.errors import UserError
 from preceptor.formats import file_lock
-from preceptor.formats.durable_files import atomic_write, dump_sealed_json, load_sealed_json
-from preceptor.models.atomic_folder import explain_full_disk
-from preceptor.training.recipe import check_single_process
+from preceptor.formats.durable_files import atomic_write, dump_sealed_json, load_sealed_json, read_json
+from preceptor.models.atomic_folder import explain_full_disk, weights_digest
+from preceptor.registry import OptionsBase
+from preceptor.training.recipe import TrainingRun, check_single_process
+from preceptor.types import Model
 
 REMEDIES_FOLDER = "remedies"  # trainings with remedies against forgetting, each in a folder of its own
+
+
+def run_recipe(run: TrainingRun, recipe: str, options: OptionsBase, train: Callable[[], Model], **identity: Any) -> Model:
+    """Return the model of a run: the one that it has finished with already, or the one that `train` leaves in its folder.
+
+    All recipes share this skeleton. A recipe first checks its base and rows, so that what it can't use is refused before the folder is
+    created. The folder is then locked, and bound to the run's recipe, snapshot, base, seed, options, and further `identity` (a teacher's
+    digest, say): it resumes only a run that has all of them. `train` prepares the rows, resolves the hyperparameters, trains, and saves.
+
+    Raises UserError when another process or another run holds the folder, and whatever `train` raises.
+    """
+    with lock_run_folder(run.folder):
+        bind_run_folder(run.folder, {**run_identity(run, recipe, options), **identity})
+        return load_finished_model(run) or train()
+
+
+def run_identity(run: TrainingRun, recipe: str, options: OptionsBase) -> dict[str, Any]:
+    """Return what identifies this run: resuming it requires all of these unchanged."""
+    return {
+        "recipe": recipe,
+        "snapshot": run.snapshot.digest,
+        "base": weights_digest(run.base),
+        "seed": run.seed,
+        "options": options.model_dump(mode="json"),
+    }
+
+
+def load_finished_model(run: TrainingRun) -> Model | None:
+    """Return the model that this run ended with, if it has finished."""
+    path = run.folder / "model" / "manifest.json"
+    if not path.is_file():
+        return None
+    manifest = read_json(path)
+    return Model(manifest["id"], path.parent, manifest)
 
 
 @contextmanager

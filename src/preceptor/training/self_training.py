@@ -31,8 +31,8 @@ from preceptor.training.callbacks import LOG_FILE
 from preceptor.training.classification import preview_texts
 from preceptor.training.examples import TrainingExamples, build_label_examples, read_rows, resolve_max_tokens
 from preceptor.training.forgetting import RetentionWithoutTexts, encoder_general_data
-from preceptor.training.hyperparameters import resolve_hyperparameters, run_identity
-from preceptor.training.model_manifest import load_finished_model, save_trained_model
+from preceptor.training.hyperparameters import resolve_hyperparameters
+from preceptor.training.model_manifest import save_trained_model
 from preceptor.training.noisy_student import (
     PREDICTIONS_FILE,
     FineTunedLearner,
@@ -50,7 +50,7 @@ from preceptor.training.noisy_student import (
 )
 from preceptor.training.objective import TrainConfig, TrainingTask
 from preceptor.training.recipe import FeedbackPending, FeedbackRequest, TrainingProgress, TrainingRow, TrainingRun, UnlabelledItem, recipes
-from preceptor.training.run_folder import bind_run_folder, cached_json, lock_run_folder
+from preceptor.training.run_folder import cached_json, run_recipe
 from preceptor.types import Estimate, FloatArray, Model
 
 _ADD_HINT = "add texts that nobody has judged: preceptor import items FILE"
@@ -410,10 +410,8 @@ def train_self_training(run: TrainingRun, options: SelfTrainingOptions) -> Model
             "preceptor train self_training --human-feedback …",
         )
     texts = read_unlabelled_texts(run, [*rows["train"], *rows["validation"]])
-    with lock_run_folder(run.folder):
-        bind_run_folder(run.folder, {**run_identity(run, "self_training", options), "teacher": weights_digest(teacher) if teacher else ""})
-        if (model := load_finished_model(run)) is not None:
-            return model
+
+    def train() -> Model:
         task, tokenizer = _build_task(run, options, rows)
         read = build_text_examples(texts, tokenizer, task.max_tokens, len(run.snapshot.answers))
         learner, measured = _build_learner(task, tokenizer, read, options)
@@ -434,6 +432,8 @@ def train_self_training(run: TrainingRun, options: SelfTrainingOptions) -> Model
         )
         shutil.rmtree(run.folder / ROUNDS_FOLDER, ignore_errors=True)  # several times the size of the model
         return model
+
+    return run_recipe(run, "self_training", options, train, teacher=weights_digest(teacher) if teacher else "")
 
 
 def preview_self_training(run: TrainingRun, options: SelfTrainingOptions) -> dict[str, Any]:

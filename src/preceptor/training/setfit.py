@@ -20,12 +20,12 @@ from preceptor.registry import OptionsBase
 from preceptor.training.classification import ClassificationObjective
 from preceptor.training.examples import TrainingExamples
 from preceptor.training.forgetting import RetentionWithoutTexts, encoder_general_data, train_with_retention
-from preceptor.training.hyperparameters import resolve_hyperparameters, run_identity
+from preceptor.training.hyperparameters import resolve_hyperparameters
 from preceptor.training.linear_probe import WEIGHT_DECAY, build_encoder_task, build_fitted_model, cached_head, set_head
-from preceptor.training.model_manifest import history_entries, load_finished_model, save_trained_model
+from preceptor.training.model_manifest import history_entries, save_trained_model
 from preceptor.training.objective import TrainConfig, TrainingTask, ValidationResult
 from preceptor.training.recipe import TrainingRun, recipes
-from preceptor.training.run_folder import bind_run_folder, lock_run_folder
+from preceptor.training.run_folder import run_recipe
 from preceptor.types import Model
 
 _VALIDATION_ROWS = 1000  # validation rows, each compared with each
@@ -117,10 +117,8 @@ def train_setfit(run: TrainingRun, options: SetFitOptions) -> Model:
     base that is no encoder, an answer missing in training, an empty train or validation split.
     """
     task, tokenizer = build_encoder_task(run, "setfit", options)
-    with lock_run_folder(run.folder):
-        bind_run_folder(run.folder, run_identity(run, "setfit", options))
-        if (model := load_finished_model(run)) is not None:
-            return model
+
+    def train() -> Model:
         started = time.perf_counter()
         settled = options.model_dump(include={"epochs", "min_steps", "batch_size", "patience", "evals_per_epoch"})
         pairs = _setfit_task(task)
@@ -137,6 +135,8 @@ def train_setfit(run: TrainingRun, options: SetFitOptions) -> Model:
             "penalty": head.penalty,
         }
         return save_trained_model(task, done, tokenizer, measured={**measured, **retained}, options=options.model_dump())
+
+    return run_recipe(run, "setfit", options, train)
 
 
 def _setfit_task(task: TrainingTask) -> TrainingTask:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,13 +43,12 @@ from preceptor.training.examples import (
     resolve_max_tokens,
     top_answer,
 )
-from preceptor.training.forgetting import RetentionMethod, causal_general_data, train_with_retention
-from preceptor.training.hyperparameters import resolve_hyperparameters, run_identity
+from preceptor.training.forgetting import RetentionMethod, causal_general_data, fit_task
 from preceptor.training.losses import collate_teacher_topk, compute_teacher_topk, distillation_loss, mean_topk_kl
-from preceptor.training.model_manifest import load_finished_model, save_trained_model
+from preceptor.training.model_manifest import save_trained_model
 from preceptor.training.objective import TrainConfig, TrainingTask, ValidationResult
 from preceptor.training.recipe import TrainingRow, TrainingRun, recipes
-from preceptor.training.run_folder import bind_run_folder, lock_run_folder
+from preceptor.training.run_folder import run_recipe
 from preceptor.types import FloatArray, Model, MultipleChoiceItem
 
 KL_MONITOR_ROWS = 32  # validation rows on which the divergence from the base is measured
@@ -286,20 +284,15 @@ def train_sft(run: TrainingRun, options: SFTOptions) -> Model:
     check_causal(run.base)
     refuse_quantized(run.base)
     read_rows(run, "train", answers=False), read_rows(run, "validation", answers=False)
-    with lock_run_folder(run.folder):
-        bind_run_folder(run.folder, run_identity(run, "sft", options))
-        if (model := load_finished_model(run)) is not None:
-            return model
+
+    def train() -> Model:
         prepared = prepare_sft(run, options)
-        plan, measured = resolve_hyperparameters(
-            prepared.task, sft_train_config(prepared.task, options), options.dtype, options.learning_rate
+        trainer, measured = fit_task(
+            prepared.task, sft_train_config(prepared.task, options), options, prepared.tokenizer, causal_general_data
         )
-        trainer, retained = train_with_retention(
-            prepared.task, plan, options.retention, prepared.tokenizer, partial(causal_general_data, run)
-        )
-        return save_trained_model(
-            prepared.task, trainer, prepared.tokenizer, measured={**measured, **retained}, options=options.model_dump()
-        )
+        return save_trained_model(prepared.task, trainer, prepared.tokenizer, measured=measured, options=options.model_dump())
+
+    return run_recipe(run, "sft", options, train)
 
 
 def preview_sft(run: TrainingRun, options: SFTOptions) -> dict[str, Any]:

@@ -21,8 +21,8 @@ from preceptor.statistics import compare_paired, estimate_mean
 from preceptor.training.examples import TrainingExamples, list_excluded_rows, read_rows
 from preceptor.training.forgetting import BaselineCapabilities
 from preceptor.training.forgetting import retention_summary_lines as retention_words
-from preceptor.training.hyperparameters import resolve_hyperparameters, run_identity
-from preceptor.training.model_manifest import load_finished_model, save_trained_model, training_manifest
+from preceptor.training.hyperparameters import resolve_hyperparameters
+from preceptor.training.model_manifest import save_trained_model, training_manifest
 from preceptor.training.objective import TrainConfig, TrainingTask
 from preceptor.training.recipe import TrainingRun, recipes
 from preceptor.training.rl.composite_reward import RewardPartSpec, RewardSpec, build_reward
@@ -41,7 +41,7 @@ from preceptor.training.rl.rollouts import (
     standardized_advantages,
     tokenize_prompts,
 )
-from preceptor.training.run_folder import bind_run_folder, lock_run_folder
+from preceptor.training.run_folder import run_recipe
 from preceptor.training.sft import PREVIEW_ROWS, build_completion_examples, mark_supervised_tokens
 from preceptor.training.trainer import checkpoint_step, run_trainer
 from preceptor.types import Estimate, Model
@@ -134,10 +134,8 @@ def train_policy(run: TrainingRun, options: PolicyGradientOptions, name: str, me
     """Train a policy in rounds of answers, rewards and one update each, over the prompts of the train split; the rest as `sft`."""
     check_causal(run.base)
     refuse_quantized(run.base)
-    with lock_run_folder(run.folder):
-        bind_run_folder(run.folder, run_identity(run, name, options))
-        if (model := load_finished_model(run)) is not None:
-            return model
+
+    def train() -> Model:
         prepared = prepare_policy(run, options, name, method)
         task, tokenizer = prepared.task, prepared.tokenizer
         rate = options.learning_rate or prepared.objective.learning_rates[0]
@@ -153,6 +151,8 @@ def train_policy(run: TrainingRun, options: PolicyGradientOptions, name: str, me
         return save_trained_model(
             task, trainer, tokenizer, measured={**measured, **kept}, options=options.model_dump(mode="json"), seen=seen
         )
+
+    return run_recipe(run, name, options, train)
 
 
 def preview_policy(run: TrainingRun, options: PolicyGradientOptions) -> dict[str, Any]:
