@@ -38,13 +38,13 @@ class InContextOptions(OptionsBase):
     """Options of the recipe `in_context`."""
 
     shots: int = Field(8, ge=1, description="examples shown with each text")
-    diversity: float = Field(0.2, ge=0, lt=1, description="0: the most alike examples; more: examples unlike each other")
-    balanced: bool = Field(True, description="about as many examples of each answer")
-    form: Literal["plain", "chat"] = Field("plain", description="a record to be continued, or the base's chat template")
-    encoder: str = Field("minilm", description="whose vectors say what is alike: minilm, a model's id, or a folder")
-    calibration: int = Field(32, ge=0, description="training texts that show which answers the base likes whatever the text")
+    diversity: float = Field(0.2, ge=0, lt=1, description="0: the most similar examples; higher: examples less similar to each other")
+    balanced: bool = Field(True, description="whether examples are balanced over the answers")
+    form: Literal["plain", "chat"] = Field("plain", description="plain: a record to be continued; chat: the base's chat template")
+    encoder: str = Field("minilm", description="encoder by which similarity is measured: minilm, a model's id, or a folder")
+    calibration: int = Field(32, ge=0, description="training texts for contextual calibration")
     max_train_rows: int | None = Field(None, ge=1, description="select from this many rows only; larger samples contain smaller ones")
-    max_tokens: int = Field(128, ge=4, description="longer texts are cut when asked about, and not shown as examples")
+    max_tokens: int = Field(128, ge=4, description="longer texts are truncated as input and not shown as examples")
 
 
 @recipes.register("in_context", options=InContextOptions)

@@ -171,15 +171,15 @@ ROWS_FILE = "grounded.json"  # in the run's folder: what a search returns may ch
 class RAFTOptions(OptionsBase):
     """Options of the recipe `raft`."""
 
-    golden: float = Field(0.8, ge=0, le=1, description="share of the rows that are shown with a source that bears the answer out")
-    sources: int = Field(4, ge=1, le=20, description="sources a row, the golden ones among them")
-    quotes: bool = Field(True, description="answers quote the golden source's words before its number; else the number alone")
+    golden: float = Field(0.8, ge=0, le=1, description="share of the rows shown with a source that supports the answer")
+    sources: int = Field(4, ge=1, le=20, description="sources per row, including the golden ones")
+    quotes: bool = Field(True, description="whether answers quote the golden source before citing its number")
     adapter: AdapterKind = Field("lora", description="low-rank adapter: lora, dora, lora-top (upper third); none: all weights")
     rank: int = Field(DEFAULT_RANK, ge=1, le=512, description="rank of the adapter")
     epochs: float = Field(3.0, gt=0, description="maximum passes over the training rows")
     learning_rate: float | None = Field(None, gt=0, description="peak learning rate; none: chosen by a short sweep")
     max_train_rows: int | None = Field(None, ge=1, description="train on this many rows only; larger samples contain smaller ones")
-    max_tokens: int = Field(2048, ge=4, description="of longer rows distractors are dropped; what is still longer is left out and counted")
+    max_tokens: int = Field(2048, ge=4, description="longer rows lose distractors; those still longer are excluded and counted")
     patience: int = Field(3, ge=1, description="evaluations without a better validation loss before training stops")
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: chosen by a short measurement")
     retention: RetentionMethod = Field("none", description="mitigation of forgetting; auto: the cheapest that suffices")

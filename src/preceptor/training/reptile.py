@@ -415,16 +415,16 @@ def _task_accuracies(seen: HeldOutResults, when: str) -> Any | None:
 class ReptileOptions(OptionsBase):
     """Options of the recipe `reptile`; the defaults suit some dozens of tasks of ten rows or more."""
 
-    task: str | None = Field(None, description="field of the content that names a row's task; none: its group")
-    shots: int = Field(5, ge=1, description="rows of a held-out task that it is adapted with, before it is measured on its others")
-    inner_steps: int = Field(8, ge=1, description="steps on a task, in learning and in adapting")
-    batch_size: int = Field(5, ge=1, description="rows a step, drawn from all of a task's")
-    learning_rate: float | None = Field(None, gt=0, description="of the inner steps; none: tried on some training tasks from the base")
-    rounds: int = Field(100, ge=1, description="how often the initialisation moves, from all the way at first to hardly at all")
-    tasks: int = Field(4, ge=1, description="tasks of a round")
-    adapter: Literal["lora", "lora-top"] = Field("lora", description="the part that adapts: on all layers, or on the upper third")
+    task: str | None = Field(None, description="content field with the row's task; none: its group")
+    shots: int = Field(5, ge=1, description="rows of a held-out task used for adaptation; the others measure it")
+    inner_steps: int = Field(8, ge=1, description="gradient steps per task, in training and in adaptation")
+    batch_size: int = Field(5, ge=1, description="rows per step, sampled from the task's rows")
+    learning_rate: float | None = Field(None, gt=0, description="of the inner steps; none: chosen on some training tasks")
+    rounds: int = Field(100, ge=1, description="outer steps; their step size decays linearly from 1 to nearly 0")
+    tasks: int = Field(4, ge=1, description="tasks per outer step")
+    adapter: Literal["lora", "lora-top"] = Field("lora", description="adapted weights: a LoRA on all layers, or on the upper third")
     rank: int = Field(DEFAULT_RANK, ge=1, le=512, description="rank of the adapter")
-    max_tokens: int = Field(512, ge=4, description="longer rows are left out and counted; a classifier's texts are cut")
+    max_tokens: int = Field(512, ge=4, description="longer rows are excluded and counted; a classifier's texts are truncated")
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: chosen by a short measurement")
 
 
