@@ -57,7 +57,7 @@ FINE_TUNING_METHODS = {
 
 def job_method(job: FineTuningJob) -> FineTuningMethod:
     """Return the method by which a job trains."""
-    return FINE_TUNING_METHODS[job.document.get("method", "supervised")]
+    return FINE_TUNING_METHODS[job.document["method"]]
 
 
 def validate_job(jobs: FineTuningQueue, job: FineTuningJob) -> None:

@@ -81,7 +81,7 @@ def load_recorded_scores(folder: Path) -> tuple[str, ProbeScores]:
     """
     path = folder / "parity.json"
     if not path.is_file():
-        raise UserError(f"{folder.name} has no record of what it said when it was trained", "train it anew; earlier releases kept none")
+        raise UserError(f"{folder.name} has no record of what it said when it was trained", "its folder is incomplete: train it anew")
     verify_checksums(folder, "parity.json", hint=ALTERED_HINT)
     kept = read_json(path)
     if kept["kind"] != "causal":

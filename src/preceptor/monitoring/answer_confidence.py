@@ -65,7 +65,7 @@ def find_temperature_mismatch(project: Project, model: str, temperature: float) 
     """
     with project.database.reading() as connection:
         kept = model_settings.get_setting(connection, CALIBRATION_SETTING, model)
-    drawn: list[float] | None = None if kept is None else kept.get("temperatures")
+    drawn: list[float] | None = None if kept is None else kept["temperatures"]
     return None if drawn is None or drawn[0] <= temperature <= drawn[1] else drawn
 
 
@@ -137,7 +137,7 @@ def load_calibration(project: Project, model: str) -> dict[str, Any]:
     return {
         "model": model,
         "source": document["source"],
-        "temperatures": document.get("temperatures"),
+        "temperatures": document["temperatures"],
         "created": document["created"],
         "digest": kept["digest"],
         "right": estimate_mean(right, clusters=groups),

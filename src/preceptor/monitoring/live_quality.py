@@ -111,7 +111,7 @@ def _response_metadata(kept: LoggedResponse) -> dict[str, Any]:
 
 def _make_verdict(item: str, group: str, about: Mapping[str, Any], votes: list[tuple[float, float]]) -> ResponseVerdict:
     good = sum(vote for vote, _ in votes) / len(votes)
-    numbers = about["inclusion"], about["confidence"], tuple(about["features"]), about["created"], votes[0][1], about.get("temperature")
+    numbers = about["inclusion"], about["confidence"], tuple(about["features"]), about["created"], votes[0][1], about["temperature"]
     return ResponseVerdict(item, about["answer"], about["model"], about["alias"], group, good, *numbers)
 
 

@@ -134,7 +134,7 @@ def _compare_previous(
         told["suites"] = _suite_figures(document)
         kept = (document.get("rows") or {}).get("digest")
         if kept is None:
-            return told | nothing | {"why": "its report kept no rows: it was made by an earlier version"}
+            return told | nothing | {"why": "its report has no scores of rows"}
         return told | compare_with_previous(now, RowScores.from_bytes(project.objects.get(kept)), groups, names)
     except UserError as error:  # missing on disk, which must not prevent this measurement
         return told | nothing | {"why": error.message}

@@ -249,7 +249,7 @@ def _is_encoder_folder(folder: Path) -> bool:
     return not ("CausalLM" in named or "LMHead" in named or config.get("is_encoder_decoder", False) or config.get("is_decoder", False))
 
 
-_CHECKS_VERSION = 3  # of the findings' form: cached findings of another version are ignored
+_CHECKS_VERSION = 1  # of the findings' form: cached findings of another version are ignored
 CheckListener = Callable[[TrainingProgress], None]
 
 

@@ -87,12 +87,12 @@ def test_a_report_that_is_gone_from_the_disk_stops_nothing(talked, keep_model):
     assert "is missing from the project" in previous["why"]
 
 
-def test_a_report_of_an_earlier_version_has_no_rows_to_compare(talked, keep_model):
+def test_a_report_without_scores_of_rows_has_nothing_to_compare(talked, keep_model):
     project, snapshot = talked
     first, second = keep_model(project, snapshot.digest, "m-1"), keep_model(project, snapshot.digest, "m-2")
     figure = Estimate(0.9, 0.8, 1.0, 9, "made up")
     evaluation.store_report(project, first, snapshot, {"models": {"tuned": {"accuracy": figure}}, "parity": {"passed": True}}, "test")
     project.release("m-1", by="ann", without_bounds="the first")
     previous = kept(project, second, snapshot, lambda n, row: 1).document["previous"]
-    assert "earlier version" in previous["why"]
+    assert "no scores of rows" in previous["why"]
     assert "figures" not in previous

@@ -16,7 +16,7 @@ from preceptor.storage import events
 
 
 def report(modelled, accuracy, split="test", half=0.02, proved=True):
-    """A kept report that says so much about the model, and whether parity was shown (None: a report of an earlier release)."""
+    """A kept report that says so much about the model, and whether parity was shown (None: it was never checked)."""
     figure = Estimate(accuracy, accuracy - half, accuracy + half, 20, "made up")
     shown = {} if proved is None else {"parity": {"passed": proved, "rows": 3, "stages": [], "notes": []}}
     document = {"models": {"tuned": {"accuracy": figure}}, **shown}

@@ -160,7 +160,7 @@ async def list_checkpoints(request: Request, visitor: TrainCaller, id_: str, aft
 
 def job_document(state: OpenAIState, job: FineTuningJob) -> dict[str, Any]:
     """Return a job as OpenAI describes it."""
-    known, how, method = job.document, job.document["hyperparameters"], job.document.get("method", "supervised")
+    known, how, method = job.document, job.document["hyperparameters"], job.document["method"]
     return {
         "id": job.id,
         "object": "fine_tuning.job",
