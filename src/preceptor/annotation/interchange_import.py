@@ -410,12 +410,12 @@ class InterchangeImporter:
                         said,
                         external_annotations.ExternalAnnotation(places[row.id], said.question_key, said.kind, by, said.document or {}, key),
                     )
-        added = external_annotations.add(self.connection, (aside for _, aside in new.values()))
+        added = external_annotations.add(self.connection, (annotation for _, annotation in new.values()))
         counts = Counter(said.kind for key, (said, _) in new.items() if key in added)
         self.report.drafts += counts["draft"]
         self.report.skips += counts["skipped"]
         self.report.predictions += counts["prediction"]
-        self._add_gold([(aside.item, said) for key, (said, aside) in new.items() if key in added and said.is_gold])
+        self._add_gold([(annotation.item, said) for key, (said, annotation) in new.items() if key in added and said.is_gold])
 
     def _add_gold(self, answers: Sequence[tuple[int, ImportedAnswer]]) -> None:
         """Set known answers; the last that the file gives for an item is valid."""
