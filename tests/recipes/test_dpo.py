@@ -158,8 +158,8 @@ def test_a_step_s_loss_and_gradients_equal_a_plain_loop(base, tmp_path, options)
             ratio.append(each / len(policy) if objective.normalization == "length" else each)
         h = objective.beta * (ratio[0] - ratio[1])
         right, wrong = (-torch.nn.functional.logsigmoid(each) for each in (h, -h))
-        loss = {"soft": 0.8 * right + 0.2 * wrong, "hard": right, "robust": (0.8 * right - 0.2 * wrong) / 0.6}[chosen.loss]
-        total = total + row.weight * (loss + (chosen.nll or 0.0) * nll)
+        loss = {"soft": 0.8 * right + 0.2 * wrong, "hard": right, "robust": (0.8 * right - 0.2 * wrong) / 0.6}[chosen.loss_type]
+        total = total + row.weight * (loss + (chosen.sft_weight or 0.0) * nll)
     total = total / sum(row.weight for row in rows)
     total.backward()
     assert float(mean.detach()) == pytest.approx(float(total.detach()), rel=1e-4)
@@ -223,7 +223,7 @@ def test_hard_labels_of_flipped_pairs_are_learnt_less_surely_with_their_posterio
     """At 70 % the soft loss stops at odds of 7 to 3; the hard one goes on."""
     snapshot = Answers(compared(48, 1, probability=0.7), compared(16, 2, probability=0.7), answers=("0", "1"))
     soft, hard = (
-        train(TrainingRun(tmp_path / loss, base, snapshot), loss=loss, epochs=5).manifest["history"][-1]["validation_loss"]
+        train(TrainingRun(tmp_path / loss, base, snapshot), loss_type=loss, epochs=5).manifest["history"][-1]["validation_loss"]
         for loss in ("soft", "hard")
     )
     entropy = -(0.7 * np.log(0.7) + 0.3 * np.log(0.3))

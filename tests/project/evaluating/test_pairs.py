@@ -92,9 +92,9 @@ def test_dry_run_and_training_by_command(made, run):
     trained = run(*asked, *options, "--json")
     assert trained.code == 0, trained.err
     assert np.isfinite(json.loads(trained.out)["validation"]["log_loss"])
-    refused = run(*asked, "-o", "loss=kto")
+    refused = run(*asked, "-o", "loss_type=kto")
     assert refused.code != 0
-    assert "loss" in refused.err
+    assert "loss_type" in refused.err
 
 
 def test_a_correction_project_trains_on_what_was_corrected(tmp_path: Path):

@@ -211,8 +211,8 @@ class TestBadInput:
             TrainingRun(tmp_path / "run", base, snapshot, seed=seed)
 
     def test_options_are_checked(self):
-        with pytest.raises(UserError, match="did you mean 'choices'"):
-            recipes.get("rloo").Options.parse({"choises": 4}, of="rloo")
+        with pytest.raises(UserError, match="did you mean 'num_generations'"):
+            recipes.get("rloo").Options.parse({"num_generation": 4}, of="rloo")
         with pytest.raises(UserError, match="greater than or equal to 2"):
             recipes.get("grpo").Options.parse({"num_generations": 1}, of="grpo")
 
