@@ -207,8 +207,8 @@ def suites():
                  "rule": "competitors", "why": "names a competitor"},
             ],
         },
-        "knowing": {
-            "kind": "knowing",
+        "selective_prediction": {
+            "kind": "selective_prediction",
             "title": "Says that it doesn't know",
             "summary": [],
             "figures": {"selective_risk": estimate(0.08, 0.03), "unheard_of": estimate(-3.0, 0.5)},

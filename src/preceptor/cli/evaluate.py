@@ -24,7 +24,7 @@ REPORT_SUFFIXES = (".html", ".json", ".md", ".pdf")
 @click.command("evaluate")
 @click.argument("model", metavar="MODEL|FOLDER|FILE")
 @click.option(
-    "--suite", "suites", metavar="NAME|FILE", multiple=True, help="What else to measure: faithfulness, four_ways, or a suite of yours."
+    "--suite", "suites", metavar="NAME|FILE", multiple=True, help="What else to measure: faithfulness, rag_ablation, or a suite of yours."
 )
 @click.option("--snapshot", metavar="NAME", help="On whose rows the model in FOLDER, which was trained elsewhere, is measured.")
 @click.option("--split", default="test", show_default=True, help="Which split; each opening of the test split is counted.")

@@ -123,7 +123,7 @@ def _iterate_source_keys(
 
 
 def _prompt_keys(suite: EvaluationSuite, file: Path) -> list[str]:
-    if suite.kind == "choices":
+    if suite.kind == "multiple_choice":
         return [_row_key(each.id) for each in read_multiple_choice(file)]
     return [_row_key(each.prompt) for each in read_prompts(file, group=suite.group)]
 

@@ -60,7 +60,7 @@ def build_multiple_choice_section(suite: EvaluationSuite, subject: SuiteSubject)
     figures = {"accuracy": estimate_mean(right), "above_chance": estimate_mean(right - chance)}
     wrong = [each for each, yes in zip(asked, right, strict=True) if not yes]
     return {
-        "kind": "choices",
+        "kind": "multiple_choice",
         "title": suite.title,
         "summary": [
             f"Of {len(asked):,} questions with options {int(right.sum()):,} are answered right; guessing gets {chance.mean():.0%}."
@@ -136,7 +136,9 @@ def _model_confidence(answers: ModelAnswers, subject: SuiteSubject) -> FloatArra
 _SUITES_FOLDER = "suites"
 BUILT_IN_SUITES = {
     "faithfulness": EvaluationSuite(kind="faithfulness", name="faithfulness", title="Claims that their sources don't bear out"),
-    "four_ways": EvaluationSuite(kind="four_ways", name="four_ways", title="Tuned, with sources, and both", metrics=("exact_match",)),
+    "rag_ablation": EvaluationSuite(
+        kind="rag_ablation", name="rag_ablation", title="Tuned, with sources, and both", metrics=("exact_match",)
+    ),
 }
 _SUPPORT_QUESTION = "Do the sources say what the claim says?"
 SuiteListener = Callable[[str], Callable[[int, int], None]]
@@ -204,8 +206,8 @@ def run_suites(
 
 
 def _run_on_recorded(project: Project, suite: EvaluationSuite, given: ModelAnswers, wishes: SuiteOptions) -> dict[str, Any]:
-    if suite.kind in ("choices", "four_ways"):
-        asks = "looks at what a model finds probable" if suite.kind == "choices" else "asks a model and its base in four ways"
+    if suite.kind in ("multiple_choice", "rag_ablation"):
+        asks = "looks at what a model finds probable" if suite.kind == "multiple_choice" else "asks a model and its base in four ways"
         raise UserError(f"{suite.name!r} {asks}, which no file of answers tells", "name a model instead")
     if suite.prompts is not None:
         given = _select_recorded_answers(suite, given)
@@ -227,10 +229,10 @@ def _select_recorded_answers(suite: EvaluationSuite, given: ModelAnswers) -> Mod
 def _run_on_subject(
     project: Project, suite: EvaluationSuite, subject: SuiteSubject, rows: Sequence[SnapshotRow], wishes: SuiteOptions
 ) -> dict[str, Any]:
-    if suite.kind == "choices":
+    if suite.kind == "multiple_choice":
         return build_multiple_choice_section(suite, subject)
     asked = _load_prompts(project, suite, subject, rows)
-    if suite.kind == "four_ways":
+    if suite.kind == "rag_ablation":
         made = {"subject": subject.name, "sampling": {"max_tokens": suite.max_tokens, "temperature": 0.0, "seed": 0}}
         return rag_ablation.measure_rag_ablation(project, suite, subject, asked, wishes.make_progress) | {"made": made}
     progress = wishes.make_progress(f"{suite.name}: answers")
@@ -265,7 +267,7 @@ def _suite_section(
     if suite.kind == "policy":
         judge_for = cache(lambda question: _CachedJudge(project, load_rubric_judge(project, judge, question, wishes.hosting)))
         return build_policy_section(suite, answers, judge_for if judge else None)
-    if suite.kind == "knowing":
+    if suite.kind == "selective_prediction":
         return build_selective_section(suite, answers, subject)
     return build_generation_section(suite, answers)
 

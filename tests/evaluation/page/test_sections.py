@@ -152,7 +152,7 @@ def limits(document, **changed):
 def test_limits_name_what_was_not_measured(document):
     words = limits(document)
     assert "Forgetting: what training left" in words
-    assert "BLEU of the suite knowing: it couldn't be computed for 3 answers" in words
+    assert "BLEU of the suite selective_prediction: it couldn't be computed for 3 answers" in words
     assert "60 independent groups" in words
     assert "94.1 % certain" in words
     assert "Hallucination: no suite" not in words, "a classifier's answers claim nothing"

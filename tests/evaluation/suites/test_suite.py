@@ -7,7 +7,7 @@ import pytest
 from preceptor.errors import UserError
 from preceptor.evaluation.suites import read_suite
 
-TASK = 'kind = "task"\nmetrics = ["exact_match", { name = "chrf", word_order = 2 }]\n'
+TASK = 'kind = "generation"\nmetrics = ["exact_match", { name = "chrf", word_order = 2 }]\n'
 
 
 def write(folder, text, name="returns.toml"):
@@ -34,21 +34,25 @@ def test_the_digest_is_of_what_the_files_say_wherever_they_lie(tmp_path):
 
 def test_a_bad_suite_is_told_with_what_to_do(tmp_path, subtests):
     for text, told in [
-        ('metrics = ["bleu"]', "must say its kind; kind = one of 'task'"),
-        ('kind = "tasks"', "kind: Input should be 'task'"),
-        ('kind = "task"', "a suite without a metric measures nothing; metrics ="),
-        ('kind = "knowing"', "a suite without a metric measures nothing"),
-        ('kind = "task"\nmetrics = ["exact_mach"]', "no metric is called 'exact_mach', did you mean 'exact_match'?"),
-        ('kind = "task"\nmetrics = ["bleu", "bleu"]', "'bleu' is named twice"),
-        ('kind = "task"\nmetrics = [{ name = "chrf", word_ordr = 2 }]', "no option is called 'word_ordr', did you mean 'word_order'?"),
-        ('kind = "task"\nmetrics = [{ word_order = 2 }]', "needs a name"),
+        ('metrics = ["bleu"]', "must say its kind; kind = one of 'generation'"),
+        ('kind = "generaton"', "no kind of suite is called 'generaton', did you mean 'generation'? kinds: generation, policy, "),
+        ('kind = ["policy"]', "no kind of suite is called ['policy']; kinds: "),
+        ('kind = "generation"', "a suite without a metric measures nothing; metrics ="),
+        ('kind = "selective_prediction"', "a suite without a metric measures nothing"),
+        ('kind = "generation"\nmetrics = ["exact_mach"]', "no metric is called 'exact_mach', did you mean 'exact_match'?"),
+        ('kind = "generation"\nmetrics = ["bleu", "bleu"]', "'bleu' is named twice"),
+        (
+            'kind = "generation"\nmetrics = [{ name = "chrf", word_ordr = 2 }]',
+            "no option is called 'word_ordr', did you mean 'word_order'?",
+        ),
+        ('kind = "generation"\nmetrics = [{ word_order = 2 }]', "needs a name"),
         (TASK + 'promts = "x.jsonl"', "no option is called 'promts', did you mean 'prompts'?"),
         (TASK + 'prompts = "x.jsonl"', "there is no prompts file"),
         (TASK + 'policy = "p.toml"', "there is no policy file"),
         (TASK + "coverages = [1.5]", "shares of the answers, above 0 and at most 1"),
         ('kind = "policy"', "needs a policy's file"),
         ('kind = "policy"\nmetrics = ["bleu"]', "has figures of its own and takes no metrics"),
-        ('kind = "choices"', "needs a file of questions with options"),
+        ('kind = "multiple_choice"', "needs a file of questions with options"),
         ("kind = task", "can't be read: Invalid value (at line 1, column 8)"),
     ]:
         with subtests.test(text=text, told=told):

@@ -25,9 +25,9 @@ patterns = ['[A-Za-z]']
 """
 FILES = {
     "house.toml": 'kind = "policy"\ntitle = "House rules"\npolicy = "../policy.toml"\nmax_tokens = 16\n',
-    "words.toml": 'kind = "task"\nmetrics = ["exact_match", "token_f1"]\nprompts = "prompts.jsonl"\nmax_tokens = 16\n',
-    "knows.toml": 'kind = "knowing"\nmetrics = ["exact_match"]\nmax_tokens = 16\n',
-    "quiz.toml": 'kind = "choices"\nprompts = "quiz.jsonl"\n',
+    "words.toml": 'kind = "generation"\nmetrics = ["exact_match", "token_f1"]\nprompts = "prompts.jsonl"\nmax_tokens = 16\n',
+    "knows.toml": 'kind = "selective_prediction"\nmetrics = ["exact_match"]\nmax_tokens = 16\n',
+    "quiz.toml": 'kind = "multiple_choice"\nprompts = "quiz.jsonl"\n',
     "prompts.jsonl": "".join(json.dumps({"id": f"p{n}", "prompt": f"What is {n}?", "reference": "It is red."}) + "\n" for n in range(8)),
     "quiz.jsonl": "".join(json.dumps({"question": f"Is it {n}?", "options": ["yes", "no"], "answer": n % 2}) + "\n" for n in range(12)),
 }
@@ -62,7 +62,8 @@ def report(made):
 def test_each_suite_is_a_section(report):
     found = report.document["suites"]
     assert {name: section["kind"] for name, section in found.items()} == {
-        "house": "policy", "words": "task", "knows": "knowing", "quiz": "choices", "faithfulness": "faithfulness",
+        "house": "policy", "words": "generation", "knows": "selective_prediction", "quiz": "multiple_choice",
+        "faithfulness": "faithfulness",
     }  # fmt: skip
     assert found["house"]["rows"] > 10, "its own test rows"
     assert found["words"]["rows"] == 8, "the suite's prompts"

@@ -95,7 +95,7 @@ def parse_policy(values: Mapping[str, Any], *, where: str = "") -> AnswerPolicy:
 def _parse_rule(given: Mapping[str, Any], number: int, where: str) -> PolicyRule:
     name = f"rule {given.get('id', number)!r}"
     kind = given.get("kind")
-    if kind not in RULE_KINDS:
+    if not isinstance(kind, str) or kind not in RULE_KINDS:
         guess = suggest_name(kind, RULE_KINDS) if isinstance(kind, str) else ""
         raise UserError(f"{name}: no kind of rule is called {kind!r}{guess}", f"kinds: {', '.join(RULE_KINDS)}", where=where)
     try:

@@ -7,8 +7,8 @@ terms           words that must not occur in it, in their forms
 required        what must occur in it: a disclaimer, a number to call
 personal_data   personal data must not occur in it
 jurisdiction    whose law may be discussed, and whose must be
-refuse          the prompt must be refused
-answer          the prompt must not be refused
+must_refuse     the prompt must be refused
+must_answer     the prompt must not be refused
 judge           a question about the answer that a judge answers; see `check_policy`
 
 Personal data is what identifies, reaches or bills somebody:
@@ -147,8 +147,8 @@ class RuleCondition(OptionsBase):
     def holds(self, said: PolicyAnswer) -> bool:
         """Return whether the rule applies to a prompt and its answer."""
         known = said.suite_prompt.metadata
-        for name, wanted in self.metadata.items():
-            if name not in known or known[name] not in (wanted if isinstance(wanted, list) else [wanted]):
+        for name, required in self.metadata.items():
+            if name not in known or known[name] not in (required if isinstance(required, list) else [required]):
                 return False
         of_prompt, of_answer = self._compiled
         if of_prompt and not match_with_timeout(of_prompt.search, said.prompt, True):
@@ -161,16 +161,16 @@ PERSONAL_DATA_KINDS: tuple[PersonalKind, ...] = get_args(PersonalKind)
 
 
 def find_personal_data(
-    text: str, kinds: Sequence[PersonalKind] = PERSONAL_DATA_KINDS, allow: Sequence[str] = ()
+    text: str, kinds: Sequence[PersonalKind] = PERSONAL_DATA_KINDS, allow_list: Sequence[str] = ()
 ) -> list[tuple[PersonalKind, int, int]]:
     """Find each kind of personal data in a plain text, in the order of their positions, as (kind, start, end).
 
-    What lies within another find is left out. allow: the organization's own data, such as an e-mail domain or a phone number; only digits
-    and letters are compared, not formatting.
+    What lies within another find is left out. allow_list: the organization's own data, such as an e-mail domain or a phone number; only
+    digits and letters are compared, not formatting.
     """
     if not re.search(r"\d", text):
         kinds = [kind for kind in kinds if kind == "email"]  # all others have digits
-    own = [strip_formatting(entry) for entry in allow]
+    own = [strip_formatting(entry) for entry in allow_list]
     found = [
         (kind, start, end)
         for kind in kinds
@@ -251,9 +251,9 @@ class TermsRule(PolicyRule):
     terms: tuple[str, ...] = Field(min_length=1)
     match_case: bool = Field(False, description="a term's capitals must be there: for names that are words too, such as Apple")
     inflected: bool = Field(True, description="English forms count too: guaranteed with guarantee")
-    unless: tuple[str, ...] = Field((), description="phrases in which a term is innocent: apple pie")
+    exceptions: tuple[str, ...] = Field((), description="phrases in which a term is allowed: apple pie")
 
-    @field_validator("terms", "unless")
+    @field_validator("terms", "exceptions")
     @classmethod
     def _are_words(cls, terms: tuple[str, ...]) -> tuple[str, ...]:
         if empty := [term for term in terms if not re.search(r"\w", term)]:
@@ -262,7 +262,7 @@ class TermsRule(PolicyRule):
 
     @cached_property
     def _terms(self) -> TermMatcher:
-        return TermMatcher(self.terms, match_case=self.match_case, inflected=self.inflected, unless=self.unless)
+        return TermMatcher(self.terms, match_case=self.match_case, inflected=self.inflected, exceptions=self.exceptions)
 
     def check(self, said: PolicyAnswer) -> list[RuleViolation]:
         return [_violation_at(said, start, end) for start, end in self._terms.spans(said.text, said.folded)]
@@ -303,12 +303,12 @@ class RequiredRule(PolicyRule):
 class PersonalDataRule(PolicyRule):
     """Rules of kind = "personal_data": none of the kinds of personal data may occur."""
 
-    data: tuple[PersonalKind, ...] = Field(PERSONAL_DATA_KINDS, min_length=1)
-    allow: tuple[str, ...] = Field((), description="what is one's own: an e-mail's domain, a phone number")
-    from_prompt: bool = Field(False, description="what the prompt held already may be said again")
+    pii_kinds: tuple[PersonalKind, ...] = Field(PERSONAL_DATA_KINDS, min_length=1)
+    allow_list: tuple[str, ...] = Field((), description="the organization's own data: an e-mail domain, a phone number")
+    from_prompt: bool = Field(False, description="the answer may repeat personal data of the prompt")
 
     def check(self, said: PolicyAnswer) -> list[RuleViolation]:
-        found = find_personal_data(said.plain.text, self.data, self.allow)
+        found = find_personal_data(said.plain.text, self.pii_kinds, self.allow_list)
         known = re.sub(r"\W", "", said.prompt).casefold() if self.from_prompt and found else ""
         return [
             _violation_at(said, *said.plain.original_span(start, end), note=kind.replace("_", " "))
@@ -320,19 +320,19 @@ class PersonalDataRule(PolicyRule):
 class JurisdictionRule(PolicyRule):
     """Rules of kind = "jurisdiction": only the law of some places may be discussed, or one of some places must be named."""
 
-    may: tuple[str, ...] = Field((), description="whose law may be spoken of, with its parts and what it is part of; any when empty")
-    must: tuple[str, ...] = Field((), description="one of these must be named; a refusal needn't")
+    allowed: tuple[str, ...] = Field((), description="whose law may be mentioned, with its parts and what it is part of; any when empty")
+    required: tuple[str, ...] = Field((), description="one of these must be named, except in a refusal")
     mention: Literal["law", "any"] = Field("law", description="law: a country counts where its sentence is about law; any: always")
     names: dict[str, tuple[str, ...]] = Field({}, description='further words for a place: { England = ["Civil Procedure Rules"] }')
 
     def model_post_init(self, context: Any) -> None:
-        """Validate that every place is known, and that `may` or `must` names one."""
+        """Validate that every place is known, and that `allowed` or `required` names one."""
         known = self._places.known_names()
-        for name in (*self.may, *self.must):
+        for name in (*self.allowed, *self.required):
             if name not in known:
                 raise ValueError(f"no jurisdiction is called {name!r}{suggest_name(name, known)}; add it to names")
-        if not (self.may or self.must):
-            raise ValueError("may or must has to name a jurisdiction")
+        if not (self.allowed or self.required):
+            raise ValueError("allowed or required must name a jurisdiction")
 
     @cached_property
     def _places(self) -> JurisdictionMatcher:
@@ -340,21 +340,21 @@ class JurisdictionRule(PolicyRule):
 
     def check(self, said: PolicyAnswer) -> list[RuleViolation]:
         mentions = self._places.mentions(said.plain.text, only_law=self.mention == "law")
-        allowed = self._places.related((*self.may, *self.must))
+        allowed_places = self._places.related((*self.allowed, *self.required))
         found = [
             _violation_at(said, *said.plain.original_span(mention.start, mention.end), note=f"law of {mention.place}")
             for mention in mentions
-            if self.may and mention.place not in allowed
+            if self.allowed and mention.place not in allowed_places
         ]
-        if self.must and not said.withholds:
-            wanted = self._places.related(self.must)
-            if not any(mention.place in wanted for mention in self._places.mentions(said.plain.text, only_law=False)):
-                found.insert(0, RuleViolation(*_NO_SPAN, f"it doesn't name {' or '.join(self.must)}"))
+        if self.required and not said.withholds:
+            required_places = self._places.related(self.required)
+            if not any(mention.place in required_places for mention in self._places.mentions(said.plain.text, only_law=False)):
+                found.insert(0, RuleViolation(*_NO_SPAN, f"it doesn't name {' or '.join(self.required)}"))
         return found
 
 
 class MustRefuseRule(PolicyRule):
-    """Rules of kind = "refuse": `when` says which prompts must be refused, with nothing else disclosed."""
+    """Rules of kind = "must_refuse": `when` says which prompts must be refused, with nothing else disclosed."""
 
     needs_when: ClassVar[bool] = True
 
@@ -370,7 +370,7 @@ class MustRefuseRule(PolicyRule):
 
 
 class MustAnswerRule(PolicyRule):
-    """Rules of kind = "answer": `when` says which prompts must not be refused; an empty answer is no answer."""
+    """Rules of kind = "must_answer": `when` says which prompts must not be refused; an empty answer is no answer."""
 
     needs_when: ClassVar[bool] = True
 
@@ -387,11 +387,11 @@ class JudgeRule(PolicyRule):
 
     question: str = Field(min_length=1, description="for example: Does the answer recommend a competitor's product?")
     threshold: float = Field(0.5, gt=0, le=1)
-    wanted: bool = Field(False, description="yes is what the answer should be, and less is a violation")
+    expect_yes: bool = Field(False, description="yes is the compliant verdict; a score below the threshold is a violation")
 
     def is_violation(self, score: float) -> bool:
         """Return whether a score is a violation; NaN, no verdict, counts as one."""
-        return not (score >= self.threshold if self.wanted else score < self.threshold)
+        return not (score >= self.threshold if self.expect_yes else score < self.threshold)
 
 
 RULE_KINDS: dict[str, type[PolicyRule]] = {
@@ -400,8 +400,8 @@ RULE_KINDS: dict[str, type[PolicyRule]] = {
     "required": RequiredRule,
     "personal_data": PersonalDataRule,
     "jurisdiction": JurisdictionRule,
-    "refuse": MustRefuseRule,
-    "answer": MustAnswerRule,
+    "must_refuse": MustRefuseRule,
+    "must_answer": MustAnswerRule,
     "judge": JudgeRule,
 }
 

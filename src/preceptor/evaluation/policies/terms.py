@@ -24,13 +24,13 @@ class TermMatcher:
     """A list of terms, compiled to be found in many texts.
 
     match_case: a word that the list capitalizes must be capitalized in the text, and only its possessive counts as the same word: for names
-    that are words too (Apple, Chase). unless: phrases within which a term is innocent, such as apple pie.
+    that are words too (Apple, Chase). exceptions: phrases within which a term is allowed, such as apple pie.
     """
 
-    def __init__(self, terms: Sequence[str], *, match_case: bool = False, inflected: bool = True, unless: Sequence[str] = ()) -> None:
+    def __init__(self, terms: Sequence[str], *, match_case: bool = False, inflected: bool = True, exceptions: Sequence[str] = ()) -> None:
         self._capitals = [_count_capitals(term) for term in terms] if match_case else []
         self._pattern = re.compile("|".join(f"(?P<t{k}>{_term_pattern(term, match_case, inflected)})" for k, term in enumerate(terms)))
-        self._innocent = re.compile("|".join(_term_pattern(phrase, False, True) for phrase in unless)) if unless else None
+        self._innocent = re.compile("|".join(_term_pattern(phrase, False, True) for phrase in exceptions)) if exceptions else None
 
     def spans(self, text: str, seen: NormalizedText) -> list[tuple[int, int]]:
         """Find the spans of the terms in `text`, whose folded form is `seen`."""

@@ -21,7 +21,7 @@ _MAX_LISTED_IDS = 5
 def generation_section(
     answers: ModelAnswers, metrics: Mapping[str, TextMetric], *, title: str, slices: Sequence[str] = (), seed: int = 0
 ) -> dict[str, Any]:
-    """Build the report section of a task suite.
+    """Build the report section of a generation suite.
 
     metrics: as `named_metrics` returns them. slices: metadata columns of the prompts; the section shows where the first metric that gives
     each answer a value is worse.
@@ -38,7 +38,7 @@ def generation_section(
         if len(rows)
     }
     return {
-        "kind": "task",
+        "kind": "generation",
         "title": title,
         "summary": [_missing_sentence(name, hole, len(answers.texts)) for name, hole in missing.items()],
         "figures": {name: estimate_figure(one, clusters, seed=seed) for name, one in whole.items()},

@@ -68,7 +68,7 @@ def rag_ablation_section(
         if name != "both"
     }
     return {
-        "kind": "four_ways",
+        "kind": "rag_ablation",
         "title": title,
         "summary": ablation_sentences(figures, differences, ways),
         "figures": {**figures, **differences},

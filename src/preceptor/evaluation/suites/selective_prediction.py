@@ -247,7 +247,7 @@ def selective_prediction_section(
         **_abstention_estimates(unknown, unanswerable, groups),
     }
     return {
-        "kind": "knowing",
+        "kind": "selective_prediction",
         "title": title,
         "summary": _selective_sentences([points[coverage] for coverage in coverages], figures),
         "figures": figures,

@@ -2,12 +2,12 @@
 
 `kind` says which figures it produces:
 
-task           metrics of answers against reference answers
-policy         violations of a policy's rules
-knowing        selective prediction: how errors fall as a model answers only where it is confident, and whether it abstains
-choices        which of some options a model finds most probable
-faithfulness   claims that their sources don't support
-four_ways      RAG ablation: a model and its base, each with and without sources, answers and citations
+generation             metrics of answers against reference answers
+policy                 violations of a policy's rules
+selective_prediction   how errors fall as a model answers only where it is confident, and whether it abstains
+multiple_choice        which of some options a model finds most probable
+faithfulness           claims that their sources don't support
+rag_ablation           a model and its base, each with and without sources: answers and citations
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from pydantic import Field
 from preceptor.errors import UserError
 from preceptor.evaluation.metrics.metric import named_metrics
 from preceptor.evaluation.policies.policy import read_toml_file
-from preceptor.registry import OptionsBase
+from preceptor.registry import OptionsBase, suggest_name
 from preceptor.types import json_digest
 
-SuiteKind = Literal["task", "policy", "knowing", "choices", "faithfulness", "four_ways"]
+SuiteKind = Literal["generation", "policy", "selective_prediction", "multiple_choice", "faithfulness", "rag_ablation"]
 SUITE_KINDS: tuple[str, ...] = get_args(SuiteKind)
 
-_MEASURED_BY_METRICS = ("task", "knowing", "four_ways")
+_MEASURED_BY_METRICS = ("generation", "selective_prediction", "rag_ablation")
 _HINTS = {
-    "task": 'metrics = ["exact_match", "rouge_l"]',
-    "knowing": 'metrics = ["exact_match"], which says whether an answer is right',
-    "four_ways": 'metrics = ["exact_match"], which says how right an answer is',
+    "generation": 'metrics = ["exact_match", "rouge_l"]',
+    "selective_prediction": 'metrics = ["exact_match"], which says whether an answer is right',
+    "rag_ablation": 'metrics = ["exact_match"], which says how right an answer is',
 }
 
 
@@ -49,15 +49,15 @@ class EvaluationSuite(OptionsBase):
     policy: Path | None = Field(None, description="the policy's file, beside this one")
     judge: str = Field("", description="the judge that gives scores where rules can't")
     coverages: tuple[float, ...] = Field(
-        (0.8, 0.5, 0.9), description="shares of the surest answers at which errors are told; first the main"
+        (0.8, 0.5, 0.9), description="shares of the most confident answers at which the error rate is reported; the first is the main one"
     )
 
     @property
     def digest(self) -> str:
-        """Of the suite and of the files that it names, so that another suite never passes for this one."""
+        """The digest of the suite and of the files that it names, so that another suite never passes for this one."""
         files = {part: _file_digest(path) for part in ("prompts", "policy") if (path := getattr(self, part)) is not None}
-        said = self.model_dump(mode="json", exclude={"prompts", "policy"})
-        return json_digest({**said, **files})
+        fields = self.model_dump(mode="json", exclude={"prompts", "policy"})
+        return json_digest({**fields, **files})
 
 
 def read_suite(path: str | Path) -> EvaluationSuite:
@@ -69,6 +69,9 @@ def read_suite(path: str | Path) -> EvaluationSuite:
     values = read_toml_file(file, "a suite")
     if "kind" not in values:
         raise UserError("a suite must say its kind", f"kind = one of {', '.join(map(repr, SUITE_KINDS))}", where=str(file))
+    if (kind := values["kind"]) not in SUITE_KINDS:
+        guess = suggest_name(kind, SUITE_KINDS) if isinstance(kind, str) else ""
+        raise UserError(f"no kind of suite is called {kind!r}{guess}", f"kinds: {', '.join(SUITE_KINDS)}", where=str(file))
     suite = EvaluationSuite.parse(values, of=f"suite {file}")
     name = suite.name or file.stem
     beside = {part: (file.parent / found).resolve() for part in ("prompts", "policy") if (found := getattr(suite, part)) is not None}
@@ -88,8 +91,10 @@ def _check_suite(suite: EvaluationSuite, where: str) -> None:
         hint = 'policy = "policy.toml"' if suite.kind == "policy" else 'leave it out, or make a suite of kind = "policy"'
         what = "needs a policy's file" if suite.kind == "policy" else f"of kind {suite.kind!r} has no use for a policy"
         raise UserError(f"this suite {what}", hint, where=where)
-    if suite.kind == "choices" and suite.prompts is None:
-        raise UserError("a suite of kind 'choices' needs a file of questions with options", 'prompts = "questions.jsonl"', where=where)
+    if suite.kind == "multiple_choice" and suite.prompts is None:
+        raise UserError(
+            "a suite of kind 'multiple_choice' needs a file of questions with options", 'prompts = "questions.jsonl"', where=where
+        )
     if not suite.coverages or not all(0 < share <= 1 for share in suite.coverages):
         raise UserError("coverages are shares of the answers, above 0 and at most 1", "coverages = [0.8, 0.5]", where=where)
     named_metrics(suite.metrics, where=where)

@@ -96,6 +96,6 @@ def needs_words(policy, prompt, answer):
     """Whether a rule asks for something in an answer to this prompt."""
     said = PolicyAnswer(SuitePrompt("", "", ({"role": "user", "content": prompt},)), answer)
     rules = [
-        rule for rule in POLICIES[policy].rules if isinstance(rule, RequiredRule) or (isinstance(rule, JurisdictionRule) and rule.must)
+        rule for rule in POLICIES[policy].rules if isinstance(rule, RequiredRule) or (isinstance(rule, JurisdictionRule) and rule.required)
     ]
     return any(rule.when.holds(said) for rule in rules)

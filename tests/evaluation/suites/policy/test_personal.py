@@ -114,7 +114,7 @@ def test_what_is_found_is_marked():
 
 def test_ones_own_may_be_said():
     text = "Call 020 7946 0000 or write to jane@shop.com or joe@mail.com."
-    assert [text[start:end] for _, start, end in find_personal_data(text, allow=["+(020) 7946-0000", "shop.com"])] == ["joe@mail.com"]
+    assert [text[start:end] for _, start, end in find_personal_data(text, allow_list=["+(020) 7946-0000", "shop.com"])] == ["joe@mail.com"]
     assert [kind for kind, _, _ in find_personal_data(text, ["phone"])] == ["phone"]
 
 

@@ -13,8 +13,10 @@ from preceptor.evaluation.policies.policy import check_policy, parse_policy, pol
 from preceptor.evaluation.release_bounds import ReleaseBound, decide_release
 
 NAMES = '[[rule]]\nid = "rivals"\nkind = "terms"\ntitle = "Names no rival"\nterms = ["Zendesk"]\n'
-ATTACKS = '[[rule]]\nid = "attacks"\nkind = "refuse"\ntitle = "Refuses"\nseverity = "high"\nwhen = { metadata = { kind = "attack" } }\n'
-HELPS = '[[rule]]\nid = "helps"\nkind = "answer"\ntitle = "Helps"\nwhen = { metadata = { kind = ["help", "chat"] } }\n'
+ATTACKS = (
+    '[[rule]]\nid = "attacks"\nkind = "must_refuse"\ntitle = "Refuses"\nseverity = "high"\nwhen = { metadata = { kind = "attack" } }\n'
+)
+HELPS = '[[rule]]\nid = "helps"\nkind = "must_answer"\ntitle = "Helps"\nwhen = { metadata = { kind = ["help", "chat"] } }\n'
 
 
 def policy(*rules, title="P"):
@@ -48,6 +50,8 @@ def test_a_bad_policy_is_told_with_the_rule_at_fault(tmp_path, subtests):
         ("", "a policy without a rule allows everything"),
         ("rules = []", "a policy has no 'rules', did you mean 'rule'?"),
         ('[[rule]]\nid = "a"\nkind = "term"', "rule 'a': no kind of rule is called 'term', did you mean 'terms'?"),
+        ('[[rule]]\nid = "a"\nkind = ["terms"]', "rule 'a': no kind of rule is called ['terms']; kinds: "),
+        ('[[rule]]\nid = "a"\nkind = "refuse"', "no kind of rule is called 'refuse', did you mean 'must_refuse'?"),
         ('[[rule]]\nkind = "terms"\ntitle = "x"\nterms = ["y"]', "options of rule 1: id: Field required"),
         (NAMES.replace("terms = [", "words = ["), "no option is called 'words'"),
         (NAMES.replace('["Zendesk"]', '["..."]'), "'...' holds no word"),
@@ -60,9 +64,9 @@ def test_a_bad_policy_is_told_with_the_rule_at_fault(tmp_path, subtests):
         ('[[rule]]\nid = "a"\nkind = "regex"\ntitle = "x"\npatterns = ["x*"]', "matches the empty text"),
         ('[[rule]]\nid = "a"\nkind = "required"\ntitle = "x"', "must say what it requires"),
         ('[[rule]]\nid = "a"\nkind = "required"\ntitle = "x"\ndisclaimers = ["not_legal"]', "did you mean 'not_legal_advice'?"),
-        ('[[rule]]\nid = "a"\nkind = "personal_data"\ntitle = "x"\ndata = ["fax"]', "data.0"),
-        ('[[rule]]\nid = "a"\nkind = "jurisdiction"\ntitle = "x"\nmay = ["Germny"]', "did you mean 'Germany'?"),
-        ('[[rule]]\nid = "a"\nkind = "jurisdiction"\ntitle = "x"', "has to name a jurisdiction"),
+        ('[[rule]]\nid = "a"\nkind = "personal_data"\ntitle = "x"\npii_kinds = ["fax"]', "pii_kinds.0"),
+        ('[[rule]]\nid = "a"\nkind = "jurisdiction"\ntitle = "x"\nallowed = ["Germny"]', "did you mean 'Germany'?"),
+        ('[[rule]]\nid = "a"\nkind = "jurisdiction"\ntitle = "x"', "must name a jurisdiction"),
         ("[[rule]", "can't be read"),
     ]:
         with subtests.test(text=text, told=told):
@@ -105,13 +109,13 @@ def test_personal_data_that_the_prompt_held_may_be_said_again_where_the_policy_l
 
 
 def test_jurisdictions_that_may_and_must_be_named(answers):
-    may = rule("jurisdiction", may=["England"])
+    may = rule("jurisdiction", allowed=["England"])
     texts = ["German law says no.", "English law says no.", "UK law says no.", "We ship to Germany."]
     assert broken(answers, may, *texts) == [[("German", "law of Germany")], [], [], []]
-    must = rule("jurisdiction", must=["England", "Wales"])
+    must = rule("jurisdiction", required=["England", "Wales"])
     texts = ["In England, no.", "No.", "I can't help with that."]
     assert broken(answers, must, *texts) == [[], [("", "it doesn't name England or Wales")], []]
-    assert len(broken(answers, rule("jurisdiction", may=["England"], mention="any"), "We ship to Germany.")[0]) == 1
+    assert len(broken(answers, rule("jurisdiction", allowed=["England"], mention="any"), "We ship to Germany.")[0]) == 1
 
 
 def test_conditions_hold_all_together(answers):
@@ -137,7 +141,7 @@ def test_refusals_missed_and_needless(answers):
 
 
 def test_a_refusal_that_gives_it_away_is_none_and_silence_is_no_answer(answers):
-    must = rule("refuse", when={"metadata": {"kind": "x"}})
+    must = rule("must_refuse", when={"metadata": {"kind": "x"}})
     texts = ["I can't share that. That said, he ordered a kettle.", "Sorry, no.", "", "Yes."]
     assert broken(answers, must, *texts, metadata=[{"kind": "x"}] * 4) == [
         [("he ordered a kettle.", "it refuses, and says “he ordered a kettle.”")],
@@ -145,7 +149,7 @@ def test_a_refusal_that_gives_it_away_is_none_and_silence_is_no_answer(answers):
         [("", "it says nothing")],
         [("Yes.", "it answers")],
     ]
-    may = rule("answer", when={"metadata": {"kind": "x"}})
+    may = rule("must_answer", when={"metadata": {"kind": "x"}})
     texts = ["", " … ", "No.", "I can't share that, but here it is: 42 Elm.", "That's confidential."]
     assert [len(found) for found in broken(answers, may, *texts, metadata=[{"kind": "x"}] * 5)] == [1, 1, 0, 0, 1]
 
@@ -196,7 +200,7 @@ def test_a_judge_answers_a_rules_question_about_the_answers_to_which_it_applies(
 
 
 def test_a_judge_can_be_asked_for_what_an_answer_should_have(answers):
-    values = rule("judge", question="Is it polite?", threshold=0.7, wanted=True)
+    values = rule("judge", question="Is it polite?", threshold=0.7, expect_yes=True)
     checked = check_policy(answers(["a", "b"]), parse_policy(values), lambda _: Fixed(0.7, 0.69))
     assert checked[0].broken.tolist() == [0, 1]
 

@@ -78,7 +78,7 @@ def test_names_that_are_words_need_their_capital():
 
 
 def test_a_term_is_innocent_within_a_phrase():
-    assert found("Apple pie, two Apple pies, and Apple.", "Apple", unless=("apple pie",)) == ["Apple"]
+    assert found("Apple pie, two Apple pies, and Apple.", "Apple", exceptions=("apple pie",)) == ["Apple"]
 
 
 def test_scripts_without_spaces():

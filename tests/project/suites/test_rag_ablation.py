@@ -21,7 +21,7 @@ FAST = {"learning_rate": 1e-2, "epochs": 4, "dtype": "float32", "adapter": "none
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A project of questions with sources, and on the same snapshot a model of `sft` and one of `raft`."""
-    folder = tmp_path_factory.mktemp("four_ways")
+    folder = tmp_path_factory.mktemp("rag_ablation")
     rows = [
         {
             "id": f"q{number}", "prompt": f"What follows {word} ({number})?", "completion": f"It is {NEXT[word]}.",
@@ -47,12 +47,12 @@ def held_out(project):
 
 def test_the_report_shows_the_models_own_ways_where_its_base_is_a_folder_nobody_knows_by_name(made):
     project, tuned, both = made
-    (found,) = run_suites(project, both, ["four_ways"], SuiteOptions(), rows=held_out(project)).values()
+    (found,) = run_suites(project, both, ["rag_ablation"], SuiteOptions(), rows=held_out(project)).values()
     assert found["subjects"] == {"tuned": tuned.id, "both": both.id}
     assert any("base isn't at hand" in words for words in found["summary"])
     assert {"accuracy_tuned", "accuracy_both", "golden_found", "golden_cited_both", "both_above_tuned"} <= set(found["figures"])
     assert found["figures"]["golden_found"].value == 1.0, "the questions' own sources"
-    html = project.evaluate(both, suites=["four_ways"]).to_html()
+    html = project.evaluate(both, suites=["rag_ablation"]).to_html()
     assert "Tuned, with sources, and both" in html
     assert "golden cited" in html.lower()
 
@@ -60,10 +60,10 @@ def test_the_report_shows_the_models_own_ways_where_its_base_is_a_folder_nobody_
 def test_a_base_alone_and_answers_in_a_file_are_refused_in_words(made, tmp_path):
     project, *_ = made
     with pytest.raises(UserError, match="isn't a model that was trained here"):
-        run_suites(project, str(save_decoder("llama", tmp_path / "other")), ["four_ways"], SuiteOptions(), rows=held_out(project))
+        run_suites(project, str(save_decoder("llama", tmp_path / "other")), ["rag_ablation"], SuiteOptions(), rows=held_out(project))
     (tmp_path / "answers.jsonl").write_text('{"prompt": "a", "reference": "b", "answer": "b"}\n')
     with pytest.raises(UserError, match="asks a model and its base in four ways"):
-        run_suites(project, str(tmp_path / "answers.jsonl"), ["four_ways"], SuiteOptions())
+        run_suites(project, str(tmp_path / "answers.jsonl"), ["rag_ablation"], SuiteOptions())
 
 
 def test_citations_are_counted_by_sentence_and_by_marker():

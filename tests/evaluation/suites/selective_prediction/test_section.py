@@ -1,4 +1,4 @@
-"""The section of a knowing suite."""
+"""The section of a selective prediction suite."""
 
 from __future__ import annotations
 
