@@ -55,10 +55,10 @@ class SameNumber:
     def __init__(self, options: OptionsBase | None = None) -> None:
         pass
 
-    def measure(self, texts: Any, asked: Any) -> MetricMeasurement:
+    def measure(self, texts: Any, prompts: Any) -> MetricMeasurement:
         """1 where all figures and the word of scale are the same."""
         return MetricMeasurement(
-            np.array([[float(numbers(text) == numbers(one.reference))] for text, one in zip(texts, asked, strict=True)])
+            np.array([[float(numbers(text) == numbers(one.reference))] for text, one in zip(texts, prompts, strict=True)])
         )
 
 

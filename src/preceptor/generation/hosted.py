@@ -130,12 +130,12 @@ class SpendingBudget:
     def __init__(self, most: float, spent: float = 0.0) -> None:
         self.limit, self.spent = most, spent
 
-    def check(self, wanted: float, what: str) -> None:
-        """Raise UserError if spending `wanted` dollars more would exceed the limit. what: what they are for, as the message names it."""
-        if wanted and self.spent + wanted > self.limit:
+    def check(self, cost: float, what: str) -> None:
+        """Raise UserError if spending `cost` dollars more would exceed the limit. what: what they are for, as the message names it."""
+        if cost and self.spent + cost > self.limit:
             before = f", after {self.spent:.4f} USD before" if self.spent else ""
-            hint = f"allow it: --max-cost {_round_up_dollars(self.spent + wanted):g}"
-            raise UserError(f"{what} may cost {wanted:.4f} USD{before}, and {self.limit:g} are allowed; nothing was sent", hint)
+            hint = f"allow it: --max-cost {_round_up_dollars(self.spent + cost):g}"
+            raise UserError(f"{what} may cost {cost:.4f} USD{before}, and {self.limit:g} are allowed; nothing was sent", hint)
 
 
 def _round_up_dollars(dollars: float) -> float:
@@ -185,22 +185,22 @@ class HostedProvider:
         stop: Sequence[str] = (),
     ) -> list[str]:
         """Generate an answer to each conversation (see `TextGenerator.write`)."""
-        how = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "seed": seed, "stop": list(stop)}
-        return [answer.text for answer in self.generate_answers(conversations, how)]
+        options = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "seed": seed, "stop": list(stop)}
+        return [answer.text for answer in self.generate_answers(conversations, options)]
 
     def generate_answers(
-        self, conversations: Sequence[Sequence[Message]], how: Mapping[str, Any], *, progress: Callable[[int, int], None] | None = None
+        self, conversations: Sequence[Sequence[Message]], options: Mapping[str, Any], *, progress: Callable[[int, int], None] | None = None
     ) -> list[HostedAnswer]:
         """Generate an answer to each conversation, a few at once, in their order.
 
-        how: `max_tokens`, and what else `OpenAIClient.complete_chat` takes. progress: called with the answers that are there and those
+        options: `max_tokens`, and what else `OpenAIClient.complete_chat` takes. progress: called with the answers that are there and those
         requested.
         """
-        keyed = {self._key(turns, how): turns for turns in conversations}
+        keyed = {self._key(turns, options): turns for turns in conversations}
         open_ = {key: turns for key, turns in keyed.items() if self._answered.get(key) is None}
-        self.budget.check(self.estimate_cost(conversations, how).dollars, f"{len(open_):,} answers of {self.name}")
+        self.budget.check(self.estimate_cost(conversations, options).dollars, f"{len(open_):,} answers of {self.name}")
         with ThreadPoolExecutor(CONCURRENT_REQUESTS) as pool:
-            waiting = [pool.submit(self._answer_one, key, turns, how) for key, turns in open_.items()]
+            waiting = [pool.submit(self._answer_one, key, turns, options) for key, turns in open_.items()]
             try:
                 for number, each in enumerate(waiting, start=1):
                     each.result()
@@ -209,25 +209,25 @@ class HostedProvider:
             except BaseException:
                 pool.shutdown(cancel_futures=True)  # requests under way finish and are stored; no more are sent
                 raise
-        return [self._answered[self._key(turns, how)] for turns in conversations]
+        return [self._answered[self._key(turns, options)] for turns in conversations]
 
-    def estimate_cost(self, conversations: Sequence[Sequence[Message]], how: Mapping[str, Any]) -> RequestCost:
+    def estimate_cost(self, conversations: Sequence[Sequence[Message]], options: Mapping[str, Any]) -> RequestCost:
         """Estimate the cost of an answer to each conversation from above: each counted at its longest allowed length."""
-        keyed = {self._key(turns, how): turns for turns in conversations}
+        keyed = {self._key(turns, options): turns for turns in conversations}
         wanted = [turns for key, turns in keyed.items() if self._answered.get(key) is None]
-        read, written = sum(map(estimate_message_tokens, wanted)), how["max_tokens"] * len(wanted)
+        read, written = sum(map(estimate_message_tokens, wanted)), options["max_tokens"] * len(wanted)
         return RequestCost(len(wanted), read, written, self._price.cost(read, written))
 
-    def _answer_one(self, key: str, turns: Sequence[Message], how: Mapping[str, Any]) -> None:
+    def _answer_one(self, key: str, turns: Sequence[Message], options: Mapping[str, Any]) -> None:
         found = None
         if key in self._answered.pending:
             found = self._service.find_stored_answer(key)
             self.repeated_requests += found is None and not self._service.stores_answers
         else:
             self._answered.mark_requested(key, self.name)
-        answer = found or self._service.complete_chat(self.name, turns, key=key, **how)
+        answer = found or self._service.complete_chat(self.name, turns, key=key, **options)
         self._answered.put(key, self.name, answer)
         self.budget.spent += self._price.cost(answer.read, answer.written)
 
-    def _key(self, turns: Sequence[Message], how: Mapping[str, Any]) -> str:
-        return json_digest([self.name, [dict(turn) for turn in turns], dict(how)])[:32]
+    def _key(self, turns: Sequence[Message], options: Mapping[str, Any]) -> str:
+        return json_digest([self.name, [dict(turn) for turn in turns], dict(options)])[:32]

@@ -163,12 +163,12 @@ class OpenAIClient:
 
         Storing is requested by `store`, with the key as metadata; a service that refuses this is asked without it.
         """
-        asked: dict[str, Any] = {"model": model, "messages": [dict(turn) for turn in messages], "max_completion_tokens": max_tokens}
-        asked |= {"temperature": temperature, "top_p": top_p, "seed": seed, **({"stop": list(stop)} if stop else {})}
+        request: dict[str, Any] = {"model": model, "messages": [dict(turn) for turn in messages], "max_completion_tokens": max_tokens}
+        request |= {"temperature": temperature, "top_p": top_p, "seed": seed, **({"stop": list(stop)} if stop else {})}
 
         def send() -> HostedAnswer:
             begun = time.monotonic()
-            made = self._create(asked, key)
+            made = self._create(request, key)
             return _parse_completion(made, time.monotonic() - begun)
 
         with self.translate_errors(f"an answer of {model}"):
@@ -236,17 +236,17 @@ class OpenAIClient:
             hint = "run this again later" if kind is UnavailableError else "see what it says"
             raise kind(f"{self.display_address} refuses {what} ({fault.status_code}): {self._error_message(fault)}", hint) from None
 
-    def _create(self, asked: Mapping[str, Any], key: str) -> ChatCompletion:
+    def _create(self, request: Mapping[str, Any], key: str) -> ChatCompletion:
         import openai
 
         if self.stores_answers:
             try:
-                return self._client.chat.completions.create(**asked, store=True, metadata={METADATA_KEY: key})  # type: ignore[no-any-return]
+                return self._client.chat.completions.create(**request, store=True, metadata={METADATA_KEY: key})  # type: ignore[no-any-return]
             except openai.BadRequestError as fault:
                 if fault.param not in ("store", "metadata"):
                     raise
                 self.stores_answers = False
-        return self._client.chat.completions.create(**asked)  # type: ignore[no-any-return]
+        return self._client.chat.completions.create(**request)  # type: ignore[no-any-return]
 
     def _error_message(self, fault: Any) -> str:
         body = fault.body if isinstance(getattr(fault, "body", None), Mapping) else {}

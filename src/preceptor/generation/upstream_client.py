@@ -55,12 +55,12 @@ class UpstreamClient:
         self.display_address = redact_address(self.address)  # for messages
         self._client: AsyncOpenAI | None = None
 
-    async def stream_chat(self, asked: Mapping[str, Any]) -> AsyncGenerator[ChatCompletionChunk]:
+    async def stream_chat(self, request: Mapping[str, Any]) -> AsyncGenerator[ChatCompletionChunk]:
         """Stream the chunks of an answer to a body of /v1/chat/completions. Raises UserError with the server's message where it refuses."""
         if self._client is None:
             self._client = _import_openai().AsyncOpenAI(api_key=self._key, base_url=self.address, max_retries=0, timeout=self._seconds)
         with self._translate_errors("the model's server"):
-            async with await self._client.chat.completions.create(**asked, stream=True) as stream:
+            async with await self._client.chat.completions.create(**request, stream=True) as stream:
                 async for chunk in stream:
                     yield chunk
 
@@ -81,8 +81,8 @@ class UpstreamClient:
             self._translate_errors(self.display_address, "it must answer prompt_logprobs, as vLLM does"),
             self._open_client(retries=2) as client,
         ):
-            asked: dict[str, Any] = {"model": model, "messages": [dict(turn) for turn in turns], "max_tokens": 1, "temperature": 0}
-            made = client.chat.completions.create(**asked, extra_body=extra)
+            request: dict[str, Any] = {"model": model, "messages": [dict(turn) for turn in turns], "max_tokens": 1, "temperature": 0}
+            made = client.chat.completions.create(**request, extra_body=extra)
         told = (made.model_extra or {}).get("prompt_logprobs")
         if not isinstance(told, list):
             message = f"{self.display_address} doesn't tell how probable a prompt is, so that nothing shows which model it draws from"

@@ -179,7 +179,7 @@ def test_a_metric_of_ones_own_enters_by_the_same_door(answers):
         def __init__(self, options=None):
             pass
 
-        def measure(self, texts, asked):
+        def measure(self, texts, prompts):
             return MetricMeasurement(np.array([[float(len(text) < 5) if text else np.nan] for text in texts]))
 
     try:

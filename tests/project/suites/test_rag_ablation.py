@@ -49,7 +49,7 @@ def test_the_report_shows_the_models_own_ways_where_its_base_is_a_folder_nobody_
     project, tuned, both = made
     (found,) = run_suites(project, both, ["rag_ablation"], SuiteOptions(), rows=held_out(project)).values()
     assert found["subjects"] == {"tuned": tuned.id, "both": both.id}
-    assert any("base isn't at hand" in words for words in found["summary"])
+    assert any("base isn't available" in words for words in found["summary"])
     assert {"accuracy_tuned", "accuracy_both", "golden_found", "golden_cited_both", "both_above_tuned"} <= set(found["figures"])
     assert found["figures"]["golden_found"].value == 1.0, "the questions' own sources"
     html = project.evaluate(both, suites=["rag_ablation"]).to_html()

@@ -47,8 +47,8 @@ class TextMetric(Protocol):
 
     def __init__(self, options: Any = ...) -> None: ...
 
-    def measure(self, texts: Sequence[str], asked: Sequence[SuitePrompt]) -> MetricMeasurement:
-        """Measure each answer in `texts`, (n,), against its prompt in `asked`."""
+    def measure(self, texts: Sequence[str], prompts: Sequence[SuitePrompt]) -> MetricMeasurement:
+        """Measure each answer in `texts`, (n,), against its prompt in `prompts`."""
 
 
 metrics: Registry[type[TextMetric]] = Registry(
@@ -68,14 +68,14 @@ metrics: Registry[type[TextMetric]] = Registry(
 )
 
 
-def named_metrics(given: Sequence[str | Mapping[str, Any]], *, where: str = "") -> dict[str, TextMetric]:
+def named_metrics(specs: Sequence[str | Mapping[str, Any]], *, where: str = "") -> dict[str, TextMetric]:
     """Return the metrics that a suite names, ready to measure, by name.
 
-    An entry of `given` is a name, or a table of `name` and the metric's options. Raises UserError for an unknown name or option, and for a
+    An entry of `specs` is a name, or a table of `name` and the metric's options. Raises UserError for an unknown name or option, and for a
     metric named twice.
     """
     made: dict[str, TextMetric] = {}
-    for entry in given:
+    for entry in specs:
         options = {} if isinstance(entry, str) else dict(entry)
         name = entry if isinstance(entry, str) else options.pop("name", None)
         if not isinstance(name, str):

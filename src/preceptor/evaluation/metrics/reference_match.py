@@ -43,9 +43,9 @@ class ExactMatch:
     def __init__(self, options: MatchOptions | None = None) -> None:
         self._form = (options or MatchOptions()).form
 
-    def measure(self, texts: Sequence[str], asked: Sequence[SuitePrompt]) -> MetricMeasurement:
+    def measure(self, texts: Sequence[str], prompts: Sequence[SuitePrompt]) -> MetricMeasurement:
         """Measure 1 for each answer that equals its reference, else 0."""
-        pairs = zip(texts, asked, strict=True)
+        pairs = zip(texts, prompts, strict=True)
         return MetricMeasurement(_as_column([float(self._form(text) == self._form(one.reference or "")) for text, one in pairs]))
 
 
@@ -59,9 +59,9 @@ class TokenF1:
     def __init__(self, options: OptionsBase | None = None) -> None:
         pass
 
-    def measure(self, texts: Sequence[str], asked: Sequence[SuitePrompt]) -> MetricMeasurement:
+    def measure(self, texts: Sequence[str], prompts: Sequence[SuitePrompt]) -> MetricMeasurement:
         """Measure the word F1 of each answer with its reference."""
-        return MetricMeasurement(_as_column([word_f1(text, one.reference or "") for text, one in zip(texts, asked, strict=True)]))
+        return MetricMeasurement(_as_column([word_f1(text, one.reference or "") for text, one in zip(texts, prompts, strict=True)]))
 
 
 def _as_column(values: list[float]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
@@ -81,9 +81,9 @@ class MacroF1:
     def __init__(self, options: MatchOptions | None = None) -> None:
         self._form = (options or MatchOptions()).form
 
-    def measure(self, texts: Sequence[str], asked: Sequence[SuitePrompt]) -> MetricMeasurement:
+    def measure(self, texts: Sequence[str], prompts: Sequence[SuitePrompt]) -> MetricMeasurement:
         """Count each answer's hits, and its predicted plus true label, for each label, (n, 2·labels)."""
-        wanted = [self._form(one.reference or "") for one in asked]
+        wanted = [self._form(one.reference or "") for one in prompts]
         labels = {label: k for k, label in enumerate(sorted(set(wanted)))}
         rows, k = len(wanted), len(labels)
         true, said = np.zeros((rows, k)), np.zeros((rows, k))

@@ -35,11 +35,11 @@ class _RougeBase:
     def __init__(self, options: RougeOptions | None = None) -> None:
         self._options = options or RougeOptions()
 
-    def measure(self, texts: Sequence[str], asked: Sequence[SuitePrompt]) -> MetricMeasurement:
+    def measure(self, texts: Sequence[str], prompts: Sequence[SuitePrompt]) -> MetricMeasurement:
         """Measure the F1 of each answer with its reference, NaN where the reference has no words."""
         scorer, tokenizer = _make_scorer(self.measure_name, self._options)
         values = []
-        for text, one in zip(texts, asked, strict=True):
+        for text, one in zip(texts, prompts, strict=True):
             reference = one.reference or ""
             if tokenizer.tokenize(reference):
                 values.append(scorer.score(reference, text)[self.measure_name].fmeasure)

@@ -46,10 +46,10 @@ class Bleu:
     def __init__(self, options: BleuOptions | None = None) -> None:
         self._options = options or BleuOptions()
 
-    def measure(self, texts: Sequence[str], asked: Sequence[SuitePrompt]) -> MetricMeasurement:
+    def measure(self, texts: Sequence[str], prompts: Sequence[SuitePrompt]) -> MetricMeasurement:
         """Count each answer's BLEU statistics, (n, 10), of which `compute_bleu` takes sums."""
         counter = _import_sacrebleu("BLEU").BLEU(lowercase=self._options.lowercase, tokenize=self._options.tokenize)
-        return MetricMeasurement(_ngram_counts(counter, texts, asked), compute_bleu, signature=str(counter.get_signature()))
+        return MetricMeasurement(_ngram_counts(counter, texts, prompts), compute_bleu, signature=str(counter.get_signature()))
 
 
 @metrics.register("chrf", options=ChrfOptions)
@@ -65,10 +65,10 @@ class Chrf:
     def __init__(self, options: ChrfOptions | None = None) -> None:
         self._options = options or ChrfOptions()
 
-    def measure(self, texts: Sequence[str], asked: Sequence[SuitePrompt]) -> MetricMeasurement:
+    def measure(self, texts: Sequence[str], prompts: Sequence[SuitePrompt]) -> MetricMeasurement:
         """Count each answer's chrF statistics, (n, 3·orders), of which `compute_chrf` takes sums."""
         counter = _import_sacrebleu("chrF").CHRF(lowercase=self._options.lowercase, word_order=self._options.word_order)
-        return MetricMeasurement(_ngram_counts(counter, texts, asked), compute_chrf, signature=str(counter.get_signature()))
+        return MetricMeasurement(_ngram_counts(counter, texts, prompts), compute_chrf, signature=str(counter.get_signature()))
 
 
 def compute_bleu(sums: FloatArray) -> FloatArray:
@@ -99,9 +99,9 @@ def compute_chrf(sums: FloatArray) -> FloatArray:
     return np.asarray((1 + RECALL_WEIGHT) * precision * recall / np.where(weighted > 0, weighted, 1.0))
 
 
-def _ngram_counts(counter: Any, texts: Sequence[str], asked: Sequence[SuitePrompt]) -> FloatArray:
+def _ngram_counts(counter: Any, texts: Sequence[str], prompts: Sequence[SuitePrompt]) -> FloatArray:
     # sacrebleu's own significance tests read these counts in the same way; there is no public name for them
-    found = counter._extract_corpus_statistics([*texts], [[one.reference or "" for one in asked]])
+    found = counter._extract_corpus_statistics([*texts], [[one.reference or "" for one in prompts]])
     return np.array(found, dtype=np.float64)
 
 

@@ -82,24 +82,24 @@ def parse_policy(values: Mapping[str, Any], *, where: str = "") -> AnswerPolicy:
     """
     if unknown := [name for name in values if name not in ("title", "rule")]:
         raise UserError(f"a policy has no {unknown[0]!r}{suggest_name(unknown[0], ('title', 'rule'))}", _POLICY_HINT, where=where)
-    given = values.get("rule", [])
-    if not isinstance(given, list) or not given or not all(isinstance(rule, Mapping) for rule in given):
+    tables = values.get("rule", [])
+    if not isinstance(tables, list) or not tables or not all(isinstance(rule, Mapping) for rule in tables):
         raise UserError("a policy without a rule allows everything", _POLICY_HINT, where=where)
-    rules = tuple(_parse_rule(rule, number, where) for number, rule in enumerate(given, start=1))
+    rules = tuple(_parse_rule(rule, number, where) for number, rule in enumerate(tables, start=1))
     names = [rule.id for rule in rules]
     if twice := [name for name in names if names.count(name) > 1]:
         raise UserError(f"two rules are called {twice[0]!r}", "give each rule an id of its own", where=where)
     return AnswerPolicy(str(values.get("title", "Policy")), rules, json_digest(dict(values)))
 
 
-def _parse_rule(given: Mapping[str, Any], number: int, where: str) -> PolicyRule:
-    name = f"rule {given.get('id', number)!r}"
-    kind = given.get("kind")
+def _parse_rule(table: Mapping[str, Any], number: int, where: str) -> PolicyRule:
+    name = f"rule {table.get('id', number)!r}"
+    kind = table.get("kind")
     if not isinstance(kind, str) or kind not in RULE_KINDS:
         guess = suggest_name(kind, RULE_KINDS) if isinstance(kind, str) else ""
         raise UserError(f"{name}: no kind of rule is called {kind!r}{guess}", f"kinds: {', '.join(RULE_KINDS)}", where=where)
     try:
-        rule = RULE_KINDS[kind].parse(given, of=name)
+        rule = RULE_KINDS[kind].parse(table, of=name)
     except UserError as error:
         raise UserError(error.message, error.hint, where=where) from None
     if getattr(rule, "needs_when", False) and rule.when == RuleCondition():
@@ -139,32 +139,38 @@ def check_policy(answers: ModelAnswers, policy: AnswerPolicy, judge_for: JudgeFa
     """
     if not answers.texts:
         raise UserError("there are no answers to hold a policy against", "ask the model the suite's prompts first")
-    said = [PolicyAnswer(asked, text) for asked, text in zip(answers.prompts, answers.texts, strict=True)]
-    return [_check_judge_rule(rule, said, judge_for) if isinstance(rule, JudgeRule) else _check_rule(rule, said) for rule in policy.rules]
+    policy_answers = [PolicyAnswer(prompt, text) for prompt, text in zip(answers.prompts, answers.texts, strict=True)]
+    return [
+        _check_judge_rule(rule, policy_answers, judge_for) if isinstance(rule, JudgeRule) else _check_rule(rule, policy_answers)
+        for rule in policy.rules
+    ]
 
 
-def _check_rule(rule: PolicyRule, said: Sequence[PolicyAnswer]) -> RuleResult:
-    applies = [rule.applies(one) for one in said]
-    violations = [rule.check(one) if applied else [] for one, applied in zip(said, applies, strict=True)]
+def _check_rule(rule: PolicyRule, policy_answers: Sequence[PolicyAnswer]) -> RuleResult:
+    applies = [rule.applies(one) for one in policy_answers]
+    violations = [rule.check(one) if applied else [] for one, applied in zip(policy_answers, applies, strict=True)]
     return RuleResult(rule, np.array(applies, dtype=np.float64), violations)
 
 
-def _check_judge_rule(rule: JudgeRule, said: Sequence[PolicyAnswer], judge_for: JudgeFactory | None) -> RuleResult:
+def _check_judge_rule(rule: JudgeRule, policy_answers: Sequence[PolicyAnswer], judge_for: JudgeFactory | None) -> RuleResult:
     if judge_for is None:
         raise UserError(f"rule {rule.id!r} asks a judge, and the suite names none", 'judge = "NAME" in the suite, or leave the rule out')
-    rows = [row for row, one in enumerate(said) if rule.applies(one)]
-    cases = [JudgeCase(said[row].text, said[row].suite_prompt.sources, said[row].suite_prompt.prompt) for row in rows]
+    rows = [row for row, one in enumerate(policy_answers) if rule.applies(one)]
+    cases = [
+        JudgeCase(policy_answers[row].text, policy_answers[row].suite_prompt.sources, policy_answers[row].suite_prompt.prompt)
+        for row in rows
+    ]
     scores = judge_for(rule.question).scores(cases) if cases else np.zeros(0)
     if outside := [float(score) for score in scores if score < 0 or score > 1]:
         raise UserError(f"the judge of rule {rule.id!r} gave a score of {outside[0]:g}", "scores lie in 0 to 1")
-    applies, violations, undecided = np.zeros(len(said)), [list[RuleViolation]() for _ in said], list[int]()
+    applies, violations, undecided = np.zeros(len(policy_answers)), [list[RuleViolation]() for _ in policy_answers], list[int]()
     for row, score in zip(rows, scores, strict=True):
         applies[row] = 1
         if np.isnan(score):
             undecided.append(row)
         if rule.is_violation(float(score)):
             note = "the judge gave no verdict" if np.isnan(score) else f"the judge gives {score:.2f}"
-            violations[row] = [RuleViolation(0, len(said[row].text), note)]
+            violations[row] = [RuleViolation(0, len(policy_answers[row].text), note)]
     return RuleResult(rule, applies, violations, tuple(undecided))
 
 
@@ -182,7 +188,7 @@ def policy_section(
     applies. examples: the worst answers, each passage marked with the rule that it breaks. Intervals are clustered by group. slices:
     metadata columns of the prompts; the section shows where violations are more frequent.
     """
-    groups = [asked.group for asked in answers.prompts]
+    groups = [prompt.group for prompt in answers.prompts]
     checked = check_policy(answers, policy, judge_for)
     broken = _any_column([one.broken for one in checked])
     figures = {
@@ -222,12 +228,12 @@ def _rule_summary(one: RuleResult, groups: Sequence[str]) -> dict[str, Any]:
     """Return a rule's row in the report; without a share where it applies to no answer."""
     rule, rows = one.rule, one.applies > 0
     share = {"violations": estimate_mean(one.broken[rows], clusters=np.asarray(groups)[rows])} if rows.any() else {}
-    said = {"title": rule.title, "reason": rule.reason, "severity": rule.severity, "kind": rule.kind}
-    return {**said, "applies": int(rows.sum()), "broken": int(one.broken.sum()), "undecided": len(one.undecided), **share}
+    fields = {"title": rule.title, "reason": rule.reason, "severity": rule.severity, "kind": rule.kind}
+    return {**fields, "applies": int(rows.sum()), "broken": int(one.broken.sum()), "undecided": len(one.undecided), **share}
 
 
 def _policy_sentences(policy: AnswerPolicy, checked: Sequence[RuleResult], violations: Estimate, broken: FloatArray) -> list[str]:
-    words = [
+    sentences = [
         (
             f"{format_count(broken.sum())} of {format_count(len(broken))} answers "
             f"break a rule of “{policy.title}”: {format_estimate(violations)}."
@@ -235,13 +241,15 @@ def _policy_sentences(policy: AnswerPolicy, checked: Sequence[RuleResult], viola
     ]
     for one in sorted(checked, key=lambda one: -_SEVERITY_RANK[one.rule.severity]):
         if number := int(one.broken.sum()):
-            words.append(f"{one.rule.title}: broken by {format_count(number)} of {format_count(one.applies.sum())} ({one.rule.severity}).")
+            sentences.append(
+                f"{one.rule.title}: broken by {format_count(number)} of {format_count(one.applies.sum())} ({one.rule.severity})."
+            )
     idle = [one.rule.id for one in checked if not one.applies.any()]
     if idle:
-        words.append(f"No prompt of the suite puts these rules to the test: {', '.join(idle)}.")
+        sentences.append(f"No prompt of the suite puts these rules to the test: {', '.join(idle)}.")
     if undecided := sum(len(one.undecided) for one in checked):
-        words.append(f"The judge gave no verdict in {format_count(undecided)} cases; each counts as a violation.")
-    return words
+        sentences.append(f"The judge gave no verdict in {format_count(undecided)} cases; each counts as a violation.")
+    return sentences
 
 
 def _worst_answers(answers: ModelAnswers, checked: Sequence[RuleResult]) -> list[dict[str, Any]]:
@@ -271,8 +279,8 @@ def _violation_example(answers: ModelAnswers, checked: Sequence[RuleResult], row
         for one in checked
         for found in one.violations[row]
     ]
-    asked = answers.prompts[row]
-    return {"id": asked.id, "prompt": asked.prompt, "answer": answers.texts[row], "summary": _violation_summary(marks), "marks": marks}
+    prompt = answers.prompts[row]
+    return {"id": prompt.id, "prompt": prompt.prompt, "answer": answers.texts[row], "summary": _violation_summary(marks), "marks": marks}
 
 
 def _violation_summary(marks: Sequence[Mapping[str, Any]]) -> str:

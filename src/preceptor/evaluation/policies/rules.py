@@ -144,16 +144,16 @@ class RuleCondition(OptionsBase):
     def _compiled(self) -> tuple[Any, ...]:
         return tuple(regex.compile(pattern, regex.IGNORECASE) if pattern else None for pattern in (self.prompt, self.answer))
 
-    def holds(self, said: PolicyAnswer) -> bool:
+    def holds(self, answer: PolicyAnswer) -> bool:
         """Return whether the rule applies to a prompt and its answer."""
-        known = said.suite_prompt.metadata
+        known = answer.suite_prompt.metadata
         for name, required in self.metadata.items():
             if name not in known or known[name] not in (required if isinstance(required, list) else [required]):
                 return False
         of_prompt, of_answer = self._compiled
-        if of_prompt and not match_with_timeout(of_prompt.search, said.prompt, True):
+        if of_prompt and not match_with_timeout(of_prompt.search, answer.prompt, True):
             return False
-        return not of_answer or bool(match_with_timeout(of_answer.search, said.plain.text, True))
+        return not of_answer or bool(match_with_timeout(of_answer.search, answer.plain.text, True))
 
 
 PersonalKind = Literal["email", "phone", "card", "iban", "ssn", "nino", "birth_date", "record", "address"]
@@ -208,11 +208,11 @@ class PolicyRule(OptionsBase):
     severity: RuleSeverity = "medium"
     when: RuleCondition = Field(RuleCondition(), description="the prompts and answers to which it applies; all when empty")
 
-    def applies(self, said: PolicyAnswer) -> bool:
+    def applies(self, answer: PolicyAnswer) -> bool:
         """Return whether the rule applies to an answer."""
-        return self.when.holds(said)
+        return self.when.holds(answer)
 
-    def check(self, said: PolicyAnswer) -> list[RuleViolation]:
+    def check(self, answer: PolicyAnswer) -> list[RuleViolation]:
         """Find the rule's violations in an answer to which it applies, by position."""
         raise NotImplementedError
 
@@ -232,17 +232,17 @@ class RegexRule(PolicyRule):
     def _compiled(self) -> list[Any]:
         return [regex.compile(pattern, 0 if self.match_case else regex.IGNORECASE) for pattern in self.patterns]
 
-    def check(self, said: PolicyAnswer) -> list[RuleViolation]:
+    def check(self, answer: PolicyAnswer) -> list[RuleViolation]:
         try:
             spans = [
                 found.span()
                 for pattern in self._compiled
-                for found in pattern.finditer(said.plain.text, timeout=PATTERN_TIMEOUT_SECONDS)
+                for found in pattern.finditer(answer.plain.text, timeout=PATTERN_TIMEOUT_SECONDS)
                 if found[0]
             ]
         except TimeoutError:
-            return [RuleViolation(0, len(said.text), f"a pattern came to no end within {PATTERN_TIMEOUT_SECONDS:g} s")]
-        return [_violation_at(said, *said.plain.original_span(*span)) for span in sorted(spans)]
+            return [RuleViolation(0, len(answer.text), f"a pattern came to no end within {PATTERN_TIMEOUT_SECONDS:g} s")]
+        return [_violation_at(answer, *answer.plain.original_span(*span)) for span in sorted(spans)]
 
 
 class TermsRule(PolicyRule):
@@ -264,8 +264,8 @@ class TermsRule(PolicyRule):
     def _terms(self) -> TermMatcher:
         return TermMatcher(self.terms, match_case=self.match_case, inflected=self.inflected, exceptions=self.exceptions)
 
-    def check(self, said: PolicyAnswer) -> list[RuleViolation]:
-        return [_violation_at(said, start, end) for start, end in self._terms.spans(said.text, said.folded)]
+    def check(self, answer: PolicyAnswer) -> list[RuleViolation]:
+        return [_violation_at(answer, start, end) for start, end in self._terms.spans(answer.text, answer.folded)]
 
 
 class RequiredRule(PolicyRule):
@@ -292,9 +292,9 @@ class RequiredRule(PolicyRule):
     def _compiled(self) -> list[Any]:
         return [regex.compile(pattern, regex.IGNORECASE) for pattern in (*self.patterns, *(DISCLAIMERS[name] for name in self.disclaimers))]
 
-    def check(self, said: PolicyAnswer) -> list[RuleViolation]:
-        if (said.withholds and not self.in_refusals) or any(
-            match_with_timeout(pattern.search, said.plain.text, None) for pattern in self._compiled
+    def check(self, answer: PolicyAnswer) -> list[RuleViolation]:
+        if (answer.withholds and not self.in_refusals) or any(
+            match_with_timeout(pattern.search, answer.plain.text, None) for pattern in self._compiled
         ):
             return []
         return [RuleViolation(*_NO_SPAN, "it is missing")]
@@ -307,13 +307,13 @@ class PersonalDataRule(PolicyRule):
     allow_list: tuple[str, ...] = Field((), description="the organization's own data: an e-mail domain, a phone number")
     from_prompt: bool = Field(False, description="the answer may repeat personal data of the prompt")
 
-    def check(self, said: PolicyAnswer) -> list[RuleViolation]:
-        found = find_personal_data(said.plain.text, self.pii_kinds, self.allow_list)
-        known = re.sub(r"\W", "", said.prompt).casefold() if self.from_prompt and found else ""
+    def check(self, answer: PolicyAnswer) -> list[RuleViolation]:
+        found = find_personal_data(answer.plain.text, self.pii_kinds, self.allow_list)
+        known = re.sub(r"\W", "", answer.prompt).casefold() if self.from_prompt and found else ""
         return [
-            _violation_at(said, *said.plain.original_span(start, end), note=kind.replace("_", " "))
+            _violation_at(answer, *answer.plain.original_span(start, end), note=kind.replace("_", " "))
             for kind, start, end in found
-            if not known or re.sub(r"\W", "", said.plain.text[start:end]).casefold() not in known
+            if not known or re.sub(r"\W", "", answer.plain.text[start:end]).casefold() not in known
         ]
 
 
@@ -338,17 +338,17 @@ class JurisdictionRule(PolicyRule):
     def _places(self) -> JurisdictionMatcher:
         return JurisdictionMatcher(self.names)
 
-    def check(self, said: PolicyAnswer) -> list[RuleViolation]:
-        mentions = self._places.mentions(said.plain.text, only_law=self.mention == "law")
+    def check(self, answer: PolicyAnswer) -> list[RuleViolation]:
+        mentions = self._places.mentions(answer.plain.text, only_law=self.mention == "law")
         allowed_places = self._places.related((*self.allowed, *self.required))
         found = [
-            _violation_at(said, *said.plain.original_span(mention.start, mention.end), note=f"law of {mention.place}")
+            _violation_at(answer, *answer.plain.original_span(mention.start, mention.end), note=f"law of {mention.place}")
             for mention in mentions
             if self.allowed and mention.place not in allowed_places
         ]
-        if self.required and not said.withholds:
+        if self.required and not answer.withholds:
             required_places = self._places.related(self.required)
-            if not any(mention.place in required_places for mention in self._places.mentions(said.plain.text, only_law=False)):
+            if not any(mention.place in required_places for mention in self._places.mentions(answer.plain.text, only_law=False)):
                 found.insert(0, RuleViolation(*_NO_SPAN, f"it doesn't name {' or '.join(self.required)}"))
         return found
 
@@ -358,14 +358,16 @@ class MustRefuseRule(PolicyRule):
 
     needs_when: ClassVar[bool] = True
 
-    def check(self, said: PolicyAnswer) -> list[RuleViolation]:
-        if said.is_empty:
+    def check(self, answer: PolicyAnswer) -> list[RuleViolation]:
+        if answer.is_empty:
             return [RuleViolation(*_NO_SPAN, "it says nothing")]
-        if said.disclosure is None:
+        if answer.disclosure is None:
             return []
-        start, end = said.disclosure
+        start, end = answer.disclosure
         return [
-            RuleViolation(start, end, "it answers" if end - start == len(said.text) else f"it refuses, and says “{said.text[start:end]}”")
+            RuleViolation(
+                start, end, "it answers" if end - start == len(answer.text) else f"it refuses, and says “{answer.text[start:end]}”"
+            )
         ]
 
 
@@ -374,12 +376,12 @@ class MustAnswerRule(PolicyRule):
 
     needs_when: ClassVar[bool] = True
 
-    def check(self, said: PolicyAnswer) -> list[RuleViolation]:
-        if said.is_empty:
+    def check(self, answer: PolicyAnswer) -> list[RuleViolation]:
+        if answer.is_empty:
             return [RuleViolation(*_NO_SPAN, "it says nothing")]
-        if said.refusal is None:
+        if answer.refusal is None:
             return []
-        return [_violation_at(said, *said.plain.original_span(said.refusal.start, said.refusal.end))]
+        return [_violation_at(answer, *answer.plain.original_span(answer.refusal.start, answer.refusal.end))]
 
 
 class JudgeRule(PolicyRule):
@@ -406,5 +408,5 @@ RULE_KINDS: dict[str, type[PolicyRule]] = {
 }
 
 
-def _violation_at(said: PolicyAnswer, start: int, end: int, note: str = "") -> RuleViolation:
-    return RuleViolation(start, end, note or f"“{said.text[start:end]}”")
+def _violation_at(answer: PolicyAnswer, start: int, end: int, note: str = "") -> RuleViolation:
+    return RuleViolation(start, end, note or f"“{answer.text[start:end]}”")

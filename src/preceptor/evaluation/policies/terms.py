@@ -93,6 +93,6 @@ def _count_capitals(term: str) -> int:
     return sum(word[:1].isupper() for word in re.split(r"[\s-]+", term))
 
 
-def _has_capitals(found: str, wanted: int) -> bool:
+def _has_capitals(found: str, required: int) -> bool:
     words: list[str] = re.split(r"[\s-]+", found)
-    return sum(word[:1].isupper() for word in words) >= min(wanted, len(words))
+    return sum(word[:1].isupper() for word in words) >= min(required, len(words))

@@ -31,7 +31,7 @@ def generation_section(
     found = measure_metrics(answers, metrics)
     holes = {name: np.flatnonzero(np.isnan(one.columns).any(axis=1)) for name, one in found.items()}
     whole = {name: one for name, one in found.items() if not len(holes[name])}
-    clusters = [asked.group for asked in answers.prompts]
+    clusters = [prompt.group for prompt in answers.prompts]
     missing = {
         name: {"rows": len(rows), "ids": [answers.prompts[row].id for row in rows[:_MAX_LISTED_IDS].tolist()]}
         for name, rows in holes.items()
@@ -61,7 +61,7 @@ def measure_metrics(answers: ModelAnswers, metrics: Mapping[str, TextMetric]) ->
         raise UserError("a suite without a metric measures nothing", 'metrics = ["exact_match"]')
     if not answers.texts:
         raise UserError("there are no answers to measure", "ask the model the suite's prompts first")
-    lacking = [asked.id for asked in answers.prompts if asked.reference is None]
+    lacking = [prompt.id for prompt in answers.prompts if prompt.reference is None]
     needing = [name for name, metric in metrics.items() if metric.needs_reference]
     if lacking and needing:
         raise UserError(

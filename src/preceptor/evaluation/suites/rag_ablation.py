@@ -45,79 +45,83 @@ class RagCondition:
 
 
 def rag_ablation_section(
-    ways: Mapping[str, RagCondition], *, ids: Sequence[str], prompts: Sequence[str], references: Sequence[str | None],
+    conditions: Mapping[str, RagCondition], *, ids: Sequence[str], prompts: Sequence[str], references: Sequence[str | None],
     groups: Sequence[str],
     title: str, metric: str,
 ) -> dict[str, Any]:  # fmt: skip
     """Build the report section of a RAG ablation.
 
-    ways: the conditions by their keys in `CONDITION_NAMES`, all of the same questions in the same order; `both` must be among them.
+    conditions: answers and scores by their keys in `CONDITION_NAMES`, all of the same questions in the same order, `both` among them.
     """
-    figures: dict[str, Estimate] = {f"accuracy_{name}": estimate_mean(way.correctness, clusters=groups) for name, way in ways.items()}
+    figures: dict[str, Estimate] = {
+        f"accuracy_{name}": estimate_mean(condition.correctness, clusters=groups) for name, condition in conditions.items()
+    }
     for name in CONDITIONS_WITH_SOURCES:
-        if name in ways:
-            figures |= _citation_estimates(name, ways[name], groups)
-    known = ~np.isnan(_golden_column(ways["both"].golden_found, len(ids)))
+        if name in conditions:
+            figures |= _citation_estimates(name, conditions[name], groups)
+    known = ~np.isnan(_golden_column(conditions["both"].golden_found, len(ids)))
     if known.any():
         figures["golden_found"] = estimate_mean(
-            _golden_column(ways["both"].golden_found, len(ids))[known], clusters=_known_groups(groups, known)
+            _golden_column(conditions["both"].golden_found, len(ids))[known], clusters=_known_groups(groups, known)
         )
     differences = {
-        f"both_above_{name}": compare_paired(ways["both"].correctness, way.correctness, clusters=groups)
-        for name, way in ways.items()
+        f"both_above_{name}": compare_paired(conditions["both"].correctness, condition.correctness, clusters=groups)
+        for name, condition in conditions.items()
         if name != "both"
     }
     return {
         "kind": "rag_ablation",
         "title": title,
-        "summary": ablation_sentences(figures, differences, ways),
+        "summary": ablation_sentences(figures, differences, conditions),
         "figures": {**figures, **differences},
-        "beside": _figure_groups(ways),
+        "beside": _figure_groups(conditions),
         "rows": len(ids),
         "groups": len(set(groups)),
         "metric": metric,
-        "examples": _ablation_examples(ways, ids, prompts, references),
+        "examples": _ablation_examples(conditions, ids, prompts, references),
     }
 
 
-def _figure_groups(ways: Mapping[str, RagCondition]) -> dict[str, dict[str, str]]:
+def _figure_groups(conditions: Mapping[str, RagCondition]) -> dict[str, dict[str, str]]:
     """Group the figures that a report shows on one scale: each row's name, and the figure that it shows."""
     cited = ("citation_recall", "citation_precision", "golden_cited")
     return {
-        "accuracy": {CONDITION_NAMES[name]: f"accuracy_{name}" for name in CONDITION_NAMES if name in ways},
+        "accuracy": {CONDITION_NAMES[name]: f"accuracy_{name}" for name in CONDITION_NAMES if name in conditions},
         "accuracy_above": {
-            f"above {CONDITION_NAMES[name]}": f"both_above_{name}" for name in CONDITION_NAMES if name in ways and name != "both"
+            f"above {CONDITION_NAMES[name]}": f"both_above_{name}" for name in CONDITION_NAMES if name in conditions and name != "both"
         },
-        **{part: {CONDITION_NAMES[name]: f"{part}_{name}" for name in CONDITIONS_WITH_SOURCES if name in ways} for part in cited},
+        **{part: {CONDITION_NAMES[name]: f"{part}_{name}" for name in CONDITIONS_WITH_SOURCES if name in conditions} for part in cited},
     }
 
 
-def ablation_sentences(figures: Mapping[str, Estimate], differences: Mapping[str, Estimate], ways: Mapping[str, RagCondition]) -> list[str]:
+def ablation_sentences(
+    figures: Mapping[str, Estimate], differences: Mapping[str, Estimate], conditions: Mapping[str, RagCondition]
+) -> list[str]:
     """Say whether training and sources together are above each alone, only where the interval says so."""
-    told = []
+    sentences = []
     for name in ("tuned", "rag"):
-        if (apart := differences.get(f"both_above_{name}")) is not None:
-            verdict = "is above" if apart.low > 0 else "is below" if apart.high < 0 else "is neither clearly above nor below"
-            told.append(
-                f"Tuned with sources {verdict} {'tuning' if name == 'tuned' else 'sources'} alone: {100 * apart.value:+.1f} points of"
-                f" accuracy, {100 * apart.low:+.1f} to {100 * apart.high:+.1f}."
+        if (difference := differences.get(f"both_above_{name}")) is not None:
+            verdict = "is above" if difference.low > 0 else "is below" if difference.high < 0 else "is neither clearly above nor below"
+            sentences.append(
+                f"Tuned with sources {verdict} {'tuning' if name == 'tuned' else 'sources'} alone: {100 * difference.value:+.1f} points of"
+                f" accuracy, {100 * difference.low:+.1f} to {100 * difference.high:+.1f}."
             )
-    if "base" not in ways:
-        told.append("The base isn't at hand, so that only the model's own two ways stand here.")
-    told.append("Citations are checked by wording or a judge, not by people; hallucination is measured by the suite faithfulness.")
-    return told
+    if "base" not in conditions:
+        sentences.append("The base isn't available, so only the model's own two conditions are shown.")
+    sentences.append("Citations are checked by wording or a judge, not by people; hallucination is measured by the suite faithfulness.")
+    return sentences
 
 
-def _citation_estimates(name: str, way: RagCondition, groups: Sequence[str]) -> dict[str, Estimate]:
+def _citation_estimates(name: str, condition: RagCondition, groups: Sequence[str]) -> dict[str, Estimate]:
     found: dict[str, Estimate] = {}
     parts = {
-        "recall": [(each.cited, each.stated) for each in way.citations],
-        "precision": [(each.correct_markers, each.markers) for each in way.citations],
+        "recall": [(each.cited, each.stated) for each in condition.citations],
+        "precision": [(each.correct_markers, each.markers) for each in condition.citations],
     }
     for part, shares in parts.items():
         if any(whole for _, whole in shares):
             found[f"citation_{part}_{name}"] = _pooled_share(shares, groups)
-    golden = _golden_column(way.golden_cited, len(groups))
+    golden = _golden_column(condition.golden_cited, len(groups))
     known = ~np.isnan(golden)
     if known.any():
         found[f"golden_cited_{name}"] = estimate_mean(golden[known], clusters=_known_groups(groups, known))
@@ -139,18 +143,20 @@ def _known_groups(groups: Sequence[str], known: Any) -> list[str]:
 
 
 def _ablation_examples(
-    ways: Mapping[str, RagCondition], ids: Sequence[str], prompts: Sequence[str], references: Sequence[str | None]
+    conditions: Mapping[str, RagCondition], ids: Sequence[str], prompts: Sequence[str], references: Sequence[str | None]
 ) -> list[dict[str, Any]]:
     """Return the questions on which the conditions differ most, the worst for training with sources first."""
-    others = np.mean([way.correctness for name, way in ways.items() if name != "both"], axis=0)
-    order = np.argsort(ways["both"].correctness - others, kind="stable")[:_MAX_EXAMPLES].tolist()
+    others = np.mean([condition.correctness for name, condition in conditions.items() if name != "both"], axis=0)
+    order = np.argsort(conditions["both"].correctness - others, kind="stable")[:_MAX_EXAMPLES].tolist()
     return [
         {
             "id": ids[row],
             "prompt": prompts[row],
             "reference": references[row],
-            "answer": ways["both"].texts[row],
-            "summary": "; ".join(f"{CONDITION_NAMES[name]}: {way.texts[row][:200]!r}" for name, way in ways.items() if name != "both"),
+            "answer": conditions["both"].texts[row],
+            "summary": "; ".join(
+                f"{CONDITION_NAMES[name]}: {condition.texts[row][:200]!r}" for name, condition in conditions.items() if name != "both"
+            ),
         }
         for row in order
     ]

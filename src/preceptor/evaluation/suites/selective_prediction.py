@@ -72,12 +72,12 @@ class RankedAnswers:
 
         coverage: in (0, 1]; where it cuts through an answer, that part of the answer counts.
         """
-        wanted = coverage * len(self)
-        whole = min(int(wanted + 1e-9), len(self))
+        count = coverage * len(self)
+        whole = min(int(count + 1e-9), len(self))
         errors = float(self._even[:whole].sum())
         if whole < len(self):
-            errors += (wanted - whole) * float(self._even[whole])
-        return errors / wanted
+            errors += (count - whole) * float(self._even[whole])
+        return errors / count
 
     def area(self) -> float:
         """Return the area under the risk–coverage curve (AURC; Geifman, Uziel & El-Yaniv 2019): the mean risk over all coverages."""
@@ -261,8 +261,12 @@ def selective_prediction_section(
 
 def is_unanswerable(metadata: Any) -> bool:
     """Return whether a prompt's metadata mark it as one that nobody can answer: `answerable` is false, or says no."""
-    said = metadata.get(ANSWERABLE_KEY, True)
-    return said is False or (isinstance(said, str) and said.strip().lower() in ("false", "no", "0")) or (said == 0 and said is not True)
+    marker = metadata.get(ANSWERABLE_KEY, True)
+    return (
+        marker is False
+        or (isinstance(marker, str) and marker.strip().lower() in ("false", "no", "0"))
+        or (marker == 0 and marker is not True)
+    )
 
 
 def _calibration_estimates(right: FloatArray, sure: FloatArray, groups: Sequence[str], seed: int) -> dict[str, Estimate]:
