@@ -67,8 +67,8 @@ def digest_measured_sources(project: Project, snapshot: Snapshot | None, documen
     """Return the digests that a report stores: the current ones, but for suites those from before their answers were measured."""
     found = digest_current_sources(project, snapshot, document)
     for name, suite in (document.get("suites") or {}).items():
-        if "suite" in (suite.get("made") or {}):
-            found[name]["suite"] = suite["made"]["suite"]
+        if "suite_digest" in (suite.get("provenance") or {}):
+            found[name]["suite"] = suite["provenance"]["suite_digest"]
     return found
 
 
@@ -113,8 +113,8 @@ def _iterate_source_keys(
     if rows and snapshot is not None:
         yield TEST_ROWS_SOURCE, rows
     for name, suite in (document.get("suites") or {}).items():
-        if (made := suite.get("made")) and "suite" in made:
-            asked = suite_runner.find_suite(project, made["named"])
+        if (provenance := suite.get("provenance")) and "suite_digest" in provenance:
+            asked = suite_runner.find_suite(project, provenance["suite"])
             if prompts := rows if asked.prompts is None else _prompt_keys(asked, asked.prompts):
                 yield name, prompts
     if document.get("forgetting") and (parts := load_general_data(project)) is not None:
@@ -148,12 +148,12 @@ def _digest_general_data(project: Project) -> str:
 
 
 def _digest_suite(project: Project, suite: Mapping[str, Any]) -> dict[str, str]:
-    made = suite.get("made") or {}
+    provenance = suite.get("provenance") or {}
     found = {}
-    if "suite" in made:
-        found["suite"] = _digest_or_empty(lambda: suite_runner.find_suite(project, made["named"]).digest)
-    if made.get("judge") or suite.get("kind") == "faithfulness":
-        found["judge"] = _digest_or_empty(lambda: identify_judge(project, str(made.get("judge", ""))))
+    if "suite_digest" in provenance:
+        found["suite"] = _digest_or_empty(lambda: suite_runner.find_suite(project, provenance["suite"]).digest)
+    if provenance.get("judge") or suite.get("kind") == "faithfulness":
+        found["judge"] = _digest_or_empty(lambda: identify_judge(project, str(provenance.get("judge", ""))))
     return found
 
 

@@ -115,7 +115,7 @@ def _claim_checks_cost(project: Project, judgments: int) -> tuple[float, str]:
 
 def _suite_judge(suite: Mapping[str, Any]) -> str:
     """Return the name of the judge that a suite was run with."""
-    return str((suite.get("made") or {}).get("judge", ""))
+    return str((suite.get("provenance") or {}).get("judge", ""))
 
 
 def _evidence_need(project: Project, model: Model | None, document: Mapping[str, Any], finding: GateFinding, units: int) -> EvidenceNeed:

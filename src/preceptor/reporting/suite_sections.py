@@ -236,7 +236,7 @@ def _suite_section(key: str, name: str, suite: ReportDocument, document: ReportD
 
 def _grouped_pictures(name: str, suite: ReportDocument) -> Iterator[PagePicture]:
     """Yield the pictures of figures to compare, each group on one scale: the suite's `beside` names them by the labels of their rows."""
-    for key, rows in (suite.get("beside") or {}).items():
+    for key, rows in (suite.get("charts") or {}).items():
         figures = [(label, figure) for label, part in rows.items() if is_estimate(figure := look_up(suite, "figures", part))]
         if figures:
             kind = metric_display(key, Estimate.from_dict(figures[0][1]))
@@ -249,7 +249,7 @@ def _grouped_pictures(name: str, suite: ReportDocument) -> Iterator[PagePicture]
 
 
 def _figure_pictures(name: str, suite: ReportDocument, document: ReportDocument) -> Iterator[PagePicture]:
-    apart = {part for rows in (suite.get("beside") or {}).values() for part in rows.values()}
+    apart = {part for rows in (suite.get("charts") or {}).values() for part in rows.values()}
     thresholds = {bound.get("figure"): bound.get("needs") for bound in look_up(document, "release", "bounds") or ()}
     for key, value in (suite.get("figures") or {}).items():
         if not is_estimate(value) or key in apart:

@@ -63,7 +63,7 @@ def measure_rag_ablation(
     )  # fmt: skip
     found["subjects"] = {name: who.name for name, who in subjects.items()}
     left = [each.id for at, each in enumerate(asked) if at not in set(readable)]
-    return found | ({"unread": {"prompts": len(left), "first": left[:5]}} if left else {})
+    return found | ({"unreadable_prompts": {"prompts": len(left), "first": left[:5]}} if left else {})
 
 
 def find_condition_subjects(project: Project, subject: SuiteSubject) -> dict[str, SuiteSubject]:

@@ -67,7 +67,7 @@ def build_multiple_choice_section(suite: EvaluationSuite, subject: SuiteSubject)
         ],
         "figures": figures,
         "rows": len(asked),
-        "made": {"subject": subject.name},
+        "provenance": {"subject": subject.name},
         "examples": [{"id": each.id, "prompt": each.question, "text": "", "reference": each.options[each.answer]} for each in wrong[:10]],
     }
 
@@ -201,7 +201,8 @@ def run_suites(
         asked = find_subject(project, subject)
         found = {suite.name: _run_on_subject(project, suite, asked, rows, wishes) for suite in suites}
     for section, name, digest in zip(found.values(), names, digests, strict=True):
-        section["made"] |= {"named": str(Path(name).resolve()) if name.endswith(".toml") else name, "suite": digest}
+        suite_name = str(Path(name).resolve()) if name.endswith(".toml") else name
+        section["provenance"] |= {"suite": suite_name, "suite_digest": digest}
     return found
 
 
@@ -211,7 +212,7 @@ def _run_on_recorded(project: Project, suite: EvaluationSuite, given: ModelAnswe
         raise UserError(f"{suite.name!r} {asks}, which no file of answers tells", "name a model instead")
     if suite.prompts is not None:
         given = _select_recorded_answers(suite, given)
-    return _suite_section(project, suite, given, None, wishes) | _made_section(suite, given, [], wishes)
+    return _suite_section(project, suite, given, None, wishes) | _provenance_section(suite, given, [], wishes)
 
 
 def _select_recorded_answers(suite: EvaluationSuite, given: ModelAnswers) -> ModelAnswers:
@@ -233,11 +234,11 @@ def _run_on_subject(
         return build_multiple_choice_section(suite, subject)
     asked = _load_prompts(project, suite, subject, rows)
     if suite.kind == "rag_ablation":
-        made = {"subject": subject.name, "sampling": {"max_tokens": suite.max_tokens, "temperature": 0.0, "seed": 0}}
-        return rag_ablation.measure_rag_ablation(project, suite, subject, asked, wishes.make_progress) | {"made": made}
+        provenance = {"subject": subject.name, "sampling": {"max_tokens": suite.max_tokens, "temperature": 0.0, "seed": 0}}
+        return rag_ablation.measure_rag_ablation(project, suite, subject, asked, wishes.make_progress) | {"provenance": provenance}
     progress = wishes.make_progress(f"{suite.name}: answers")
     answers, unread = suite_answers.generate_answers(project, subject, asked, max_tokens=suite.max_tokens, progress=progress)
-    return _suite_section(project, suite, answers, subject, wishes) | _made_section(suite, answers, unread, wishes)
+    return _suite_section(project, suite, answers, subject, wishes) | _provenance_section(suite, answers, unread, wishes)
 
 
 def _load_prompts(project: Project, suite: EvaluationSuite, subject: SuiteSubject, rows: Sequence[SnapshotRow]) -> list[SuitePrompt]:
@@ -280,11 +281,11 @@ def _suite_bounds(project: Project, suite: EvaluationSuite) -> list[ReleaseBound
     return [bound for bound in named if bound.figure in HALLUCINATION_RATES]
 
 
-def _made_section(suite: EvaluationSuite, answers: ModelAnswers, unread: Sequence[str], wishes: SuiteOptions) -> dict[str, Any]:
+def _provenance_section(suite: EvaluationSuite, answers: ModelAnswers, unread: Sequence[str], wishes: SuiteOptions) -> dict[str, Any]:
     """Return what reproduces the section, and the prompts that couldn't be read."""
     about = {"answers": answers.digest, "subject": answers.subject, "sampling": dict(answers.sampling)}
     about["judge"] = suite.judge or wishes.judge
-    return {"made": about} | ({"unread": {"prompts": len(unread), "first": list(unread[:5])}} if unread else {})
+    return {"provenance": about} | ({"unreadable_prompts": {"prompts": len(unread), "first": list(unread[:5])}} if unread else {})
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,7 @@ def test_the_worst_answers_come_first(answers):
     section = generation_section(answers(["x", "a b", "a"], ["a", "a b", "a b"]), named_metrics(["token_f1", "bleu"]), title="t")
     assert [example["answer"] for example in section["examples"]] == ["x", "a", "a b"]
     assert section["examples"][0] | {"prompt": "question 0", "reference": "a", "values": {"token_f1": 0.0}} == section["examples"][0]
-    assert "nrefs:1" in section["how"]["bleu"]
+    assert "nrefs:1" in section["signatures"]["bleu"]
 
 
 def test_what_cannot_be_measured_is_told(answers):

@@ -90,7 +90,7 @@ def test_a_suite_that_changes_while_it_is_measured_is_another_one(suited):
 
 
 def test_another_judge_meets_no_bound(suited, monkeypatch):
-    sections = {"house": {**suited.sections["house"], "made": {**suited.sections["house"]["made"], "judge": "smollm2"}}}
+    sections = {"house": {**suited.sections["house"], "provenance": {**suited.sections["house"]["provenance"], "judge": "smollm2"}}}
     keep(suited, suites=sections)
     assert states(suited) == ALL_MET
     monkeypatch.setattr("preceptor.release.report_inputs.identify_judge", lambda project, name: "another")

@@ -68,11 +68,11 @@ def test_each_suite_is_a_section(report):
     assert found["house"]["rows"] > 10, "its own test rows"
     assert found["words"]["rows"] == 8, "the suite's prompts"
     for name, section in found.items():
-        assert section["made"]["suite"] if name != "quiz" else True
+        assert section["provenance"]["suite_digest"] if name != "quiz" else True
         assert section["summary"] is not None
     assert 0 <= report.estimates["quiz.accuracy"].low <= report.estimates["quiz.accuracy"].value
     assert report.estimates["knows.selective_risk"].n > 1
-    assert found["house"]["made"]["sampling"] == {"max_tokens": 16, "temperature": 0.0, "seed": 0}
+    assert found["house"]["provenance"]["sampling"] == {"max_tokens": 16, "temperature": 0.0, "seed": 0}
 
 
 def test_no_rate_stands_where_nobody_has_judged(report, made):

@@ -44,7 +44,7 @@ def generation_section(
         "figures": {name: estimate_figure(one, clusters, seed=seed) for name, one in whole.items()},
         "rows": len(answers.texts),
         "groups": len(set(clusters)),
-        "how": {name: one.signature for name, one in found.items() if one.signature},
+        "signatures": {name: one.signature for name, one in found.items() if one.signature},
         "not_measured": missing,
         "examples": _worst_answers(answers, whole),
         **_metric_slices(answers, whole, slices),

@@ -74,7 +74,7 @@ def rag_ablation_section(
         "title": title,
         "summary": ablation_sentences(figures, differences, conditions),
         "figures": {**figures, **differences},
-        "beside": _figure_groups(conditions),
+        "charts": _figure_groups(conditions),
         "rows": len(ids),
         "groups": len(set(groups)),
         "metric": metric,
