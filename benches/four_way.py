@@ -100,7 +100,7 @@ def search(name: str, texts: Mapping[str, str]) -> SourceSearch:
     folder = FOLDER / "projects" / name
     if not folder.exists():
         staged = Path(tempfile.mkdtemp(dir=FOLDER)) / "project"
-        with closing(Project.create(staged, retrieval={"chunk": CHUNK})) as project:
+        with closing(Project.create(staged, retrieval={"chunk_chars": CHUNK})) as project:
             documents = DocumentLibrary(project)
             for group, text in texts.items():
                 documents.add(text.encode(), name=f"{group}.txt", index=False)

@@ -19,7 +19,7 @@ PROCESSES = 4
 def measure(items: int) -> dict[str, Any]:
     """Judgments a second by PROCESSES processes for SECONDS, over a project of so many items."""
     with tempfile.TemporaryDirectory() as folder:
-        project = Project.create(Path(folder) / "project", guidance={"minimum": 3, "maximum": 3})
+        project = Project.create(Path(folder) / "project", redundancy={"min_judgments": 3, "max_judgments": 3})
         project.add_question("q", "choice", ["no", "yes"])
         project.add_items({"id": f"i-{n}", "text": f"text {n}"} for n in range(items))
         context = multiprocessing.get_context("spawn")

@@ -60,7 +60,7 @@ def tweets() -> Iterator[dict[str, str]]:
 
 
 def general(folder: Path) -> str:
-    """The [general] table, its files written into the project's folder."""
+    """The [forgetting] table, its files written into the project's folder."""
     instructions = [row for row in rows_of("general/replay_general") if row["output"]]
     files: dict[str, list[dict[str, Any]]] = {
         "replay.jsonl": [{name: row[name] for name in ("instruction", "input", "output")} for row in instructions],
@@ -75,7 +75,7 @@ def general(folder: Path) -> str:
     for name, rows in files.items():
         (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     suites = [name for name in files if name not in ("replay.jsonl", "worked.jsonl")]
-    return f'[general]\ntexts = ["worked.jsonl"]\nreplay = ["replay.jsonl"]\nsuites = {json.dumps(suites)}\n'
+    return f'[forgetting]\ntexts = ["worked.jsonl"]\nreplay = ["replay.jsonl"]\nsuites = {json.dumps(suites)}\n'
 
 
 def project_of(name: str, rows: Iterator[dict[str, str]]) -> Project:
@@ -84,7 +84,7 @@ def project_of(name: str, rows: Iterator[dict[str, str]]) -> Project:
         return Project.open(folder)
     made = Project.create(folder)
     toml = (folder / CONFIG_FILE).read_text(encoding="utf-8")
-    start = toml.index("[general]")
+    start = toml.index("[forgetting]")
     (folder / CONFIG_FILE).write_text(toml[:start] + general(folder) + toml[toml.index("\n[", start) :], encoding="utf-8")
     made.close()
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

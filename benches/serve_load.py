@@ -104,7 +104,7 @@ def fill(folder: Path, size: int, people: int) -> list[str]:
     kept = folder / "tokens.json"
     if kept.exists():
         return list(json.loads(kept.read_text()))
-    project = Project.create(folder, guidance={"minimum": WANTED, "maximum": WANTED}, people={"gold": 0.0})
+    project = Project.create(folder, redundancy={"min_judgments": WANTED, "max_judgments": WANTED}, annotators={"gold_share": 0.0})
     project.add_question("q", "choice", ["no", "yes"])
     file = folder / "items.csv"
     with file.open("w", encoding="utf-8") as out:

@@ -132,7 +132,7 @@ def _fields(path: Path) -> list[str]:
 def servers(folder: Path, model: Path, failed: list[dict[str, str]]) -> dict[str, Server]:
     """All four, warm and standing still, but for those that failed."""
     python = sys.executable
-    project = Project.create(folder / "project", serving={"deadline": 600})
+    project = Project.create(folder / "project", serving={"request_timeout_seconds": 600})
     key = AccessControl(project).issue_application_token("bench", ["chat"])["token"]
     project.close()
     kinds: dict[str, tuple[list[str], str, str]] = {

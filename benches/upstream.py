@@ -56,7 +56,7 @@ def serve(folder: Path, model: Any, key: str, behind: Server | None) -> Server:
     """`preceptor serve` with this model, before another server or by itself."""
     project = Project.open(folder)
     more = {"upstream": f"http://127.0.0.1:{behind.port}/v1", "upstream_models": {model.id: behind.model}} if behind else {}
-    project.config = project.config.model_copy(update={"serving": ServingOptions(deadline=600, **more)})
+    project.config = project.config.model_copy(update={"serving": ServingOptions(request_timeout_seconds=600, **more)})
     project.config.save(folder)
     project.close()
     port = free_port()

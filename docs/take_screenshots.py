@@ -38,7 +38,7 @@ NOTE = "Started ibuprofen 400 mg on Monday. By Tuesday evening a rash on both ar
 
 def fill(folder: Path) -> dict[str, str]:
     """A project with four questions and people who have answered; links by role."""
-    project = Project.create(folder, people={"address": f"http://127.0.0.1:{PORT}", "gold": 0})
+    project = Project.create(folder, annotators={"address": f"http://127.0.0.1:{PORT}", "gold_share": 0})
     rng, mood = random.Random(1), {}
     project.add_items({"id": f"review-{n}", "content": f"{rng.choice(REVIEWS)}", "group": f"customer-{n // 4}"} for n in range(400))
     project.add_question("mood", "choice", MOODS, "How does the writer feel about the product?")
@@ -61,7 +61,7 @@ def fill(folder: Path) -> dict[str, str]:
 
 def fill_kinds(folder: Path) -> str:
     """A project with one item to compare and one to mark; the link of who is asked."""
-    project = Project.create(folder, people={"address": f"http://127.0.0.1:{PORT}", "gold": 0})
+    project = Project.create(folder, annotators={"address": f"http://127.0.0.1:{PORT}", "gold_share": 0})
     project.add_items([{"id": "1", "prompt": "My kettle leaks. Can I send it back?", "responses": list(ANSWERS)}])
     project.add_question("better", "compare", instructions="Which answer helps the customer more?", reasons=True)
     link = AccessControl(project).invite("Eve")["link"]
@@ -71,7 +71,7 @@ def fill_kinds(folder: Path) -> str:
 
 def fill_spans(folder: Path) -> str:
     """A project with one text to mark; the link of who is asked."""
-    project = Project.create(folder, people={"address": f"http://127.0.0.1:{PORT}", "gold": 0})
+    project = Project.create(folder, annotators={"address": f"http://127.0.0.1:{PORT}", "gold_share": 0})
     project.add_items([{"id": "1", "content": NOTE}])
     project.add_question("marks", "spans", ["drug", "effect"], "Mark each drug and each effect.")
     link = AccessControl(project).invite("Eve")["link"]

@@ -30,17 +30,17 @@ class CostOptions(OptionsBase):
 
     judgment: float = Field(0.05, ge=0, description="one judgment by a person")
     kinds: dict[str, PriceValue] = Field({}, description="one judgment about a question of a kind: { rating = 0.02 }")
-    people: dict[str, PriceValue] = Field({}, description="one judgment by somebody, whatever the kind: { ann = 0.5 }")
-    hour: float = Field(0.10, ge=0, description="one hour of the machine that trains")
+    annotators: dict[str, PriceValue] = Field({}, description="one judgment by an annotator, whatever the kind: { ann = 0.5 }")
+    machine_hour: float = Field(0.10, ge=0, description="one hour of the machine that trains")
     currency: str = "USD"
 
     def judgment_price(self, annotator: str, kind: str) -> float:
         """Return the price of one judgment by an annotator about a question of this kind.
 
-        It is the person's own price, else nothing for customers, else the question kind's price, else that of any judgment.
+        It is the annotator's own price, else nothing for customers, else the question kind's price, else that of any judgment.
         """
         usual = 0.0 if annotator.startswith(CUSTOMERS_PREFIX) else self.kinds.get(kind, self.judgment)
-        return self.people.get(annotator, usual)
+        return self.annotators.get(annotator, usual)
 
     def total_price(self, annotators: Iterable[str], kind: str) -> float:
         """Return the price of one judgment by each of these annotators, in total."""
@@ -50,24 +50,26 @@ class CostOptions(OptionsBase):
 class GateOptions(OptionsBase):
     """What a model must reach before it is released."""
 
-    bounds: tuple[str, ...] = Field((), description='what figures must reach, such as "accuracy.low >= 0.72"')
-    slices: float = Field(1.0, ge=0, le=1, description="how much worse a slice of the test rows may be than the rest; 1 asks nothing")
-    regressions: float = Field(
-        1.0, ge=0, le=1, description="how much worse the whole or a slice may be than the last release; 1 asks nothing"
+    bounds: tuple[str, ...] = Field((), description='what metrics must reach, such as "accuracy.low >= 0.72"')
+    max_slice_gap: float = Field(
+        1.0, ge=0, le=1, description="how much worse a slice of the test rows may be than the rest; 1 turns the check off"
+    )
+    max_regression: float = Field(
+        1.0, ge=0, le=1, description="how much worse the whole or a slice may be than the last release; 1 turns the check off"
     )
 
 
 class AnnotatorOptions(OptionsBase):
     """How people are asked: leases, gold items, qualification, suggestions."""
 
-    lease: float = Field(1800, gt=0, description="seconds for which an item is kept for who was handed it")
-    gold: float = Field(0.05, ge=0, le=1, description="share of a person's items whose answer is known, mixed in unseen")
-    feedback: bool = Field(True, description="who has answered such an item learns whether it was right, and why")
-    qualify: bool = Field(False, description="annotators first pass a test on gold, as [qualification] says")
-    suggestions: bool = Field(False, description="people see a model's guess, which biases them; it is kept with the judgment")
-    blind: float = Field(0.1, ge=0, le=1, description="share of items that each person answers without the guess, to measure the bias")
+    lease_seconds: float = Field(1800, gt=0, description="time for which an item is reserved for the annotator who got it")
+    gold_share: float = Field(0.05, ge=0, le=1, description="share of an annotator's items whose answer is known, mixed in unmarked")
+    feedback: bool = Field(True, description="after such an item, annotators learn whether they were right, and why")
+    require_qualification: bool = Field(False, description="annotators first pass a test on gold, as [qualification] says")
+    suggestions: bool = Field(False, description="annotators see a model's prediction, which biases them; it is stored with the judgment")
+    blind_share: float = Field(0.1, ge=0, le=1, description="share of items that each annotator answers without it, to measure the bias")
     completion_code: str = Field("", description="shown to external crowds when nothing is left for them")
-    address: str = Field("", description="where people reach the pages, for the links to them; empty: where serve listens")
+    address: str = Field("", description="public URL of the pages, for the links to them; empty: where serve listens")
 
 
 class TrainingLogOptions(OptionsBase):
@@ -87,21 +89,25 @@ class GeneralDataOptions(OptionsBase):
 class ServingOptions(OptionsBase):
     """How requests under /v1 are answered, and what is kept of them."""
 
-    keep_days: float = Field(30, ge=0, description="days for which prompts and answers are kept; 0 keeps nothing, and takes no feedback")
-    scrub: bool = Field(True, description="personal data is masked in what is kept, before it is written")
-    measured: float = Field(0.05, ge=0, le=1, description="share of answers drawn at random, by which live quality is measured")
-    waiting: int = Field(32, ge=1, description="requests that may wait for their turn, in each process; more are told to come again")
+    retention_days: float = Field(
+        30, ge=0, description="time for which prompts and answers are kept; 0 keeps nothing, and takes no feedback"
+    )
+    redact_pii: bool = Field(True, description="personal data is masked before a prompt or an answer is stored")
+    eval_sample_rate: float = Field(0.05, ge=0, le=1, description="share of answers sampled at random to measure live quality")
+    max_queue: int = Field(32, ge=1, description="requests that may wait for their turn, in each process; more get 429")
     cache_gb: float = Field(
         0, ge=0, description="GB for keys and values of prompts and answers, in each process; 0: together a sixteenth of the machine's"
     )
-    deadline: float = Field(120, gt=0, description="seconds for an answer, then the call fails; a person's time doesn't count")
-    wait: float = Field(600, ge=0, description="seconds for which a call may at most wait for a person")
-    wait_calls: int = Field(
-        64, ge=0, le=1000, description="calls that wait for people at once, in each process; more are told where to ask again"
+    request_timeout_seconds: float = Field(
+        120, gt=0, description="time for an answer, then the call fails; waiting for a person doesn't count"
     )
-    people_days: float = Field(1, gt=0, le=7, description="days that people have for an answer that was deferred to them")
-    sources: int = Field(4, ge=1, le=20, description="passages of documents that an answer may rest on")
-    upstream: str = Field("", repr=False, description="an OpenAI-speaking server that draws in this one's place: http://host:8000/v1")
+    max_human_wait_seconds: float = Field(600, ge=0, description="longest time that a call may wait for a person")
+    max_waiting_calls: int = Field(
+        64, ge=0, le=1000, description="calls that wait for people at once, in each process; more are told where to poll"
+    )
+    deferral_ttl_days: float = Field(1, gt=0, le=7, description="time that people have for an answer that was deferred to them")
+    top_k: int = Field(4, ge=1, le=20, description="passages of documents that are retrieved for an answer")
+    upstream: str = Field("", repr=False, description="an OpenAI-compatible server that generates in this one's place: http://host:8000/v1")
     upstream_key: str = Field("", description="the environment variable that holds its key, if it asks for one")
     upstream_models: dict[str, str] = Field({}, description='what our models are called there: { "m-1a2b" = "support" }')
 
@@ -110,9 +116,9 @@ class RetrievalOptions(OptionsBase):
     """How documents are read, split into chunks and found."""
 
     encoder: str = Field("minilm", description="whose vectors find by meaning: minilm, or a model's folder; empty: by words only")
-    chunk: int = Field(1000, ge=100, le=8000, description="characters that a chunk has at most; an encoder reads its first 256 tokens")
-    most_megabytes: float = Field(32, gt=0, description="a document that is larger is refused")
-    read_seconds: float = Field(60, gt=0, description="processor seconds that reading a PDF or a page may take")
+    chunk_chars: int = Field(1000, ge=100, le=8000, description="longest chunk, in characters; an encoder reads its first 256 tokens")
+    max_file_mb: float = Field(32, gt=0, description="a document that is larger is refused")
+    parse_cpu_seconds: float = Field(60, gt=0, description="processor time that parsing a PDF or an HTML page may take")
 
 
 class PipelineOptions(OptionsBase):
@@ -125,7 +131,7 @@ class PipelineOptions(OptionsBase):
     seed: int = Field(0, ge=0, description="of the run")
     suites: tuple[str, ...] = Field((), description="what else is measured in a writer's answers")
     alias: str = Field("", description="the model that this name stands for is the one to beat; none: the last one that was let out")
-    least: int = Field(1, ge=1, description="new judgments that it takes for a turn")
+    min_new_judgments: int = Field(1, ge=1, description="new judgments without which a run trains nothing")
 
 
 class ProjectConfig(OptionsBase):
@@ -134,16 +140,16 @@ class ProjectConfig(OptionsBase):
     name: str
     database: str = Field("", repr=False)  # which may hold a password
     shared_with_group: bool = Field(False, description="the Unix group of this folder may read and write it too; else its account alone")
-    guidance: StopRule = StopRule()
-    people: AnnotatorOptions = AnnotatorOptions()
+    redundancy: StopRule = StopRule()
+    annotators: AnnotatorOptions = AnnotatorOptions()
     qualification: QualificationRule = QualificationRule()
     cost: CostOptions = CostOptions()
     training: TrainingLogOptions = TrainingLogOptions()
-    general: GeneralDataOptions = GeneralDataOptions()
+    forgetting: GeneralDataOptions = GeneralDataOptions()
     gate: GateOptions = GateOptions()
     serving: ServingOptions = ServingOptions()
     retrieval: RetrievalOptions = RetrievalOptions()
-    cycle: PipelineOptions = PipelineOptions()
+    pipeline: PipelineOptions = PipelineOptions()
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -171,8 +177,10 @@ class ProjectConfig(OptionsBase):
         lines.append(f"database = {to_toml(self.database)}" if self.database else example)
         shared = type(self).model_fields["shared_with_group"].description
         lines.append(f"shared_with_group = {to_toml(self.shared_with_group)}  # {shared}")
-        for table in ("guidance", "people", "qualification", "cost", "training", "general", "gate", "serving", "retrieval", "cycle"):
-            options: OptionsBase = getattr(self, table)
+        for table in type(self).model_fields:
+            options = getattr(self, table)
+            if not isinstance(options, OptionsBase):
+                continue
             lines += ["", f"[{table}]"]
             for name, field in type(options).model_fields.items():
                 comment = f"  # {field.description}" if field.description else ""

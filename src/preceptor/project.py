@@ -170,7 +170,7 @@ class Project(Workspace):
         of a question are taken, the stop rule looks at its posteriors again and may open more; a server does that in the background and
         passes guide=False. besides: a slot that they hold already and that isn't to be returned again.
         """
-        who, seconds = self._find_annotator(annotator), lease_seconds or self.config.people.lease
+        who, seconds = self._find_annotator(annotator), lease_seconds or self.config.annotators.lease_seconds
         found = assignment.assign_next(self, who, question, seconds, besides)
         if found is None and guide and any(self.update_redundancy(name) for name in ([question] if question else self._root_questions())):
             found = assignment.assign_next(self, who, question, seconds, besides)
@@ -217,7 +217,7 @@ class Project(Workspace):
 
     def withdraw_answer(self, judgment: int, annotator: str) -> SlotAssignment:
         """Withdraw an annotator's own answer, and assign its item to them again."""
-        return assignment.withdraw_answer(self, judgment, annotator, self.config.people.lease)
+        return assignment.withdraw_answer(self, judgment, annotator, self.config.annotators.lease_seconds)
 
     def feedback(self, judgment: int, annotator: str) -> assignment.GoldFeedback | None:
         """Return what an annotator is told about their own answer, where the right one is known."""
@@ -289,12 +289,12 @@ class Project(Workspace):
 
     @property
     def address(self) -> str:
-        """Where people reach the pages: `[people] address`, else where `serve` listened last, else its default address."""
+        """Where people reach the pages: `[annotators] address`, else where `serve` listened last, else its default address."""
         with self.database.reading() as connection:
-            return (self.config.people.address or access.find_setting(connection, "address") or DEFAULT_ADDRESS).rstrip("/")
+            return (self.config.annotators.address or access.find_setting(connection, "address") or DEFAULT_ADDRESS).rstrip("/")
 
     def set_address(self, address: str) -> None:
-        """Record where `serve` listens, so that links lead there unless `[people] address` names another place."""
+        """Record where `serve` listens, so that links lead there unless `[annotators] address` names another place."""
         with self.database.writing() as connection:
             access.set_setting(connection, "address", address)
 
@@ -458,7 +458,7 @@ class Project(Workspace):
         asked = self.question_by_key(connection, question)
         if asked.follows or asked.purpose:
             return  # asked in the form of the question that it follows, or about items of its own
-        slots.open_slots(connection, question, keys, target_count=self.config.guidance.initial_judgments)
+        slots.open_slots(connection, question, keys, target_count=self.config.redundancy.initial_judgments)
 
     def _root_questions(self) -> list[str]:
         return [question.name for _, question in self.active_questions() if not question.follows]

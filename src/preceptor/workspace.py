@@ -115,9 +115,10 @@ class PiiRedactor:
 def text_redactor(project: Project, connection: Connection) -> Callable[[str], str]:
     """Return the function that prepares strangers' texts for people to see.
 
-    It masks personal data, unless [serving] scrub is off, and replaces NUL characters, which models may write and databases can't store.
+    It masks personal data, unless [serving] redact_pii is off, and replaces NUL characters, which models may write and databases can't
+    store.
     """
-    masked = PiiRedactor.from_connection(connection).redact_text if project.config.serving.scrub else str
+    masked = PiiRedactor.from_connection(connection).redact_text if project.config.serving.redact_pii else str
     return lambda text: masked(text.replace("\0", "\ufffd"))
 
 
@@ -185,7 +186,7 @@ class Workspace:
 
     @classmethod
     def create(cls, folder: str | Path, **settings: Any) -> Self:
-        """Create a project in a new or empty folder and open it; settings are the tables of preceptor.toml (guidance, cost, gate).
+        """Create a project in a new or empty folder and open it; settings are the tables of preceptor.toml (redundancy, cost, gate).
 
         preceptor.toml is written last, so that a folder with one has had its tables: a creation that was killed is begun again by
         the same call. Where only the tables are gone, they are made again under the configuration that is there.

@@ -155,7 +155,7 @@ def test_known_answers_stand():
 
 def spend(ratings, rule, raters=20):
     """Counts bought of each item when the stop rule decides after each round, and the posterior at the end."""
-    counts = np.full(len(ratings), rule.minimum)
+    counts = np.full(len(ratings), rule.min_judgments)
     while True:
         fitted = aggregate(judged(ratings, counts), "rating", **CLASSES, panel=raters)
         more = target_judgment_counts(fitted, dict(enumerate(counts.tolist())), rule)
@@ -167,7 +167,7 @@ def spend(ratings, rule, raters=20):
 
 def test_the_stop_rule_sees_bought_judgments_only():
     """All ratings that weren't bought are replaced by what would raise if anybody looked; nothing changes."""
-    rule = StopRule(certainty=0.95, minimum=2, maximum=20)
+    rule = StopRule(confidence_threshold=0.95, min_judgments=2, max_judgments=20)
     ratings = panels(150, 20, seed=8)
     counts, fitted = spend(ratings, rule)
     hidden = ratings.copy()
@@ -178,7 +178,7 @@ def test_the_stop_rule_sees_bought_judgments_only():
 
 
 def test_adaptive_redundancy_beats_fixed_at_the_same_cost():
-    rule = StopRule(certainty=0.97, minimum=2, maximum=20)
+    rule = StopRule(confidence_threshold=0.97, min_judgments=2, max_judgments=20)
     ratings = panels(400, 20, seed=10)
     truth = classes(ratings.mean(axis=1))
     counts, fitted = spend(ratings, rule)

@@ -58,7 +58,7 @@ def test_progress_is_a_line_a_stage_where_there_is_no_terminal(capsys):
 def test_what_training_costs_and_how_long_it_takes_is_told(capsys):
     """A line where validation was measured: losses, speed, time left, and the cost of all stages so far."""
     figures = {"tokens_per_second": 1234.0, "texts_per_second": 7.0, "seconds": 1800.0, "seconds_left": 90.0}
-    with progress_bar(CostOptions(hour=2.0)) as tell:
+    with progress_bar(CostOptions(machine_hour=2.0)) as tell:
         tell(TrainingProgress("trying", 9, 9, {"seconds": 1800.0}))
         tell(TrainingProgress("training", 5, 20, figures))
         tell(TrainingProgress("training", 6, 20, {**figures, "training_loss": 1.5, "validation_loss": 1.25}))

@@ -72,7 +72,7 @@ def person(browser, project_of, serve):
     opened = []
 
     def sit_down(kind="choice", count=3, project=None, served=None, **options):
-        settings = {"people": options.pop("people")} if "people" in options else {}
+        settings = {"annotators": options.pop("annotators")} if "annotators" in options else {}
         project = project or project_of(kind, count=count, content=options.pop("content", None), **settings)
         opened.append(Person(browser, project, served or serve(project), **options))
         return opened[-1]
@@ -139,7 +139,7 @@ def test_without_a_script_a_person_gets_through_all_items(person):
 
 
 def test_to_the_end_by_keyboard_and_what_is_shown_there(person):
-    ann = person(count=2, people={"completion_code": "C0DE", "gold": 0})
+    ann = person(count=2, annotators={"completion_code": "C0DE", "gold_share": 0})
     ann.project.add_gold("q", {"i-0": "positive", "i-1": "positive"}, "It says so.")
     for key in ("3", "1"):
         slot = ann.slot

@@ -69,7 +69,7 @@ def as_rows(side, told):
 @pytest.fixture
 def server(tmp_path, cache, monkeypatch):
     monkeypatch.setenv("PRECEPTOR_CACHE", str(cache))
-    running = start_server(tmp_path / "bank", cache, people={"gold": 0}, serving={"wait": 120})
+    running = start_server(tmp_path / "bank", cache, annotators={"gold_share": 0}, serving={"max_human_wait_seconds": 120})
     yield running
     running.stop()
 

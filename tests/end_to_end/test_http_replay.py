@@ -29,7 +29,8 @@ from preceptor.pipeline.demo import (
 from preceptor.storage import judgment_log
 
 ITEMS = 300
-QUESTION, GUIDANCE = "sentiment", {"certainty": 0.98, "minimum": 2, "maximum": RATERS_PER_TEXT, "audit": 0.0}
+QUESTION = "sentiment"
+REDUNDANCY = {"confidence_threshold": 0.98, "min_judgments": 2, "max_judgments": RATERS_PER_TEXT, "audit_share": 0.0}
 PEOPLE = [f"person-{number + 1:02}" for number in range(RATERS_PER_TEXT)]
 QUIET = 5.0  # seconds without work for anybody after which guidance has nothing left to ask
 
@@ -42,7 +43,7 @@ def recorded() -> RecordedJudgments:
 
 
 def make(folder: Path, recorded: RecordedJudgments) -> Project:
-    project = Project.create(folder, guidance=GUIDANCE, people={"gold": 0})
+    project = Project.create(folder, redundancy=REDUNDANCY, annotators={"gold_share": 0})
     project.add_question(
         QUESTION, "rating", SENTIMENT_SCALE, "How positive?", cuts=SENTIMENT_CUTS, labels=SENTIMENT_LABELS, panel=RATERS_PER_TEXT
     )

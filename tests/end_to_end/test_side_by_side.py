@@ -25,7 +25,7 @@ def people():
 
 @pytest.fixture
 def project(tmp_path):
-    made = Project.create(tmp_path / "p", people={"gold": 0})
+    made = Project.create(tmp_path / "p", annotators={"gold_share": 0})
     made.add_question("mood", "choice", ["good", "bad"])
     yield made
     made.close()

@@ -22,7 +22,7 @@ AWAY = 3.0  # seconds
 @contextmanager
 def served(folder: Path) -> Iterator[tuple[TestClient, Project]]:
     """A project with 20 items, and ann's client of its application."""
-    project = Project.create(folder, people={"gold": 0})
+    project = Project.create(folder, annotators={"gold_share": 0})
     project.add_question("q", "choice", ["a", "b"])
     project.add_items({"id": f"i-{number}", "content": f"text {number}"} for number in range(20))
     token = AccessControl(project).invite("ann")["token"]

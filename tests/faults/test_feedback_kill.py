@@ -45,7 +45,7 @@ class Customer(threading.Thread):
 
 
 def test_what_was_acknowledged_is_kept(tmp_path):
-    project = Project.create(tmp_path / "shop", people={"gold": 0})
+    project = Project.create(tmp_path / "shop", annotators={"gold_share": 0})
     token = AccessControl(project).issue_application_token("app", ["chat"])["token"]
     program = AccessControl(project).authenticate_token(token)
     for number in range(ANSWERS):

@@ -131,7 +131,7 @@ def wait_until(true, seconds: float = 60) -> None:
 
 
 def filled(folder: Path) -> Project:
-    project = Project.create(folder, guidance={"minimum": 3, "maximum": 3}, people={"gold": 0.0})
+    project = Project.create(folder, redundancy={"min_judgments": 3, "max_judgments": 3}, annotators={"gold_share": 0.0})
     project.add_question("q", "choice", ["no", "yes"])
     project.add_items({"id": f"i-{n}", "text": f"text {n}"} for n in range(5000))
     return project

@@ -54,7 +54,7 @@ class Person(threading.Thread):
 
 @pytest.mark.timeout(900)
 def test_everything_acknowledged_is_there_once_and_people_go_on(tmp_path):
-    project = Project.create(tmp_path / "p", guidance={"minimum": 2, "audit": 0}, people={"gold": 0})
+    project = Project.create(tmp_path / "p", redundancy={"min_judgments": 2, "audit_share": 0}, annotators={"gold_share": 0})
     project.add_question("q", "choice", ["a", "b"])
     project.add_items({"id": str(number), "content": f"text {number}"} for number in range(ITEMS))
     rng = random.Random(0)

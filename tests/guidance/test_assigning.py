@@ -44,7 +44,7 @@ def test_a_question_is_for_who_has_all_its_skills():
 
 
 def test_an_item_climbs_when_it_may_get_no_more_and_is_still_in_doubt():
-    rule = StopRule(certainty=0.95, maximum=7)
+    rule = StopRule(confidence_threshold=0.95, max_judgments=7)
     assert should_escalate(0.94, 7, rule)
     assert should_escalate(0.6, 9, rule)
     assert not should_escalate(0.95, 7, rule)

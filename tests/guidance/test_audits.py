@@ -34,10 +34,10 @@ def test_the_share_audited_is_the_share_asked_for_and_always_the_same_items():
 
 def test_an_audited_item_goes_on_to_the_maximum_and_no_further_than_there_are_people():
     sure = consensus({"a": 0.999})
-    assert target_judgment_counts(sure, {"a": 2}, StopRule(maximum=5, audit=1.0)) == {"a": 5}
-    assert target_judgment_counts(sure, {"a": 2}, StopRule(maximum=9, audit=1.0)) == {"a": 7}
-    assert target_judgment_counts(sure, {"a": 1}, StopRule(maximum=5, audit=1.0)) == {"a": 2}
-    assert target_judgment_counts(sure, {"a": 2}, StopRule(maximum=5, audit=0.0)) == {"a": 2}
+    assert target_judgment_counts(sure, {"a": 2}, StopRule(max_judgments=5, audit_share=1.0)) == {"a": 5}
+    assert target_judgment_counts(sure, {"a": 2}, StopRule(max_judgments=9, audit_share=1.0)) == {"a": 7}
+    assert target_judgment_counts(sure, {"a": 1}, StopRule(max_judgments=5, audit_share=1.0)) == {"a": 2}
+    assert target_judgment_counts(sure, {"a": 2}, StopRule(max_judgments=5, audit_share=0.0)) == {"a": 2}
 
 
 @pytest.mark.parametrize("scale", [0.4, 0.7, 1.0, 1.4])
@@ -76,7 +76,7 @@ def test_each_item_is_scored_where_the_rule_would_have_stopped():
         asked.append(dict(limits))
         return consensus({item: early[limits[item]][item] if item in limits else full[item] for item in full})
 
-    found = audit_stop_rule(fit, ["a", "b", "c"], StopRule(certainty=0.95, minimum=2, maximum=5))
+    found = audit_stop_rule(fit, ["a", "b", "c"], StopRule(confidence_threshold=0.95, min_judgments=2, max_judgments=5))
     assert found.claimed.tolist() == pytest.approx([0.97, 0.96])
     assert found.kept.tolist() == [True, False]
     assert asked == [{}, {"a": 2, "b": 2, "c": 2}, {"b": 3, "c": 3}, {"c": 4}]

@@ -16,7 +16,7 @@ RULE = QualificationRule()
 @pytest.fixture(scope="module")
 def truth():
     """Gold of four answers, each as common, in an order of its own for each person."""
-    return np.random.default_rng(1).permuted(np.tile(np.arange(RULE.most) % ANSWERS, (PEOPLE, 1)), axis=1)
+    return np.random.default_rng(1).permuted(np.tile(np.arange(RULE.max_items) % ANSWERS, (PEOPLE, 1)), axis=1)
 
 
 def verdicts(truth, said):
@@ -28,13 +28,13 @@ def verdicts(truth, said):
 
 
 def test_the_good_and_the_bad_are_told_apart_within_the_stated_rates(truth):
-    good = verdicts(truth, simulate_answers(truth, ANSWERS, RULE.good, np.random.default_rng(2)))
-    bad = verdicts(truth, simulate_answers(truth, ANSWERS, RULE.bad, np.random.default_rng(3)))
-    assert good[1] <= RULE.false_fail
-    assert bad[0] <= RULE.false_pass
+    good = verdicts(truth, simulate_answers(truth, ANSWERS, RULE.pass_accuracy, np.random.default_rng(2)))
+    bad = verdicts(truth, simulate_answers(truth, ANSWERS, RULE.fail_accuracy, np.random.default_rng(3)))
+    assert good[1] <= RULE.false_fail_rate
+    assert bad[0] <= RULE.false_pass_rate
     assert good[2] < 20
     assert bad[2] < 18
-    for accuracy, seen in ((RULE.good, good), (RULE.bad, bad)):
+    for accuracy, seen in ((RULE.pass_accuracy, good), (RULE.fail_accuracy, bad)):
         exact = operating_characteristic(RULE, accuracy)
         assert seen[:2] == pytest.approx((exact.pass_rate, exact.fail_rate), abs=0.008)
         assert seen[2] == pytest.approx(exact.mean_sample_size, abs=0.4)
@@ -59,31 +59,33 @@ def test_who_drifts_slowly_passes_and_who_drifts_at_once_does_not(truth):
 @pytest.mark.parametrize(
     "options",
     [
-        {"good": 0.9, "bad": 0.5, "most": 17},
-        {"good": 0.95, "bad": 0.8, "most": 120},
-        {"false_pass": 0.01, "most": 77},
-        {"good": 0.7, "bad": 0.4, "false_pass": 0.1, "false_fail": 0.02, "most": 60},
+        {"pass_accuracy": 0.9, "fail_accuracy": 0.5, "max_items": 17},
+        {"pass_accuracy": 0.95, "fail_accuracy": 0.8, "max_items": 120},
+        {"false_pass_rate": 0.01, "max_items": 77},
+        {"pass_accuracy": 0.7, "fail_accuracy": 0.4, "false_pass_rate": 0.1, "false_fail_rate": 0.02, "max_items": 60},
     ],
 )
 def test_any_rule_that_is_let_through_keeps_its_rates(options):
     rule = QualificationRule(**options)
     rng = np.random.default_rng(7)
-    bad = [qualify_annotator(rng.random(rule.most) < rule.bad, rule).outcome for _ in range(4000)]
-    good = [qualify_annotator(rng.random(rule.most) < rule.good, rule).outcome for _ in range(4000)]
-    assert operating_characteristic(rule, rule.bad).pass_rate <= rule.false_pass
-    assert operating_characteristic(rule, rule.good).fail_rate <= rule.false_fail
-    assert np.mean(np.array(bad) == "pass") == pytest.approx(operating_characteristic(rule, rule.bad).pass_rate, abs=0.015)
-    assert np.mean(np.array(good) == "fail") == pytest.approx(operating_characteristic(rule, rule.good).fail_rate, abs=0.015)
+    bad = [qualify_annotator(rng.random(rule.max_items) < rule.fail_accuracy, rule).outcome for _ in range(4000)]
+    good = [qualify_annotator(rng.random(rule.max_items) < rule.pass_accuracy, rule).outcome for _ in range(4000)]
+    assert operating_characteristic(rule, rule.fail_accuracy).pass_rate <= rule.false_pass_rate
+    assert operating_characteristic(rule, rule.pass_accuracy).fail_rate <= rule.false_fail_rate
+    assert np.mean(np.array(bad) == "pass") == pytest.approx(operating_characteristic(rule, rule.fail_accuracy).pass_rate, abs=0.015)
+    assert np.mean(np.array(good) == "fail") == pytest.approx(operating_characteristic(rule, rule.pass_accuracy).fail_rate, abs=0.015)
 
 
 def test_a_rule_that_cant_keep_its_rates_is_refused_and_told_what_could():
-    with pytest.raises(UserError, match=r"with 40 answers 0\.054 of the bad pass and 0\.044 of the good fail; most=41"):
-        QualificationRule.parse({"most": 40}, of="qualification")
-    assert QualificationRule(most=41)
+    with pytest.raises(
+        UserError, match=r"with 40 answers 0\.054 of those at fail_accuracy pass and 0\.044 of those at pass_accuracy fail; max_items=41"
+    ):
+        QualificationRule.parse({"max_items": 40}, of="qualification")
+    assert QualificationRule(max_items=41)
     with pytest.raises(UserError, match="further apart"):
-        QualificationRule.parse({"good": 0.61}, of="qualification")
-    with pytest.raises(UserError, match="bad must be below good"):
-        QualificationRule.parse({"good": 0.6, "bad": 0.6}, of="qualification")
+        QualificationRule.parse({"pass_accuracy": 0.61}, of="qualification")
+    with pytest.raises(UserError, match="fail_accuracy must be below pass_accuracy"):
+        QualificationRule.parse({"pass_accuracy": 0.6, "fail_accuracy": 0.6}, of="qualification")
 
 
 def test_a_verdict_shows_what_it_rests_on():
@@ -112,7 +114,7 @@ def test_at_the_end_the_posterior_decides():
     assert qualify_annotator(undecided).outcome == "more"
     assert qualify_annotator([*undecided, True]).outcome == "pass"
     assert qualify_annotator([*undecided, False]).outcome == "fail"
-    assert qualify_annotator([*undecided, True]).asked == RULE.most
+    assert qualify_annotator([*undecided, True]).asked == RULE.max_items
 
 
 def test_gold_on_which_the_lazy_pass_is_named():

@@ -18,19 +18,19 @@ def certain(**certainty):
 
 
 def test_certain_items_have_enough_and_others_get_one_more():
-    rule = StopRule(certainty=0.9, minimum=2, maximum=5)
+    rule = StopRule(confidence_threshold=0.9, min_judgments=2, max_judgments=5)
     consensus = certain(sure=0.95, just=0.9, unsure=0.6, spent=0.6, over=0.55)
     given = {"sure": 2, "just": 3, "unsure": 2, "spent": 5, "over": 7}
     assert target_judgment_counts(consensus, given, rule) == {"sure": 2, "just": 3, "unsure": 3, "spent": 5, "over": 7}
 
 
 def test_every_item_gets_the_minimum_even_if_unknown_or_certain():
-    rule = StopRule(certainty=0.9, minimum=3, maximum=5)
+    rule = StopRule(confidence_threshold=0.9, min_judgments=3, max_judgments=5)
     assert target_judgment_counts(certain(sure=0.99), {"sure": 1, "new": 0}, rule) == {"sure": 3, "new": 3}
 
 
 def test_a_minimum_above_the_maximum_gives_way():
-    assert target_judgment_counts(certain(a=0.6), {"a": 0, "b": 1}, StopRule(minimum=5, maximum=1)) == {"a": 1, "b": 1}
+    assert target_judgment_counts(certain(a=0.6), {"a": 0, "b": 1}, StopRule(min_judgments=5, max_judgments=1)) == {"a": 1, "b": 1}
 
 
 @given(
@@ -40,7 +40,7 @@ def test_a_minimum_above_the_maximum_gives_way():
     st.integers(1, 10),
 )
 def test_nobody_is_asked_beyond_the_maximum_nor_more_than_one_at_a_time(certainty, given, minimum, maximum):
-    rule = StopRule(certainty=0.8, minimum=minimum, maximum=maximum)
+    rule = StopRule(confidence_threshold=0.8, min_judgments=minimum, max_judgments=maximum)
     for item, count in target_judgment_counts(certain(**certainty), given, rule).items():
         assert count <= max(maximum, given[item])
         assert given[item] <= count <= max(given[item] + 1, min(minimum, maximum))
@@ -49,4 +49,4 @@ def test_nobody_is_asked_beyond_the_maximum_nor_more_than_one_at_a_time(certaint
 @pytest.mark.parametrize("certainty", [0.5, 1, 2, float("nan")])
 def test_a_certainty_that_stops_at_once_or_never_is_refused(certainty):
     with pytest.raises(UserError, match="certainty"):
-        StopRule.parse({"certainty": certainty}, of="guidance")
+        StopRule.parse({"confidence_threshold": certainty}, of="redundancy")

@@ -310,8 +310,8 @@ def test_links_lead_where_serve_listens_unless_the_project_says_where_else(acces
     access.project.set_address("http://127.0.0.1:8098")
     assert access.invite("bob")["link"].startswith("http://127.0.0.1:8098/join/")
     assert access.invite_crowd("crowd")["link"].startswith("http://127.0.0.1:8098/crowd/")
-    people = access.project.config.people.model_copy(update={"address": "https://judge.example/"})
-    access.project.config = access.project.config.model_copy(update={"people": people})
+    people = access.project.config.annotators.model_copy(update={"address": "https://judge.example/"})
+    access.project.config = access.project.config.model_copy(update={"annotators": people})
     assert access.invite("cleo")["link"].startswith("https://judge.example/join/")
 
 

@@ -16,8 +16,8 @@ def test_what_is_written_is_read(tmp_path):
     config = ProjectConfig.parse(
         {
             "name": 'a "quoted" \\ name',
-            "guidance": {"certainty": 0.98, "minimum": 3, "maximum": 9},
-            "cost": {"judgment": 0.07, "currency": "EUR", "kinds": {"rating": 0.02}, "people": {'Dr. "Ann"': 0.5}},
+            "redundancy": {"confidence_threshold": 0.98, "min_judgments": 3, "max_judgments": 9},
+            "cost": {"judgment": 0.07, "currency": "EUR", "kinds": {"rating": 0.02}, "annotators": {'Dr. "Ann"': 0.5}},
             "gate": {"bounds": ["accuracy.low >= 0.72", "ece.high <= 0.1"]},
         },
         of="the test",
@@ -43,7 +43,7 @@ def test_the_database_can_be_elsewhere(tmp_path, monkeypatch):
 
 def test_a_person_has_a_price_before_a_kind_has_one():
     cost = ProjectConfig.parse(
-        {"name": "p", "cost": {"judgment": 0.1, "kinds": {"rating": 0.02}, "people": {"ann": 1}}}, of="the test"
+        {"name": "p", "cost": {"judgment": 0.1, "kinds": {"rating": 0.02}, "annotators": {"ann": 1}}}, of="the test"
     ).cost
     assert [cost.judgment_price("ann", "rating"), cost.judgment_price("bob", "rating"), cost.judgment_price("bob", "choice")] == [
         1,
@@ -57,11 +57,11 @@ def test_a_person_has_a_price_before_a_kind_has_one():
     ("text", "fault"),
     [
         ("name = ", "can't be read"),
-        ("guidance = 3", "name: Field required"),
+        ("redundancy = 3", "name: Field required"),
         ('name = "p"\ncolour = 1', "no option is called 'colour'"),
-        ('name = "p"\n[guidance]\ncertainty = 2', "guidance.certainty: .*less than 1"),
-        ('name = "p"\n[cost]\npeople = { ann = -1 }', "cost.people.ann: .*greater than or equal to 0"),
-        ('name = "p"\n[gate]\nbound = []', "no option is called 'gate.bound'"),
+        ('name = "p"\n[redundancy]\nconfidence_threshold = 2', "redundancy.confidence_threshold: .*less than 1"),
+        ('name = "p"\n[cost]\nannotators = { ann = -1 }', "cost.annotators.ann: .*greater than or equal to 0"),
+        ('name = "p"\n[gate]\nbound = []', "no option is called 'gate.bound', did you mean 'gate.bounds'"),
     ],
 )
 def test_a_faulty_file_is_told_with_its_place(tmp_path, text, fault):

@@ -18,8 +18,8 @@ def project_with(folder: Any, files: dict[str, list[Any]], table: str) -> Projec
     for name, rows in files.items():
         (folder / name).write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
     toml = (folder / "preceptor.toml").read_text(encoding="utf-8")
-    start = toml.index("[general]")
-    (folder / "preceptor.toml").write_text(toml[:start] + f"[general]\n{table}\n" + toml[toml.index("\n[", start) :], encoding="utf-8")
+    start = toml.index("[forgetting]")
+    (folder / "preceptor.toml").write_text(toml[:start] + f"[forgetting]\n{table}\n" + toml[toml.index("\n[", start) :], encoding="utf-8")
     return Project.open(folder)
 
 

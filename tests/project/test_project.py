@@ -93,7 +93,7 @@ def test_the_only_question_goes_without_its_name(project):
 
 
 def test_people_are_asked_until_answers_are_certain(tmp_path):
-    project = Project.create(tmp_path / "p", guidance={"certainty": 0.9, "minimum": 2, "maximum": 4})
+    project = Project.create(tmp_path / "p", redundancy={"confidence_threshold": 0.9, "min_judgments": 2, "max_judgments": 4})
     project.add_question("sentiment", "choice", ["negative", "positive"])
     fill(project, 12)
     divided = {"i-3", "i-7"}

@@ -17,7 +17,7 @@ PAIRS = [Item(f"a-{n}", {"prompt": "p", "completion": f"said {n}"}, f"g-{n}") fo
 
 @pytest.fixture
 def project(tmp_path):
-    made = Project.create(tmp_path / "p", guidance={"minimum": 1, "maximum": 3}, people={"gold": 0})
+    made = Project.create(tmp_path / "p", redundancy={"min_judgments": 1, "max_judgments": 3}, annotators={"gold_share": 0})
     made.add_question("mood", "choice", ["good", "bad"])
     made.add_items([{"id": f"i-{n}", "text": f"text {n}"} for n in range(3)])
     yield made

@@ -77,7 +77,7 @@ def test_a_laid_out_project_opens_with_its_settings_questions_gold_and_suites(tm
     assert config.name == name
     assert config.gate.bounds == laid.bounds
     assert [str(ReleaseBound.parse(bound)) for bound in laid.bounds] == list(laid.bounds)
-    assert all((laid.folder / text).is_file() for text in config.general.texts)
+    assert all((laid.folder / text).is_file() for text in config.forgetting.texts)
     suites = {path.stem: read_suite(path) for path in (laid.folder / "suites").glob("*.toml")}
     assert "policy" in suites
     for suite in suites.values():

@@ -15,7 +15,7 @@ from preceptor.web.openai.generation_stream import GenerationStream
 
 
 def call_of(**parts) -> SimpleNamespace:
-    project = SimpleNamespace(config=SimpleNamespace(serving=SimpleNamespace(deadline=0.2)))
+    project = SimpleNamespace(config=SimpleNamespace(serving=SimpleNamespace(request_timeout_seconds=0.2)))
     state = SimpleNamespace(project=project, backend=ChatBackend(), upstream=None, catalog=None)
     return SimpleNamespace(
         state=state, params=SimpleNamespace(n=1), model=SimpleNamespace(kind="chat"), visitor=SimpleNamespace(name="a"), **parts

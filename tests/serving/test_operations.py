@@ -45,7 +45,7 @@ def serving(tmp_path, chat_cache):
 @pytest.fixture(scope="module")
 def narrow(tmp_path_factory, chat_cache):
     """A server where one call may wait, and whose answers are all drawn to be measured."""
-    server = start_server(tmp_path_factory.mktemp("narrow") / "shop", chat_cache, serving={"waiting": 1, "measured": 1})
+    server = start_server(tmp_path_factory.mktemp("narrow") / "shop", chat_cache, serving={"max_queue": 1, "eval_sample_rate": 1})
     yield server
     server.stop()
 
@@ -80,7 +80,7 @@ def test_a_full_queue_says_when_to_come_again_and_is_not_ready(narrow):
 
 
 def test_what_comes_too_late_is_a_504_and_in_a_stream_its_last_event(serving):
-    server = serving(deadline=0.4)
+    server = serving(request_timeout_seconds=0.4)
     chat = server.client("chatter").chat.completions
     with pytest.raises(openai.InternalServerError) as told:
         chat.create(**ENDLESS, n=16)
@@ -138,7 +138,7 @@ def test_an_answer_that_cant_be_kept_goes_out_and_says_so(project, chat_cache, m
 
 def test_the_process_beside_deletes_what_was_kept_long_enough(tmp_path, monkeypatch):
     monkeypatch.setattr(job_worker, "CLEANUP_SECONDS", 0.0)
-    project = Project.create(tmp_path / "shop", serving={"keep_days": 1e-9})
+    project = Project.create(tmp_path / "shop", serving={"retention_days": 1e-9})
     ResponseLog(project).log_response("chatcmpl-1", model="m-1", turns=HELLO, text="fine")
     job_worker.JobSupervisor(str(project.folder)).check_jobs()
     assert ResponseLog(project).delete_expired() == 0

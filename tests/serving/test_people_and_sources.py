@@ -43,8 +43,8 @@ def cache(tmp_path_factory, tiny_cache, chat_cache):
 @pytest.fixture(scope="module")
 def served(tmp_path_factory, cache):
     """A server whose project has documents, an alias of a base, and a calibration of it."""
-    serving = {"measured": 0.5, "wait": 120, "wait_calls": 1}
-    server = start_server(tmp_path_factory.mktemp("served") / "shop", cache, people={"gold": 0}, serving=serving)
+    serving = {"eval_sample_rate": 0.5, "max_human_wait_seconds": 120, "max_waiting_calls": 1}
+    server = start_server(tmp_path_factory.mktemp("served") / "shop", cache, annotators={"gold_share": 0}, serving=serving)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PRECEPTOR_CACHE", str(cache))
         project = Project.open(server.folder)

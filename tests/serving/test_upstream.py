@@ -150,7 +150,7 @@ def test_a_missing_key_and_a_server_that_is_away_are_told_before_anything_is_ser
 def server(taught, service, probable, chat_cache):
     """`preceptor serve` before the other server."""
     restore(service, probable)  # fixtures of a module are made before those of a test: `upstream` hasn't been yet
-    project = before(taught, service, deadline=20)
+    project = before(taught, service, request_timeout_seconds=20)
     project.config.save(project.folder)
     token = AccessControl(project).issue_application_token("chatter", ["chat"])["token"]
     with socket.socket() as probe:

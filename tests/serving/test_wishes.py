@@ -8,7 +8,7 @@ from preceptor.config import ServingOptions
 from preceptor.web.errors import OpenAIError
 from preceptor.web.openai.chat_request import RequestOptions
 
-RULE = ServingOptions(wait=60)
+RULE = ServingOptions(max_human_wait_seconds=60)
 
 
 def test_wishes_are_read_and_the_rest_are_tags():

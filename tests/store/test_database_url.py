@@ -68,8 +68,8 @@ def test_a_value_that_may_hold_a_password_isnt_quoted_back():
         with pytest.raises(UserError) as raised:
             ProjectConfig.parse({"name": "p", **values}, of="preceptor.toml")
         assert SECRET not in str(raised.value)
-    with pytest.raises(UserError, match=r"cost.hour.*got -1"):
-        ProjectConfig.parse({"name": "p", "cost": {"hour": -1}}, of="preceptor.toml")
+    with pytest.raises(UserError, match=r"cost.machine_hour.*got -1"):
+        ProjectConfig.parse({"name": "p", "cost": {"machine_hour": -1}}, of="preceptor.toml")
     assert SECRET not in repr(ProjectConfig.parse({"name": "p", "database": SECRET, "serving": {"upstream": SECRET}}, of="it"))
 
 

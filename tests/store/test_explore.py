@@ -9,7 +9,7 @@ from preceptor.storage import annotation_stats, items, queries, questions, slots
 @pytest.fixture
 def project(database_url, tmp_path):
     """Twelve items: the first eight judged by two people, one flagged, one climbed, two known."""
-    made = Project.create(tmp_path / "p", database=database_url, people={"gold": 0})
+    made = Project.create(tmp_path / "p", database=database_url, annotators={"gold_share": 0})
     made.add_question("mood", "choice", ["bad", "good"])
     made.add_items({"id": f"{'ab'[n % 2]}_{n:02d}", "text": f"text {n}"} for n in range(12))
     for n in range(8):

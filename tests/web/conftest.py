@@ -18,7 +18,7 @@ from preceptor.web.app import create_app
 def site(tmp_path, database_url, monkeypatch) -> Iterator[Any]:
     """`project` with a question and 20 items; `app`; `access`; `client(name, role)` and `program(scopes…)`, which send a token."""
     monkeypatch.setenv("PRECEPTOR_DATABASE", database_url)
-    project = Project.create(tmp_path / "p", people={"gold": 0.0})
+    project = Project.create(tmp_path / "p", annotators={"gold_share": 0.0})
     project.add_question("q", "choice", ["no", "yes"], "Is it?")
     project.add_items({"id": f"i-{n}", "text": f"text {n}"} for n in range(20))
     project.close()

@@ -200,7 +200,7 @@ def test_a_form_of_another_session_is_refused(desk):
 
 
 def test_a_late_answer_is_kept(desk):
-    person = desk(people={"lease": 0.01})
+    person = desk(annotators={"lease_seconds": 0.01})
     person.post(q__q__answer="positive")
     assert person.answers() == ["positive"]
 
@@ -251,14 +251,14 @@ def test_who_answers_known_items_learns_whether_it_was_right(desk):
 
 
 def test_nothing_left_shows_what_was_done_and_the_completion_code(desk):
-    person = desk(count=1, people={"completion_code": "C1 & more"})
+    person = desk(count=1, annotators={"completion_code": "C1 & more"})
     person.post(q__q__answer="positive")
     assert "Nothing is left for you" in person.page
     assert "https://app.prolific.com/submissions/complete?cc=C1%20%26%20more" in person.page
 
 
 def test_paused_and_daily_limit_have_their_own_words(desk):
-    person = desk(people={"completion_code": "C1"})
+    person = desk(annotators={"completion_code": "C1"})
     AccessControl(person.project).invite("bob", daily_limit=1)
     bob = Desk(person.project, "bob")
     AccessControl(person.project).invite("bob", daily_limit=1)
@@ -270,8 +270,8 @@ def test_paused_and_daily_limit_have_their_own_words(desk):
 
 def test_a_guess_is_shown_only_where_the_project_says_so(project_of):
     row = {"id": "guessed", "content": "Some text.", "metadata": {"suggestions": {"q": "positive"}}}
-    for people, shown in (({}, False), ({"suggestions": True, "blind": 0}, True)):
-        project = project_of(count=0, people=people)
+    for people, shown in (({}, False), ({"suggestions": True, "blind_share": 0}, True)):
+        project = project_of(count=0, annotators=people)
         project.add_items([row])
         assert ("suggested" in Desk(project).page) is shown
 

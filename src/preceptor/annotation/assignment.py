@@ -87,7 +87,7 @@ def submit_answer(
             for follower, (name, said) in more.items():
                 own = f"{key}/{name}" if key else None
                 judgment_log.add_judgment(connection, item, follower, who, said, seconds=None, key=own)
-            if project.config.people.qualify:
+            if project.config.annotators.require_qualification:
                 _update_qualification(project, connection, who, question_key, question, item)
         return number, new
 
@@ -132,7 +132,7 @@ def withdraw_answer(project: Project, number: int, annotator: str, lease_seconds
 
 def get_answer_feedback(project: Project, number: int, annotator: str) -> GoldFeedback | None:
     """Return what an annotator is told about their own answer, where it is known and feedback is on; None while they are being tested."""
-    if not project.config.people.feedback:
+    if not project.config.annotators.feedback:
         return None
     with project.database.reading() as connection:
         judgment = judgment_log.find_judgment(connection, number)
@@ -140,7 +140,7 @@ def get_answer_feedback(project: Project, number: int, annotator: str) -> GoldFe
             raise NotFoundError(f"there is no judgment {number} of yours", "only of your own answers")
         key, question = questions.get(connection, judgment.question)
         who = project.annotator_key(connection, annotator)
-        if project.config.people.qualify and people.find_qualification(connection, who, question.name) is None:
+        if project.config.annotators.require_qualification and people.find_qualification(connection, who, question.name) is None:
             return None
         known = gold.find_answer(connection, key, items.keys(connection, [judgment.item])[judgment.item])
     if known is None:
@@ -165,8 +165,8 @@ def get_suggestion(project: Project, connection: Connection, item: int, question
     Suggestions lie in an item's metadata as {"suggestions": {question: answer}}. They bias, so that a share of (annotator, item) pairs,
     chosen by a hash, is answered blind, and what was shown is kept with the judgment.
     """
-    rule = project.config.people
-    if not rule.suggestions or is_gold_due(f"blind/{annotator}", item, rule.blind, secret=project.load_secret(connection)):
+    rule = project.config.annotators
+    if not rule.suggestions or is_gold_due(f"blind/{annotator}", item, rule.blind_share, secret=project.load_secret(connection)):
         return None
     guesses = items.by_key(connection, item).metadata.get("suggestions")
     return guesses.get(question) if isinstance(guesses, Mapping) else None
@@ -174,7 +174,7 @@ def get_suggestion(project: Project, connection: Connection, item: int, question
 
 def load_suggestion(project: Project, found: SlotAssignment, annotator: str) -> Any:
     """Return the model's suggestion for an assigned item, None where there is none to show."""
-    if not project.config.people.suggestions:
+    if not project.config.annotators.suggestions:
         return None
     with project.database.writing() as connection:  # the project's secret is made when it is first needed
         return get_suggestion(project, connection, items.keys(connection, [found.item])[found.item], found.question, annotator)
@@ -208,13 +208,13 @@ def _check_annotator_limits(connection: Connection, key: int, person: Annotator)
 
 def _choose_gold_mode(project: Project, connection: Connection, key: int, person: Annotator, question: Question) -> str | None:
     """Return "only" gold while they are being tested, "first" gold at intervals, "" for any item; None when they may not answer."""
-    rule = project.config.people
-    if rule.qualify and person.kind == "person" and not slots.TIERS[person.role]:
+    rule = project.config.annotators
+    if rule.require_qualification and person.kind == "person" and not slots.TIERS[person.role]:
         outcome = people.find_qualification(connection, key, question.name)
         if outcome != "pass":
             return None if outcome == "fail" else "only"
-    turn = rule.gold and is_gold_due(
-        person.id, judgment_log.last_number_of(connection, key), rule.gold, secret=project.load_secret(connection)
+    turn = rule.gold_share and is_gold_due(
+        person.id, judgment_log.last_number_of(connection, key), rule.gold_share, secret=project.load_secret(connection)
     )
     return "first" if turn else ""
 
@@ -228,7 +228,10 @@ def _finish_qualification(project: Project, connection: Connection, who: int, ke
     if not right:
         return True
     rule = project.config.qualification
-    return _record_qualification(connection, who, question, right, rule.model_copy(update={"most": min(len(right), rule.most)})) == "pass"
+    return (
+        _record_qualification(connection, who, question, right, rule.model_copy(update={"max_items": min(len(right), rule.max_items)}))
+        == "pass"
+    )
 
 
 def _update_qualification(project: Project, connection: Connection, who: int, key: int, question: Question, item: int) -> None:
@@ -327,11 +330,13 @@ def load_annotator_stats(project: Project, annotator: str) -> AnnotatorStats:
         person = people.get(connection, who)
         asked = [(key, each) for key, each in project.active_questions(connection) if not each.follows]
         tested = (
-            {each.name: people.find_qualification(connection, who, each.name) for _, each in asked} if project.config.people.qualify else {}
+            {each.name: people.find_qualification(connection, who, each.name) for _, each in asked}
+            if project.config.annotators.require_qualification
+            else {}
         )
-        shown = [(key, each) for key, each in asked if not project.config.people.qualify or tested[each.name] is not None]
+        shown = [(key, each) for key, each in asked if not project.config.annotators.require_qualification or tested[each.name] is not None]
         marks = [is_correct(each, said, known) for key, each in shown for said, known in gold.answers_with_gold(connection, key, who)]
-        told = project.config.people.feedback
+        told = project.config.annotators.feedback
         return AnnotatorStats(
             today_count=people.count_answers_since(connection, who, midnight),
             total_count=people.count_answers_since(connection, who, 0),

@@ -169,7 +169,7 @@ def list_item_page(
     with project.database.reading() as connection:
         key, _ = questions.get(connection, question)
         if view in INDEXED_VIEWS and not begin:
-            skip, certainty = _parse_number(after), project.config.guidance.certainty
+            skip, certainty = _parse_number(after), project.config.redundancy.confidence_threshold
             ids = landscape.item_page(view, skip=skip, limit=limit + 1, below=certainty) if landscape else []
             rows = queries.list_by_ids(connection, key, ids[:limit])
             return ItemPage(rows, str(skip + limit) if len(ids) > limit else "")

@@ -281,7 +281,7 @@ class InterchangeImporter:
         self.connection, self.project, self.report, self.faulty = connection, project, report, faulty
         self.answers = answers
         self.has_json_cells = has_json_cells  # whether the file is a table of texts, where a missing value is an empty cell
-        self.min_judgments = project.config.guidance.initial_judgments
+        self.min_judgments = project.config.redundancy.initial_judgments
         try:
             self.question_by_name, made = infer_questions(connection, survey, question, self.min_judgments, fold=answers.fold)
         except UserError as error:

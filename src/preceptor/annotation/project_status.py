@@ -48,7 +48,7 @@ def summarize_project(project: Project) -> dict[str, Any]:
     with project.database.reading() as connection:
         found = _summarize_totals(connection, project)
         for part in found["questions"]:
-            part |= _measure_certainty(JudgmentSet.load(connection, part["name"]), project.config.guidance)
+            part |= _measure_certainty(JudgmentSet.load(connection, part["name"]), project.config.redundancy)
     return found
 
 
@@ -67,7 +67,7 @@ def measure_certainty(project: Project, question: str) -> dict[str, Any]:
     agreement is None where no item has two judgments, audit before it began.
     """
     with project.database.reading() as connection:
-        return _measure_certainty(JudgmentSet.load(connection, question), project.config.guidance)
+        return _measure_certainty(JudgmentSet.load(connection, question), project.config.redundancy)
 
 
 def _summarize_totals(connection: Connection, project: Project) -> dict[str, Any]:

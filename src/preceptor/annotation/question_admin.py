@@ -45,7 +45,7 @@ def enqueue_items(project: Project, question: Question, new: Sequence[Item], *, 
         added = items.add(connection, [replace(item, purpose=question.purpose) for item in new])
         keys = items.keys(connection, [item.id for item in new])
         opened = ((pk, id_) for id_, pk in keys.items())
-        slots.open_slots(connection, key, opened, target_count=target_count or project.config.guidance.initial_judgments, priority=priority)
+        slots.open_slots(connection, key, opened, target_count=target_count or project.config.redundancy.initial_judgments, priority=priority)
         if added:
             events.record_event(connection, "items put before people", {"question": kept.name, "purpose": kept.purpose, "items": added})
     project.forget_questions()
@@ -108,7 +108,7 @@ def edit_options(
             if other.follows and other.follows["question"] == name:
                 check_follow_up(other, {made.name: made})
         if not made.follows and not made.purpose:
-            slots.open_slots(connection, new, items.all_keys(connection), target_count=project.config.guidance.initial_judgments)
+            slots.open_slots(connection, new, items.all_keys(connection), target_count=project.config.redundancy.initial_judgments)
         moved = questions.carry_over(connection, key, new, lambda answer: _rename_answer(made, names, answer))
         about = {"name": name, "version": made.version, "renamed": names, "added": list(add), "removed": list(remove), "judgments": moved}
         events.record_event(connection, "question options edited", about)

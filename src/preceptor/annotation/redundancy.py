@@ -29,13 +29,19 @@ def _audit_stop_rule(standing: JudgmentSet, rule: StopRule) -> StopRuleAudit:
     """
     what, who, _, _ = standing.columns
     full = full_redundancy(rule, len(set(who)))
-    done = [item for item, count in Counter(what).items() if count >= full and is_audited(item, rule.audit) and item not in standing.gold]
+    done = [
+        item for item, count in Counter(what).items() if count >= full and is_audited(item, rule.audit_share) and item not in standing.gold
+    ]
     return audit_stop_rule(lambda limits: _limit_judgments(standing, limits).fit(), done, rule)
 
 
 def _adjust_stop_rule(standing: JudgmentSet, rule: StopRule) -> StopRule:
     """Return the rule with the certainty threshold at which the requested certainty comes true."""
-    return rule.model_copy(update={"certainty": _audit_stop_rule(standing, rule).threshold(rule.certainty)}) if rule.audit else rule
+    return (
+        rule.model_copy(update={"confidence_threshold": _audit_stop_rule(standing, rule).threshold(rule.confidence_threshold)})
+        if rule.audit_share
+        else rule
+    )
 
 
 def summarize_audit(standing: JudgmentSet, rule: StopRule) -> dict[str, Any] | None:
@@ -48,7 +54,7 @@ def summarize_audit(standing: JudgmentSet, rule: StopRule) -> dict[str, Any] | N
         "claimed": float(found.claimed.mean()),
         "realised": found.realised.to_dict(),
         "is_off": found.is_miscalibrated,
-        "stops_at": found.threshold(rule.certainty),
+        "stops_at": found.threshold(rule.confidence_threshold),
     }
 
 
@@ -75,14 +81,18 @@ def update_redundancy(project: Project, question: str, decide: StopDecision) -> 
     the judgments it may get is escalated to reviewers, then to experts, where there are any. Questions with a purpose are left
     alone: their design says how many people answer.
     """
-    rule = project.config.guidance
+    rule = project.config.redundancy
     with project.database.reading() as connection:
         key, asked = questions.get(connection, question)
-        if asked.follows or asked.purpose or slots.has_more_open_than(connection, key, 2 * rule.audit * items.last_key(connection) + 10):
+        if (
+            asked.follows
+            or asked.purpose
+            or slots.has_more_open_than(connection, key, 2 * rule.audit_share * items.last_key(connection) + 10)
+        ):
             return None  # an index tells this at once; the totals below read every slot
         progress = slots.question_progress(connection, key)
         # far more open slots than an audit has: no need to look at each
-        most = 2 * rule.audit * progress["slots"] + 10 * (rule.audit > 0)
+        most = 2 * rule.audit_share * progress["slots"] + 10 * (rule.audit_share > 0)
         if not progress["judgment_count"] or slots.has_more_open_than(connection, key, most):
             return None
         counts = slots.counts_by_item(connection, key)
@@ -104,7 +114,7 @@ def update_redundancy(project: Project, question: str, decide: StopDecision) -> 
 
 def _has_waiting_slots(counts: Mapping[str, slots.SlotCounts], rule: StopRule) -> bool:
     return any(
-        count.open and not count.tier and (count.judgment_count < rule.initial_judgments or not is_audited(item, rule.audit))
+        count.open and not count.tier and (count.judgment_count < rule.initial_judgments or not is_audited(item, rule.audit_share))
         for item, count in counts.items()
     )
 
@@ -113,7 +123,7 @@ def _find_escalations(fitted: Consensus, counts: Mapping[str, slots.SlotCounts],
     """Return the next tier of each disputed item for which nobody on its own tier is left to ask."""
     if not top:
         return {}
-    reachable = rule.model_copy(update={"maximum": full_redundancy(rule, len(fitted.annotators))})
+    reachable = rule.model_copy(update={"max_judgments": full_redundancy(rule, len(fitted.annotators))})
     return {
         item: min(counts[item].tier + 1, top)
         for item, certainty in zip(fitted.items, fitted.certainty.tolist(), strict=True)
@@ -129,7 +139,7 @@ def _find_worthwhile_escalations(
     """Return the tier of each item about which people of a higher tier tell more for their price than those left below."""
     tier = {person.id: slots.TIERS[person.role] for person in everyone}
     tables = {name: quality.confusion for name, quality in fitted.annotators.items() if quality.confusion is not None and name in tier}
-    known = [name for name in tables if not tier[name] or name in cost.people]
+    known = [name for name in tables if not tier[name] or name in cost.annotators]
     rows = [row for row, item in enumerate(fitted.items) if item in more]
     if not rows or not any(tier[name] for name in known):
         return {}

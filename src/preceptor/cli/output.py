@@ -177,7 +177,7 @@ class ProgressMeter:
             told.append(f"at most {format_count(fields['tokens_at_once'])} tokens at once, for want of memory")
         self._seconds[step.stage] = fields.get("seconds", 0.0)
         if self.price is not None and (seconds := sum(self._seconds.values())):
-            told.append(f"{format_money(round(self.price.hour * seconds / 3600, 4), self.price.currency)} so far")
+            told.append(f"{format_money(round(self.price.machine_hour * seconds / 3600, 4), self.price.currency)} so far")
         return ", ".join(told)
 
 

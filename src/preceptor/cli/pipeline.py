@@ -32,7 +32,7 @@ def pipeline_command() -> None:
 def pipeline_run(project: Project, options: tuple[str, ...], **wishes: Any) -> Any:
     """Run the pipeline once: aggregate, snapshot, train, evaluate, compare with the current model, request a release.
 
-    Options that aren't given are taken from [cycle] in preceptor.toml. Nothing is released. A run that was stopped continues. Exit 0:
+    Options that aren't given are taken from [pipeline] in preceptor.toml. Nothing is released. A run that was stopped continues. Exit 0:
     done, or nothing to do; 3: the gate refused, or annotations are pending; 1: an error.
     """
     from preceptor.cli.options import parse_options

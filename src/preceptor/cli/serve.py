@@ -31,9 +31,9 @@ def _prepare_project(folder: str, address: str) -> None:
     project = Project.open(folder)
     try:
         before = project.address
-        if project.config.people.address:
+        if project.config.annotators.address:
             if before != address and before.startswith("http://127.0.0.1"):
-                click.echo(f"links lead to {before}: set [people] address in preceptor.toml, then invite again", err=True)
+                click.echo(f"links lead to {before}: set [annotators] address in preceptor.toml, then invite again", err=True)
         elif before != address:
             click.echo(f"links lead here now; those that were handed out before lead to {before}: invite again", err=True)
         if project.config.serving.upstream:

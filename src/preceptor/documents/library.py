@@ -152,11 +152,11 @@ class DocumentLibrary:
         and the previous one is no longer found; without metadata the new version keeps that of the previous one. index: index it at once;
         else the next search does. Raises UserError for a document that can't be read; nothing is changed then.
         """
-        most = round(self.settings.most_megabytes * 1e6)
+        most = round(self.settings.max_file_mb * 1e6)
         data, name = _read_source(source, name, most)
         given = None if metadata is None else validate_metadata(metadata)
-        found = read_document(data, name, most_bytes=most, seconds=self.settings.read_seconds)
-        chunks = split_document(found, self.settings.chunk)
+        found = read_document(data, name, most_bytes=most, seconds=self.settings.parse_cpu_seconds)
+        chunks = split_document(found, self.settings.chunk_chars)
         digest = self.project.objects.put(found.text.encode())
         with self.project.database.writing() as connection:
             before = documents.find_newest(connection, name)

@@ -92,11 +92,11 @@ class DeferredAnswers:
         """Have a person answer in a model's place within so many seconds; return the deferral's id, the same for the same answer.
 
         answer: the id under which the caller knows it. turns: the conversation (role and content). draft: what the model would answer.
-        Personal data are removed from what people see, unless [serving] scrub is off. sources: {"title", "text"}, shown beside it. choices:
-        the answers of a classification model (`turns` is then one text): the person chooses one of them, for the question that the model
-        was trained on; the draft is a suggestion, shown where [people] suggestions is on. credential: the caller's. held: whether the
-        caller keeps the connection open, until `release_connection`; people see those first. Raises UserError where the time isn't above
-        zero, or is longer than a week.
+        Personal data are removed from what people see, unless [serving] redact_pii is off. sources: {"title", "text"}, shown beside it.
+        choices: the answers of a classification model (`turns` is then one text): the person chooses one of them, for the question that
+        the model was trained on; the draft is a suggestion, shown where [annotators] suggestions is on. credential: the caller's. held:
+        whether the caller keeps the connection open, until `release_connection`; people see those first. Raises UserError where the time
+        isn't above zero, or is longer than a week.
         """
         if not 0 < seconds <= _MAX_WAIT_SECONDS:
             raise UserError(f"a person has some seconds to answer, up to {_MAX_WAIT_SECONDS:.0f}, not {seconds:g}", "3600 is an hour")

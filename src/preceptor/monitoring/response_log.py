@@ -84,23 +84,23 @@ class ResponseLog:
     ) -> bool:
         """Log a response in one transaction; return whether responses are logged at all.
 
-        others: further answers to the same request. finish: why each ended. inclusion: None samples by [serving] measured. cited: as
-        `GroundedConversation.check_citations` returns it. about: further JSON, such as the sampling parameters.
+        others: further answers to the same request. finish: why each ended. inclusion: None samples by [serving] eval_sample_rate. cited:
+        as `GroundedConversation.check_citations` returns it. about: further JSON, such as the sampling parameters.
         """
-        if self._options.keep_days == 0:
+        if self._options.retention_days == 0:
             return False
         document: dict[str, Any] = {"messages": [dict(turn) for turn in turns], **about}
         ends = [*finish, *[""] * (1 + len(others) - len(finish))]
         document["answers"] = [{"text": each, "finish": end} for each, end in zip([text, *others], ends, strict=True)]
         document["log_probabilities"] = [round(each, 4) for each in log_probabilities]
         document |= {name: [_drop_span_text(span) for span in spans] for name, spans in (cited or {}).items()}
-        if self._options.scrub:
+        if self._options.redact_pii:
             document = self._redact_document(document, text)
         row: dict[str, Any] = {"id": id_, "model": model, "alias": alias, "credential": visitor.credential if visitor else None}
         row |= {"document": json.dumps(document), "confidence": confidence}
         row["inclusion"] = self.sample_inclusion(id_) if inclusion is None else inclusion
         with self.project.database.writing() as connection:
-            answers.add(connection, row, seconds=self._options.keep_days * DAY_SECONDS)
+            answers.add(connection, row, seconds=self._options.retention_days * DAY_SECONDS)
         return True
 
     def get(self, id_: str, visitor: AuthenticatedVisitor | None = None) -> LoggedResponse:
@@ -129,7 +129,7 @@ class ResponseLog:
 
     def sample_inclusion(self, id_: str) -> float:
         """Return the inclusion probability of a response that is sampled to measure quality, else 0; a hash of its id decides."""
-        share = self._options.measured
+        share = self._options.eval_sample_rate
         draw = int.from_bytes(hashlib.sha256(id_.encode()).digest()[:8]) / 2**64
         return share if draw < share else 0.0
 

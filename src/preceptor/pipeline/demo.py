@@ -291,7 +291,7 @@ _DEMO_INSTRUCTIONS = "How positive or negative is the sentence? Rate it from -4 
 _CURVE_SHARES = (0.04, 0.1, 0.25, 0.5)  # shares of the training rows; the main run has all of them
 _DEMO_EPOCHS = 2.5
 DEMO_SETTINGS: dict[str, Any] = {
-    "guidance": {"certainty": 0.98, "minimum": 2, "maximum": RATERS_PER_TEXT, "audit": 0.0},
+    "redundancy": {"confidence_threshold": 0.98, "min_judgments": 2, "max_judgments": RATERS_PER_TEXT, "audit_share": 0.0},
     "gate": {"bounds": ["accuracy.low >= 0.72"]},
 }
 

@@ -204,9 +204,9 @@ _PIPELINE_LOCK = "cycle.lock"  # in the project's folder; released when the proc
 
 @dataclass(frozen=True)
 class PipelinePlan:
-    """What a pipeline run does; see the table [cycle] in preceptor.toml, whose values are the defaults.
+    """What a pipeline run does; see the table [pipeline] in preceptor.toml, whose values are the defaults.
 
-    suites: evaluated besides the test rows; alias: names the model to beat; least: the new judgments that a run needs.
+    suites: evaluated besides the test rows; alias: names the model to beat; min_new_judgments: that a run needs.
     """
 
     questions: tuple[str, ...]
@@ -216,7 +216,7 @@ class PipelinePlan:
     seed: int
     suites: tuple[str, ...]
     alias: str
-    least: int
+    min_new_judgments: int
 
     @classmethod
     def from_project(cls, project: Project, **wishes: Any) -> PipelinePlan:
@@ -224,7 +224,7 @@ class PipelinePlan:
 
         options: of the recipe; those of the file apply to the recipe that is named there. Raises UserError for what isn't possible.
         """
-        own = project.config.cycle.model_dump()
+        own = project.config.pipeline.model_dump()
         given = {name: value for name, value in wishes.items() if value not in (None, (), {})}
         if given.get("recipe", own["recipe"]) != own["recipe"]:
             own["options"] = {}
@@ -349,15 +349,19 @@ def _nothing_to_do(project: Project, plan: PipelinePlan, state: Mapping[str, int
     before: Mapping[str, int] = last["document"]["state"] if last is not None else {}
     new = state["judgments"] - before.get("judgments", 0)
     taken_out = any(state[name] != before.get(name, 0) for name in state if name != "judgments")
-    if new >= plan.least or (taken_out and last is not None) or (taken_out and new > 0):
+    if new >= plan.min_new_judgments or (taken_out and last is not None) or (taken_out and new > 0):
         return None
     if last is None and not state["judgments"]:
         return f"nobody has judged {' or '.join(plan.questions)} yet"
-    return f"{new} new judgments since the last turn, of {plan.least} that it takes" if new else "nothing is new since the last turn"
+    return (
+        f"{new} new judgments since the last turn, of {plan.min_new_judgments} that it takes"
+        if new
+        else "nothing is new since the last turn"
+    )
 
 
 def _ended_runs(project: Project, plan: PipelinePlan) -> list[Mapping[Any, Any]]:
-    """Return the finished runs of the same plan, the newest first; least and alias may differ."""
+    """Return the finished runs of the same plan, the newest first; min_new_judgments and alias may differ."""
     with project.database.reading() as connection:
         return [row for row in pipeline_runs.list_done(connection) if _is_same_plan(row["document"]["plan"], plan.to_dict())]
 
@@ -392,7 +396,7 @@ def _is_same_base(plan: PipelinePlan, base: str) -> bool:
 
 
 def _is_same_plan(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return all(one[name] == other[name] for name in other if name not in ("least", "alias"))
+    return all(one[name] == other[name] for name in other if name not in ("min_new_judgments", "alias"))
 
 
 def _find_unfinished(project: Project, plan: PipelinePlan) -> Mapping[Any, Any] | None:

@@ -26,7 +26,7 @@ from preceptor.registry import suggest_name
 TEMPLATES_FOLDER = Path(__file__).parent / "templates"
 _COPIED_FILES = ("README.md", "policy.toml", "policy-examples.jsonl", "suites", "questions")
 _GENERAL_TEXTS_FILE = "general.jsonl"  # texts on which forgetting is measured, the same for all fields
-_CONFIG_TABLES = ("guidance", "people", "qualification", "gate")
+_CONFIG_TABLES = ("redundancy", "annotators", "qualification", "gate")
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class ProjectTemplate:
         """Return the tables of preceptor.toml for a part: the template's own, overridden by the part's."""
         said = self.get_part(part)
         tables = {table: {**self.common_tables.get(table, {}), **said.get(table, {})} for table in _CONFIG_TABLES}
-        general = {"texts": [_GENERAL_TEXTS_FILE]} if said.get("general") else {}
-        return {table: values for table, values in {**tables, "general": general}.items() if values}
+        forgetting = {"texts": [_GENERAL_TEXTS_FILE]} if said.get("general") else {}
+        return {table: values for table, values in {**tables, "forgetting": forgetting}.items() if values}
 
     def read_question(self, name: str) -> dict[str, Any]:
         """Read a question's file."""
@@ -154,7 +154,7 @@ def create_from_template(
     except OSError as error:
         raise UserError(f"can't make the folder {target}: {error.strerror}", "choose another place for the project") from None
     try:
-        _copy_files(chosen, staged, general="general" in settings)
+        _copy_files(chosen, staged, general="forgetting" in settings)
         project = Project.create(staged, name=target.name, **settings)
         try:
             counts = {question: _add_question(project, chosen, question, options, gold) for question in questions}

@@ -49,13 +49,13 @@ def run_quickstart(
     check_single_process()
     progress(TrainingProgress("reading the file", 0, 1))
     options = _read_labels(file, text, label, [name for name in (annotator, group) if name], fold=fold)
-    cycle = {
+    pipeline = {
         "recipe": _RECIPE_NAME,
         "base": str(Path(base).resolve() if Path(base).is_dir() else base),
         "seed": seed,
         "options": {"epochs": epochs},
     }
-    project = Project.open(folder) if (folder / CONFIG_FILE).exists() else Project.create(folder, gate=_GATE_OPTIONS, cycle=cycle)
+    project = Project.open(folder) if (folder / CONFIG_FILE).exists() else Project.create(folder, gate=_GATE_OPTIONS, pipeline=pipeline)
     try:
         _check_same_file(project, file, json_digest([_digest_file(file), text, label, annotator, group, bool(fold)]))
         project.add_question(_QUESTION_NAME, "choice", options, f"Which {label} fits the text?")

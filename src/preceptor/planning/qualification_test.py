@@ -26,34 +26,37 @@ from preceptor.errors import UserError
 from preceptor.registry import OptionsBase
 from preceptor.types import Estimate, FloatArray, IntArray
 
-MAX_TEST_LENGTH = 500  # upper end of the search for a sufficient `most`, which is suggested where a rule is refused
+MAX_TEST_LENGTH = 500  # upper end of the search for a sufficient `max_items`, which is suggested where a rule is refused
 CONFIDENCE = 0.95
 
 
 class QualificationRule(OptionsBase):
-    """The rule for qualifying annotators on gold. `good` and `bad` are shares of right answers on the gold itself, chance included."""
+    """The rule for qualifying annotators on gold; both accuracies are shares of right answers on the gold itself, chance included."""
 
-    good: float = Field(0.85, gt=0, lt=1, description="share of right answers of a person who shall pass")
-    bad: float = Field(0.60, gt=0, lt=1, description="share of right answers of a person who shall not")
-    false_pass: float = Field(0.05, gt=0, lt=0.5, description="how many of the bad may pass")
-    false_fail: float = Field(0.05, gt=0, lt=0.5, description="how many of the good may fail")
-    most: int = Field(45, ge=1, le=MAX_TEST_LENGTH, description="gold answers after which it is decided")
+    pass_accuracy: float = Field(0.85, gt=0, lt=1, description="share of right answers of an annotator who should pass")
+    fail_accuracy: float = Field(0.60, gt=0, lt=1, description="share of right answers of an annotator who should fail")
+    false_pass_rate: float = Field(0.05, gt=0, lt=0.5, description="share of annotators at fail_accuracy who may pass")
+    false_fail_rate: float = Field(0.05, gt=0, lt=0.5, description="share of annotators at pass_accuracy who may fail")
+    max_items: int = Field(45, ge=1, le=MAX_TEST_LENGTH, description="gold answers after which it is decided")
 
     @model_validator(mode="after")
     def _check_error_rates(self) -> Self:
-        if not self.bad < self.good:
-            raise ValueError(f"bad must be below good, not {self.bad:g} and {self.good:g}")
-        passes, fails = (float(errors[-1]) for errors in _error_rates(self, self.most))
-        if passes > self.false_pass or fails > self.false_fail:
+        if not self.fail_accuracy < self.pass_accuracy:
+            raise ValueError(f"fail_accuracy must be below pass_accuracy, not {self.fail_accuracy:g} and {self.pass_accuracy:g}")
+        passes, fails = (float(errors[-1]) for errors in _error_rates(self, self.max_items))
+        if passes > self.false_pass_rate or fails > self.false_fail_rate:
             raise ValueError(
-                f"with {self.most} answers {passes:.3f} of the bad pass and {fails:.3f} of the good fail; {_suggest_length(self)}"
+                f"with {self.max_items} answers {passes:.3f} of those at fail_accuracy pass and "
+                f"{fails:.3f} of those at pass_accuracy fail; {_suggest_length(self)}"
             )
         return self
 
     @property
     def bounds(self) -> tuple[float, float]:
         """Log odds for good against bad at which an annotator fails, and at which one passes."""
-        return float(np.log(self.false_fail / (1 - self.false_pass))), float(np.log((1 - self.false_fail) / self.false_pass))
+        return float(np.log(self.false_fail_rate / (1 - self.false_pass_rate))), float(
+            np.log((1 - self.false_fail_rate) / self.false_pass_rate)
+        )
 
     @property
     def break_even_accuracy(self) -> float:
@@ -64,7 +67,7 @@ class QualificationRule(OptionsBase):
     @property
     def weights(self) -> tuple[float, float]:
         """Log odds that one right answer adds, and that one wrong answer adds."""
-        return float(np.log(self.good / self.bad)), float(np.log((1 - self.good) / (1 - self.bad)))
+        return float(np.log(self.pass_accuracy / self.fail_accuracy)), float(np.log((1 - self.pass_accuracy) / (1 - self.fail_accuracy)))
 
 
 @dataclass(frozen=True)
@@ -100,10 +103,10 @@ class OperatingCharacteristic:
 def qualify_annotator(right: Sequence[bool], rule: QualificationRule | None = None) -> QualificationResult:
     """Return the verdict on an annotator's gold answers in order of arrival; the first verdict is final, whatever comes after it."""
     rule = rule or QualificationRule()
-    answers = np.asarray(right, dtype=bool)[: rule.most]
+    answers = np.asarray(right, dtype=bool)[: rule.max_items]
     so_far, asked = np.cumsum(answers), np.arange(1, len(answers) + 1)
     llr, (low, high) = _log_likelihood_ratio(rule, so_far, asked), rule.bounds
-    decided = np.flatnonzero((llr <= low) | (llr >= high) | (asked == rule.most))
+    decided = np.flatnonzero((llr <= low) | (llr >= high) | (asked == rule.max_items))
     total = int(decided[0]) + 1 if decided.size else len(answers)
     count = int(answers[:total].sum())
     odds_so_far = float(llr[total - 1]) if total else 0.0
@@ -114,23 +117,26 @@ def qualify_annotator(right: Sequence[bool], rule: QualificationRule | None = No
 
 def operating_characteristic(rule: QualificationRule, accuracy: float) -> OperatingCharacteristic:
     """Compute exactly how often the rule passes and fails annotators of this accuracy, with independent answers."""
-    passed, failed, asked = _outcome_course(rule, accuracy, rule.most)[:, -1]
+    passed, failed, asked = _outcome_course(rule, accuracy, rule.max_items)[:, -1]
     return OperatingCharacteristic(float(passed), float(failed), float(asked))
 
 
 def trivial_gold_warning(answers: Sequence[Hashable], rule: QualificationRule | None = None) -> str:
-    """Return a warning where always giving the gold's most frequent answer is right more often than `bad`; else an empty string.
+    """Return a warning where always giving the gold's most frequent answer is right more often than `fail_accuracy`; else an empty string.
 
-    No test on such gold can tell a constant answerer from a good annotator: the error rates are for annotators at `bad`, not above it.
+    No test on such gold can tell a constant answerer from a good annotator: the error rates are for annotators
+    at `fail_accuracy`, not above it.
     """
     rule = rule or QualificationRule()
     if not answers:
         return ""
     commonest, count = Counter(answers).most_common(1)[0]
     share = count / len(answers)
-    if share <= rule.bad:
+    if share <= rule.fail_accuracy:
         return ""
-    return f"{commonest!r} is right for {share:.0%} of the gold: always saying it beats {rule.bad:.0%}; add gold with other answers"
+    return (
+        f"{commonest!r} is right for {share:.0%} of the gold: always saying it beats {rule.fail_accuracy:.0%}; add gold with other answers"
+    )
 
 
 def accuracy_posterior(right: float, wrong: float, *, n: int = 0) -> Estimate:
@@ -168,14 +174,14 @@ def _outcome_course(rule: QualificationRule, accuracy: float, most: int) -> Floa
 
 def _error_rates(rule: QualificationRule, most: int) -> tuple[FloatArray, FloatArray]:
     """Return (false pass, false fail), each (most,), if all is decided at that number of answers."""
-    return _outcome_course(rule, rule.bad, most)[0], _outcome_course(rule, rule.good, most)[1]
+    return _outcome_course(rule, rule.fail_accuracy, most)[0], _outcome_course(rule, rule.pass_accuracy, most)[1]
 
 
 def _suggest_length(rule: QualificationRule) -> str:
-    """Suggest the least `most` with which the rule would keep its error rates."""
+    """Suggest the least `max_items` with which the rule would keep its error rates."""
     passes, fails = _error_rates(rule, MAX_TEST_LENGTH)
-    enough = np.flatnonzero((passes <= rule.false_pass) & (fails <= rule.false_fail))
-    return f"most={enough[0] + 1} keeps to the rates" if enough.size else "allow more errors, or set good and bad further apart"
+    enough = np.flatnonzero((passes <= rule.false_pass_rate) & (fails <= rule.false_fail_rate))
+    return f"max_items={enough[0] + 1} keeps to the rates" if enough.size else "allow more errors, or set the accuracies further apart"
 
 
 FORGETTING = 0.995  # weight of a gold answer against the next one: about the last 200 count

@@ -32,15 +32,15 @@ class StopRule(OptionsBase):
     a single answer can't turn the majority, which would stop at any certainty.
     """
 
-    certainty: float = Field(0.95, gt=0.5, lt=1, description="probability of the top answer at which an item has enough")
-    minimum: int = Field(2, ge=1, description="judgments that every item gets")
-    maximum: int = Field(7, ge=1, description="judgments after which an item is left as it is")
-    audit: float = Field(0.04, ge=0, le=1, description="share of items that go on to the maximum, to check what the certainty is worth")
+    confidence_threshold: float = Field(0.95, gt=0.5, lt=1, description="probability of the top answer at which an item has enough")
+    min_judgments: int = Field(2, ge=1, description="judgments that every item gets")
+    max_judgments: int = Field(7, ge=1, description="judgments after which no more are requested")
+    audit_share: float = Field(0.04, ge=0, le=1, description="share of items that go on to max_judgments, to check the threshold")
 
     @property
     def initial_judgments(self) -> int:
-        """Judgments that each item is given first: `minimum`, or `maximum` where that is lower."""
-        return min(self.minimum, self.maximum)
+        """Judgments that each item is given first: `min_judgments`, or `max_judgments` where that is lower."""
+        return min(self.min_judgments, self.max_judgments)
 
 
 def target_judgment_counts(consensus: Consensus, given: Mapping[str, int], rule: StopRule) -> dict[str, int]:
@@ -48,7 +48,7 @@ def target_judgment_counts(consensus: Consensus, given: Mapping[str, int], rule:
 
     Items that the consensus doesn't know get the minimum. Asking for one at a time makes each answer
     count before the next is bought; calling this after each round keeps annotators busy on many items at once.
-    Audited items go on to `maximum`, as far as there are annotators to ask.
+    Audited items go on to `max_judgments`, as far as there are annotators to ask.
     """
     certainty = dict(zip(consensus.items, consensus.certainty.tolist(), strict=True))
     full = full_redundancy(rule, len(consensus.annotators))
@@ -65,18 +65,18 @@ def is_audited(item: str, share: float) -> bool:
 
 
 def full_redundancy(rule: StopRule, people: int) -> int:
-    """Return the most judgments that an item can get: `maximum`, or one from each of `people` where they are fewer."""
-    return min(rule.maximum, people)
+    """Return the most judgments that an item can get: `max_judgments`, or one from each of `people` where they are fewer."""
+    return min(rule.max_judgments, people)
 
 
 def _audit_count(item: str, count: int, rule: StopRule, full: int) -> int:
-    return full if count >= rule.initial_judgments and is_audited(item, rule.audit) else 0
+    return full if count >= rule.initial_judgments and is_audited(item, rule.audit_share) else 0
 
 
 def _target_count(certainty: float, count: int, rule: StopRule) -> int:
     if count < rule.initial_judgments:
         return rule.initial_judgments
-    return count if certainty >= rule.certainty or count >= rule.maximum else count + 1
+    return count if certainty >= rule.confidence_threshold or count >= rule.max_judgments else count + 1
 
 
 LOG_SCALE_PRIOR = 0.5  # standard deviation of log scale before any audit: a claimed 0.95 probably means 0.75 to 0.99
@@ -139,12 +139,12 @@ def audit_stop_rule(fit: ConsensusFitter, items: Collection[str], rule: StopRule
     running, claims, kept = set(items), [], []
     if running:
         final = dict(zip(*_items_and_answers(fit({})), strict=True))
-    for count in range(rule.initial_judgments, rule.maximum):
+    for count in range(rule.initial_judgments, rule.max_judgments):
         if not running:
             break
         seen = fit(dict.fromkeys(running, count))
         for item, answer, certainty in zip(*_items_and_answers(seen), seen.certainty.tolist(), strict=True):
-            if item in running and certainty >= rule.certainty:
+            if item in running and certainty >= rule.confidence_threshold:
                 running.remove(item)
                 claims.append(certainty)
                 kept.append(answer == final[item])
@@ -173,4 +173,4 @@ def has_required_skills(question_skills: Collection[str], person_skills: Collect
 
 def should_escalate(certainty: float, given: int, rule: StopRule) -> bool:
     """Return whether an item is escalated: it has all the judgments it may get, and its answer still isn't certain enough."""
-    return given >= rule.maximum and certainty < rule.certainty
+    return given >= rule.max_judgments and certainty < rule.confidence_threshold

@@ -79,10 +79,10 @@ def decide_on_report(project: Project, report: Report, snapshot: Snapshot | None
     proof = ParityCheck(passed=bool((document.get("parity") or {}).get("passed")))
     on_rows = opened.get(report_inputs.TEST_ROWS_SOURCE, {}).get("others", 0.0)
     conditions = []
-    if gate.slices < NO_REGRESSION_LIMIT:
-        conditions.append(check_slices(gate.slices, document.get("slices") or {}, on_rows))
-    if gate.regressions < NO_REGRESSION_LIMIT:
-        conditions.append(check_regressions(gate.regressions, _current_release_comparison(project, document), on_rows))
+    if gate.max_slice_gap < NO_REGRESSION_LIMIT:
+        conditions.append(check_slices(gate.max_slice_gap, document.get("slices") or {}, on_rows))
+    if gate.max_regression < NO_REGRESSION_LIMIT:
+        conditions.append(check_regressions(gate.max_regression, _current_release_comparison(project, document), on_rows))
     if report_inputs.TEST_ROWS_SOURCE in changed:
         conditions = [outdated_condition(each.figure, each.bound, changed[report_inputs.TEST_ROWS_SOURCE]) for each in conditions]
     return decide_release(bounds, report.estimates, proof, conditions, outdated, others)

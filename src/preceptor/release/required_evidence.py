@@ -99,7 +99,7 @@ def _first_claim_checks_need(project: Project, document: Mapping[str, Any], find
         return None
     name, suite = named[0]
     waiting = int(suite["looks"]["waiting"])
-    judgments = waiting * project.config.guidance.initial_judgments
+    judgments = waiting * project.config.redundancy.initial_judgments
     cost, told = _claim_checks_cost(project, judgments)
     words = (
         f"{capitalize_first(figure_name(figure))}: {format_count(waiting)} responses wait for people's checks ({told}); then evaluate anew."
@@ -122,7 +122,7 @@ def _evidence_need(project: Project, model: Model | None, document: Mapping[str,
     if find_figure_source(document, finding.figure) == GENERAL_SOURCE:
         words = (
             f"{_figure_title(finding)}: about {format_count(units)} more "
-            f"general texts: name more of them under [general] in preceptor.toml."
+            f"general texts: name more of them under [forgetting] in preceptor.toml."
         )
         return EvidenceNeed(finding.figure, units, words)
     if (suite := find_figure_suite(document, finding.figure)) is not None:

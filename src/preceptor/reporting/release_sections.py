@@ -297,7 +297,7 @@ def _unmeasured_points(document: ReportDocument) -> Iterator[str]:
             yield "Safety and policy: no suite checked what it refuses, and what it must not say (a suite of kind policy)."
     trained = look_up(document, "models") and look_up(document, "training", "recipe") != "in_context"
     if trained and not is_estimate(look_up(document, "forgetting", "kept")):
-        yield "Forgetting: what training left of the base's general knowledge wasn't measured; name texts under [general]."
+        yield "Forgetting: what training left of the base's general knowledge wasn't measured; name texts under [forgetting]."
     for name, suite in suites.items():
         if not any(is_estimate(value) for value in (suite.get("figures") or {}).values()):
             yield f"The suite {name} has no figure yet."

@@ -281,7 +281,7 @@ def _extract_pdf_pages(reader: object, name: str, most_characters: int) -> list[
         text = page.extract_text().replace("\0", "").encode("utf-8", "replace").decode()
         length += len(text) + 2
         if length > most_characters:
-            hint = "divide it, or raise most_megabytes in [retrieval] of preceptor.toml"
+            hint = "divide it, or raise max_file_mb in [retrieval] of preceptor.toml"
             raise UserError(f"holds more than {most_characters:,} characters of text", hint, where=name)
         pages.append("\n".join(line.rstrip() for line in text.splitlines()))
     return pages
@@ -328,7 +328,7 @@ def read_sandboxed(media: str, data: bytes, name: str, *, seconds: float, most_c
 
 
 def _limit_error(media: str, name: str, seconds: float) -> UserError:
-    hint = "divide it, make it anew with another program, or raise read_seconds in [retrieval] of preceptor.toml"
+    hint = "divide it, make it anew with another program, or raise parse_cpu_seconds in [retrieval] of preceptor.toml"
     return UserError(f"takes more than {seconds:g} seconds, or {SANDBOX_MEMORY >> 30} GB of memory, to read as {media}", hint, where=name)
 
 
@@ -358,7 +358,7 @@ def read_document(data: bytes, name: str, *, most_bytes: int, seconds: float) ->
     text, or takes more than `seconds` of a processor.
     """
     if len(data) > most_bytes:
-        hint = "divide it, or raise most_megabytes in [retrieval] of preceptor.toml"
+        hint = "divide it, or raise max_file_mb in [retrieval] of preceptor.toml"
         raise UserError(f"is larger than {most_bytes / 1e6:g} MB, which a document may be", hint, where=name)
     media = detect_media(data, name)
     if media == "text":

@@ -141,7 +141,7 @@ def select_recipe(
     bench = _PilotBench(project, snapshot, folder, str(base), seed, progress)
     measured, seconds = bench.run_pilots(considered) if pilots else ([], 0.0)
     prices = project.config.cost
-    return RecipeChoice(found, choose_recipe(considered, measured), seconds, prices.hour, prices.currency)
+    return RecipeChoice(found, choose_recipe(considered, measured), seconds, prices.machine_hour, prices.currency)
 
 
 def describe_available_data(project: Project, snapshot: Snapshot, base: Path) -> AvailableData:

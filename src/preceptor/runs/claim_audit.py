@@ -90,7 +90,7 @@ def queue_responses(project: Project, answers: ModelAnswers, claims: Sequence[Se
     _set_target_counts(
         project,
         {item.id for item in new},
-        lambda count: max(count.target_count, project.config.guidance.initial_judgments),
+        lambda count: max(count.target_count, project.config.redundancy.initial_judgments),
         "asking resumed",
     )
     return added
@@ -220,7 +220,7 @@ def _load_claim_judgments(project: Project) -> _ClaimJudgments | None:
             return None
         counts, standing = slots.counts_by_item(connection, key), JudgmentSet.load(connection, CLAIM_QUESTION)
         top = slots.highest_tier(people.list_annotators(connection))
-    return _ClaimJudgments(standing, counts, _find_ties(standing), project.config.guidance.maximum, top)
+    return _ClaimJudgments(standing, counts, _find_ties(standing), project.config.redundancy.max_judgments, top)
 
 
 def _find_ties(standing: JudgmentSet) -> dict[str, list[int]]:

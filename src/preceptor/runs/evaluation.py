@@ -153,7 +153,7 @@ def measure_model(
     elif prediction.is_generative(model):
         measured = generation_evaluation.measure_generative_model(project, model, snapshot, rows, truth=truth, base=base)
     elif base is not None and not prediction.is_few_shot(model) and load_general_data(project) is None:
-        hint = "leave --base out, or name [general] texts"
+        hint = "leave --base out, or name [forgetting] texts"
         raise UserError(f"{model.id} chooses among answers, which its base can't: there is nothing to compare", hint)
     else:
         measured = _measure_classifier(project, model, snapshot, rows, truth, base)
@@ -371,7 +371,7 @@ def measure_cost(project: Project, model: Model) -> dict[str, Any]:
             "total": round(total, 2),
             "currency": prices.currency,
         },
-        "run": {"seconds": seconds, "price_per_hour": prices.hour, "total": round(seconds / 3600 * prices.hour, 4)},
+        "run": {"seconds": seconds, "price_per_hour": prices.machine_hour, "total": round(seconds / 3600 * prices.machine_hour, 4)},
     }
 
 

@@ -1,4 +1,4 @@
-"""Load the general texts and suites that a project names (`[general]` in preceptor.toml), split into two halves.
+"""Load the general texts and suites that a project names (`[forgetting]` in preceptor.toml), split into two halves.
 
 One half is used during training, the other to confirm in evaluation.
 """
@@ -39,7 +39,7 @@ def load_general_data(project: Project) -> GeneralDataSplits | None:
 
     Without texts to measure with, half of those for replay are held back for that.
     """
-    named = project.config.general
+    named = project.config.forgetting
     if not (named.replay or named.texts or named.suites):
         return None
     replay = {id_: turns for file in named.replay for id_, turns in _read_texts(project.folder / file)}
@@ -50,7 +50,7 @@ def load_general_data(project: Project) -> GeneralDataSplits | None:
     suites = {Path(file).stem: list(read_multiple_choice(project.folder / file)) for file in named.suites}
     validation, test = (_build_split(side, replay, texts, suites) for side in (False, True))
     if texts and not (validation.texts and test.texts):
-        raise UserError(f"{len(texts)} general texts don't make two halves", "name some dozens in [general]", where=CONFIG_FILE)
+        raise UserError(f"{len(texts)} general texts don't make two halves", "name some dozens in [forgetting]", where=CONFIG_FILE)
     digest = json_digest([_as_json(part) for part in (validation, test)])
     return GeneralDataSplits(replace(validation, digest=digest), replace(test, digest=digest))
 
@@ -114,7 +114,7 @@ def _read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         count += 1
         yield rows.where, row
     if not count:
-        raise UserError("the file has no rows", "name another in [general]", where=path.name)
+        raise UserError("the file has no rows", "name another in [forgetting]", where=path.name)
 
 
 def _as_json(part: RetentionData) -> list[Any]:

@@ -119,7 +119,9 @@ def plan_judgments(project: Project, question: str, judgments: int, rows: Sequen
     labels = LabelState(
         len(fitted.answers), told.today.share_right.value, gained, judgments, spent / judged, train / judged, len(given) - judged
     )
-    buying = compare_spending(round(judgments * price, 2), labels, found.current_method, found.methods, hour=project.config.cost.hour)
+    buying = compare_spending(
+        round(judgments * price, 2), labels, found.current_method, found.methods, hour=project.config.cost.machine_hour
+    )
     return replace(told, forecasts=tuple(ScalingForecast.from_method(learner, rows) for learner in found.methods), allocation=buying)
 
 
@@ -128,7 +130,7 @@ def _item_beliefs(project: Project, standing: JudgmentSet, fitted: Consensus, gi
     votes = _class_votes(standing.question, standing, fitted)
     learnt = VoteMixture.fit(votes.votes, fitted.posterior, votes)
     lead = np.arange(len(learnt.votes)) % len(fitted.answers)
-    most = full_redundancy(project.config.guidance, len(set(standing.columns[1])))
+    most = full_redundancy(project.config.redundancy, len(set(standing.columns[1])))
     places = {item: place for place, item in enumerate(fitted.items)}
     room = np.array([0 if item in standing.gold else max(most - given.get(item, 0), 0) for item in fitted.items], dtype=np.int64)
     known = ItemBeliefs(learnt.votes, lead, learnt.share, room).match_posterior(fitted.posterior)

@@ -341,7 +341,9 @@ def compare_methods(
     asked = sorted({*at}) or sorted({*_DEFAULT_SIZES, sizes[-1], MAX_EXTRAPOLATION * sizes[-1]})
     prices, words = project.config.cost, {method.name: method.display_name for method in methods}
     advice = [recommend_method(learners, size) for size in asked]
-    return MethodComparison(snapshot.digest, sizes[-1], groups, seeds, outcomes, learners, words, advice, prices.hour, prices.currency)
+    return MethodComparison(
+        snapshot.digest, sizes[-1], groups, seeds, outcomes, learners, words, advice, prices.machine_hour, prices.currency
+    )
 
 
 def _choose_sizes(snapshot: Snapshot) -> list[int]:

@@ -101,7 +101,7 @@ def check_upstream_parity(project: Project) -> list[dict[str, Any]]:
     rule = project.config.serving
     if not rule.upstream:
         return []
-    relay = UpstreamClient(rule.upstream, key=rule.upstream_key, seconds=rule.deadline)
+    relay = UpstreamClient(rule.upstream, key=rule.upstream_key, seconds=rule.request_timeout_seconds)
     return [_check_upstream_model(project, relay, ours, theirs) for ours, theirs in rule.upstream_models.items()]
 
 

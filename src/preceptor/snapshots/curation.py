@@ -390,7 +390,7 @@ def _rewrite_item(
     place = items.keys(connection, [new.id])[new.id]
     for other, each in questions.list_active(connection):
         if not each.follows and each.purpose == new.purpose:
-            target_count = 1 if other == key else project.config.guidance.initial_judgments
+            target_count = 1 if other == key else project.config.redundancy.initial_judgments
             slots.open_slots(connection, other, [(place, new.id)], target_count=target_count)
     people.add(connection, [Annotator(check_annotator_name(by))])
     who = people.get_key(connection, by)

@@ -30,7 +30,7 @@ def get(connection: Connection, id_: str) -> Row:
 
 def answer_not_found(id_: str) -> NotFoundError:
     """Return the error for an answer that isn't kept, or that belongs to another program, which isn't disclosed."""
-    hint = "it may have expired ([serving] keep_days in preceptor.toml), or was given to another program"
+    hint = "it may have expired ([serving] retention_days in preceptor.toml), or was given to another program"
     return NotFoundError(f"the answer {id_!r:.100} isn't kept", hint, where="id")
 
 

@@ -79,7 +79,7 @@ def encoder_general_data(run: TrainingRun) -> RetentionData:
     texts = split_into_halves({row.id: row.text for row in run.snapshot.rows("validation")})
     if not texts:
         raise UserError(
-            f"no validation text has {_MIN_WORDS} words, to be cut in halves", "name general texts: [general] in preceptor.toml"
+            f"no validation text has {_MIN_WORDS} words, to be cut in halves", "name general texts: [forgetting] in preceptor.toml"
         )
     return replace(given, texts=texts, origin="validation texts, cut in halves")
 
@@ -90,7 +90,7 @@ def _generate_texts(run: TrainingRun) -> dict[str, list[ChatMessage]]:
 
     written = generate_conversations(ChatModel(run.base), GENERATED_TEXTS, seed=run.seed, progress=tell)
     if len(written) < 3:
-        raise UserError(f"{run.base.name} writes no texts of its own to measure by", "name general texts: [general] in preceptor.toml")
+        raise UserError(f"{run.base.name} writes no texts of its own to measure by", "name general texts: [forgetting] in preceptor.toml")
     return {f"self-{number}": turns for number, turns in enumerate(written)}
 
 
@@ -129,7 +129,7 @@ class BaselineCapabilities:
         self.objective: RetentionObjective = task.objective  # type: ignore[assignment]
         known = cached_json(task.run.folder / "knew.json", partial(self._measure_base, task.create_model()))
         if general.texts and not known["texts"]:
-            raise UserError("no general text fits what this model reads", "name shorter ones: [general] in preceptor.toml")
+            raise UserError("no general text fits what this model reads", "name shorter ones: [forgetting] in preceptor.toml")
         self.base_log_probabilities, self.base_loss = np.array(known["texts"]), float(known["loss"])
         self.base_correct = {name: np.array(right) for name, right in known["suites"].items()}
 
@@ -280,7 +280,9 @@ def select_general_rows(task: TrainingTask, knowledge: BaselineCapabilities) -> 
     """
     found = build_general_examples(knowledge.general.replay, knowledge.tokenizer, max_tokens=task.max_tokens)
     if not len(found):
-        raise UserError("there is no general text to train on again", "name some that fit max_tokens: [general] replay in preceptor.toml")
+        raise UserError(
+            "there is no general text to train on again", "name some that fit max_tokens: [forgetting] replay in preceptor.toml"
+        )
     room = REPLAY_SHARE / (1 - REPLAY_SHARE) * sum(task.train.lengths)
     taken = found.select(range(max(1, int(np.searchsorted(np.cumsum(found.lengths), room)))))
     most = REPLAY_SHARE / (1 - REPLAY_SHARE) * float(task.train.loss_weights.sum())

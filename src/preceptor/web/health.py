@@ -32,7 +32,7 @@ async def readiness(request: Request) -> Response:
     """Report that the database answers and this process has room for another call; 503 when the database doesn't, or it has no room."""
     project = app_state_of(request).project
     await run_in_threadpool(_ping_database, project)
-    if prometheus_metrics.read_engine_metrics().get("waiting", 0) >= project.config.serving.waiting:
+    if prometheus_metrics.read_engine_metrics().get("waiting", 0) >= project.config.serving.max_queue:
         raise UnavailableError("as many calls wait for an answer as may", "ask another process, or wait a moment")
     return JSONResponse({"status": "ready"})
 

@@ -73,7 +73,7 @@ def _made(run: Any, found: dict[str, Any]) -> Model:
 @pytest.fixture
 def written(tmp_path) -> Any:
     """A project whose experts wrote answers to 40 prompts of 20 customers; prompts p-40 to p-47 nobody has answered."""
-    project = Project.create(tmp_path / "desk", people={"gold": 0.0}, guidance={"minimum": 1, "maximum": 2})
+    project = Project.create(tmp_path / "desk", annotators={"gold_share": 0.0}, redundancy={"min_judgments": 1, "max_judgments": 2})
     project.add_question("reply", "write", instructions="Answer kindly.")
     rows = [{"id": f"p-{n:02}", "prompt": prompt_of(n), "group": f"customer-{n // 2}"} for n in range(48)]
     project.add_items(rows)

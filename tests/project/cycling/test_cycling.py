@@ -38,7 +38,7 @@ def judge(project, first, last, *, seed=3):
 def judged(database_url, tmp_path, tiny_cache, monkeypatch):
     """90 items on each database; the gate asks for little."""
     monkeypatch.setenv("PRECEPTOR_CACHE", str(tiny_cache))
-    project = Project.create(tmp_path / "shop", database=database_url, gate={"bounds": ["accuracy.low >= 0.05"]}, cycle=QUICK)
+    project = Project.create(tmp_path / "shop", database=database_url, gate={"bounds": ["accuracy.low >= 0.05"]}, pipeline=QUICK)
     project.add_question("sentiment", "choice", list(WORDS))
     judge(project, 0, 90)
     yield project
@@ -118,7 +118,7 @@ def test_another_process_at_it_is_told_of(judged):
 def test_what_is_taken_out_is_new_and_few_judgments_wait(judged):
     run_pipeline(judged, PipelinePlan.from_project(judged))
     judge(judged, 90, 92)
-    patient = PipelinePlan.from_project(judged, least=50)
+    patient = PipelinePlan.from_project(judged, min_new_judgments=50)
     assert run_pipeline(judged, patient).summary == "4 new judgments since the last turn, of 50 that it takes"
     retract_annotator(judged, "bob", by="owner", reason="guessed")
     assert run_pipeline(judged, patient).outcome != "nothing"

@@ -35,9 +35,9 @@ def asked(tmp_path_factory):
 def test_all_are_certain_or_asked_to_the_end(asked):
     project, _ = asked
     fitted = project.consensus(demo.DEMO_QUESTION)
-    rule = project.config.guidance
-    assert ((fitted.certainty >= rule.certainty) | (fitted.judgment_counts == rule.maximum)).all()
-    assert fitted.judgment_counts.min() >= rule.minimum
+    rule = project.config.redundancy
+    assert ((fitted.certainty >= rule.confidence_threshold) | (fitted.judgment_counts == rule.max_judgments)).all()
+    assert fitted.judgment_counts.min() >= rule.min_judgments
 
 
 def test_each_item_got_its_first_ratings_and_no_others(asked):

@@ -300,7 +300,7 @@ def test_a_pipe_is_refused_and_never_waited_for(local: Project, tmp_path: Path):
 
 
 def test_a_folder_is_added_by_paths_and_says_what_it_left_out(tmp_path: Path):
-    project, folder = Project.create(tmp_path / "p", retrieval={"encoder": "", "most_megabytes": 0.001}), tmp_path / "docs"
+    project, folder = Project.create(tmp_path / "p", retrieval={"encoder": "", "max_file_mb": 0.001}), tmp_path / "docs"
     for name, data in {
         "a/x.md": REFUNDS,
         "b/x.md": b"# Other\n\ntext",
@@ -315,7 +315,7 @@ def test_a_folder_is_added_by_paths_and_says_what_it_left_out(tmp_path: Path):
     assert (done.skipped_files, [fault.where for fault in done.errors]) == (["c.png"], ["big.txt"])
     with pytest.raises(UserError, match=r"would both be called 'x.md'; add the folder above both"):
         add_files(project, [folder / "a" / "x.md", folder / "b" / "x.md"])
-    with pytest.raises(UserError, match=r"is larger than 0.001 MB, which a document may be; divide it, or raise most_megabytes"):
+    with pytest.raises(UserError, match=r"is larger than 0.001 MB, which a document may be; divide it, or raise max_file_mb"):
         add_files(project, [folder / "big.txt"])
     project.close()
 

@@ -19,7 +19,7 @@ def truth_of(item: str) -> str:
 @pytest.fixture(scope="module")
 def crowded(tmp_path_factory):
     """1,200 items, each judged by three of six people who are right in 75 %, and all wrong where an item is hard (one in eight)."""
-    project = Project.create(tmp_path_factory.mktemp("crowd") / "p", people={"gold": 0})
+    project = Project.create(tmp_path_factory.mktemp("crowd") / "p", annotators={"gold_share": 0})
     project.add_items({"id": f"i-{n}", "text": f"text number {n} of its own"} for n in range(ITEMS))
     project.add_question("safe", "choice", ANSWERS)
     random = np.random.default_rng(3)
@@ -100,7 +100,7 @@ def _decided(project, snapshot):
 
 
 def test_where_experts_are_tied_another_decides(tmp_path):
-    project = Project.create(tmp_path / "p", people={"gold": 0}, guidance={"minimum": 1, "maximum": 1})
+    project = Project.create(tmp_path / "p", annotators={"gold_share": 0}, redundancy={"min_judgments": 1, "max_judgments": 1})
     project.add_items({"id": f"i-{n}", "text": f"a text of its own, number {n}"} for n in range(60))
     project.add_question("safe", "choice", ANSWERS)
     project.add_annotator("ann")

@@ -20,7 +20,7 @@ TRAIN = {"learning_rate": 1e-2, "epochs": 3, "batch_size": 16, "dtype": "float32
 
 
 def project_with(folder, bound, texts=TEXTS):
-    project = Project.create(folder, gate={"bounds": [bound]}, general=GENERAL)
+    project = Project.create(folder, gate={"bounds": [bound]}, forgetting=GENERAL)
     for name, rows in (("texts", texts), ("words", QUESTIONS)):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return project

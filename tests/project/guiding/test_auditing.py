@@ -13,7 +13,7 @@ ANSWERS = ["no", "yes"]
 @pytest.fixture
 def answered(tmp_path):
     """Asked until nobody is asked more: 60 items, seven people who are right in 85 %, every second item audited."""
-    project = Project.create(tmp_path / "p", guidance={"certainty": 0.9, "maximum": 5, "audit": 0.5})
+    project = Project.create(tmp_path / "p", redundancy={"confidence_threshold": 0.9, "max_judgments": 5, "audit_share": 0.5})
     project.add_question("q", "choice", ANSWERS)
     project.add_items({"id": f"i-{n}", "text": f"text {n} like no other"} for n in range(60))
     rng = np.random.default_rng(0)
@@ -55,7 +55,7 @@ def test_audited_items_that_wait_for_people_hold_nobody_up(tmp_path):
     """Five people have answered, two go on: what the absent three owe to the audit doesn't stop the asking about other items."""
     from preceptor.planning import is_audited
 
-    project = Project.create(tmp_path / "p", guidance={"certainty": 0.75})
+    project = Project.create(tmp_path / "p", redundancy={"confidence_threshold": 0.75})
     project.add_question("sentiment", "choice", ["negative", "neutral", "positive"])
     names = [f"i-{n}" for n in range(200)]
     audited = next(name for name in names if is_audited(name, 0.04))

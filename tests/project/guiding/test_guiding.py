@@ -10,7 +10,9 @@ from preceptor.storage import slots
 
 @pytest.fixture
 def project(tmp_path):
-    project = Project.create(tmp_path / "p", guidance={"minimum": 2, "maximum": 3, "audit": 0}, people={"gold": 0})
+    project = Project.create(
+        tmp_path / "p", redundancy={"min_judgments": 2, "max_judgments": 3, "audit_share": 0}, annotators={"gold_share": 0}
+    )
     project.add_question("safe", "choice", ["safe", "unsafe"])
     project.add_items({"id": f"i-{number}", "content": f"text {number}"} for number in range(12))
     yield project
@@ -83,8 +85,8 @@ def test_what_an_expert_decides_is_gold_and_ends_the_doubt(project):
 
 def test_a_dearer_person_is_asked_when_what_they_tell_is_worth_it(tmp_path):
     for price, climbs in ((0.06, True), (50.0, False)):
-        cost = {"judgment": 0.05, "people": {"exp": price}}
-        project = Project.create(tmp_path / str(price), guidance={"minimum": 2, "maximum": 7, "audit": 0}, cost=cost)
+        cost = {"judgment": 0.05, "annotators": {"exp": price}}
+        project = Project.create(tmp_path / str(price), redundancy={"min_judgments": 2, "max_judgments": 7, "audit_share": 0}, cost=cost)
         project.add_question("safe", "choice", ["safe", "unsafe"])
         project.add_items({"id": f"i-{number}", "content": f"text {number}"} for number in range(40))
         project.add_annotator("exp", "expert")

@@ -112,7 +112,7 @@ def test_a_second_tab_with_the_same_answer_counts_once_and_another_answer_is_ref
 
 
 def test_a_late_answer_is_kept_as_late(tmp_path):
-    project = made(tmp_path, items=1, guidance={"minimum": 1, "audit": 0})
+    project = made(tmp_path, items=1, redundancy={"min_judgments": 1, "audit_share": 0})
     project.add_annotator("ann")
     late = project.next("ann", lease_seconds=-1)
     project.add_annotator("bob")
@@ -210,7 +210,9 @@ def test_a_question_that_needs_a_skill_goes_to_who_has_it(tmp_path):
 
 class TestGold:
     def test_it_is_mixed_in_for_everyone_however_many_have_answered(self, tmp_path):
-        project = made(tmp_path, items=40, guidance={"minimum": 1, "maximum": 1, "audit": 0}, people={"gold": 0.5})
+        project = made(
+            tmp_path, items=40, redundancy={"min_judgments": 1, "max_judgments": 1, "audit_share": 0}, annotators={"gold_share": 0.5}
+        )
         project.add_gold("safe", {f"i-{number}": "safe" for number in range(8)})
         for annotator in ("ann", "bob", "cec"):
             project.add_annotator(annotator)
@@ -223,7 +225,7 @@ class TestGold:
         project.close()
 
     def test_feedback_says_what_is_right_and_why(self, tmp_path):
-        project = made(tmp_path, items=2, people={"gold": 0})
+        project = made(tmp_path, items=2, annotators={"gold_share": 0})
         project.add_gold("safe", {"i-0": "safe"}, "It names no drug.")
         numbers = dict(zip(("first", "second"), answer_all(project, "ann", lambda item: "unsafe"), strict=True))
         told = [project.feedback(number, "ann") for number in numbers.values()]
@@ -264,7 +266,7 @@ def test_what_counts_as_right(kind, options, settings, known, right, wrong):
 
 class TestQualification:
     def project(self, tmp_path) -> Project:
-        project = made(tmp_path, items=60, people={"qualify": True, "gold": 0}, guidance={"audit": 0})
+        project = made(tmp_path, items=60, annotators={"require_qualification": True, "gold_share": 0}, redundancy={"audit_share": 0})
         project.add_gold("safe", {f"i-{number}": "safe" if number % 2 else "unsafe" for number in range(50)})
         return project
 
@@ -288,13 +290,15 @@ class TestQualification:
 
     def test_gold_that_runs_out_decides_by_what_there_is(self, tmp_path):
         for right, count in ((True, 20), (False, 3)):
-            project = made(tmp_path / str(right), items=20, people={"qualify": True, "gold": 0}, guidance={"audit": 0})
+            project = made(
+                tmp_path / str(right), items=20, annotators={"require_qualification": True, "gold_share": 0}, redundancy={"audit_share": 0}
+            )
             project.add_gold("safe", {f"i-{number}": "safe" for number in range(3)})
             assert len(answer_all(project, "ann", lambda item, right=right: "safe" if right else "unsafe")) == count
             project.close()
 
     def test_without_gold_there_is_no_test(self, tmp_path):
-        project = made(tmp_path, people={"qualify": True})
+        project = made(tmp_path, annotators={"require_qualification": True})
         assert len(answer_all(project, "ann", lambda item: "safe")) == 3
         project.close()
 
@@ -309,7 +313,7 @@ class TestQualification:
 class TestSuggestions:
     def test_a_guess_is_shown_only_if_the_project_says_so_and_is_kept_with_the_judgment(self, tmp_path):
         for shown in (False, True):
-            project = Project.create(tmp_path / str(shown), people={"suggestions": shown, "blind": 0.3, "gold": 0})
+            project = Project.create(tmp_path / str(shown), annotators={"suggestions": shown, "blind_share": 0.3, "gold_share": 0})
             project.add_question("safe", "choice", ["safe", "unsafe"])
             guess = {"metadata": {"suggestions": {"safe": "unsafe"}}}
             project.add_items({"id": f"i-{number}", "content": f"t {number}", **guess} for number in range(100))
@@ -326,7 +330,7 @@ class TestSuggestions:
 
 
 def test_what_a_curator_relabelled_tests_nobody(tmp_path):
-    project = made(tmp_path, items=40, people={"qualify": True, "gold": 0.5}, guidance={"audit": 0})
+    project = made(tmp_path, items=40, annotators={"require_qualification": True, "gold_share": 0.5}, redundancy={"audit_share": 0})
     project.add_annotator("ann")
     for number in range(40):
         project.judge(f"i-{number}", "safe", annotator="ann", answer="safe")

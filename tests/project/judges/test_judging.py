@@ -21,7 +21,7 @@ CASES = [JudgeCase(f"worth {number} points") for number in range(30)]
 
 @pytest.fixture
 def project(tmp_path):
-    made = Project.create(tmp_path / "p", people={"gold": 0})
+    made = Project.create(tmp_path / "p", annotators={"gold_share": 0})
     yield made
     made.close()
 

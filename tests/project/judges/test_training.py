@@ -128,7 +128,7 @@ def test_a_folder_without_a_judge_is_refused(tmp_path):
 
 
 def test_verdicts_of_people_teach_too(tiny, tmp_path):
-    project = Project.create(tmp_path / "p", guidance={"minimum": 2, "maximum": 2})
+    project = Project.create(tmp_path / "p", redundancy={"min_judgments": 2, "max_judgments": 2})
     assert load_claim_pairs(project) == []
     content = {"prompt": "?", "completion": "A. B.", "sources": ["S."], "claims": ["A.", "B."]}
     question_admin.enqueue_items(project, make_claim_question(), [Item("r@1", content, "g")])

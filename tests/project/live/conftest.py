@@ -16,7 +16,7 @@ from preceptor.monitoring.response_log import ResponseLog
 def shop(tmp_path, database_url, monkeypatch) -> Iterator[Any]:
     """A project with a question and an item of its own, and `programs`: what two of them come in by."""
     monkeypatch.setenv("PRECEPTOR_DATABASE", database_url)
-    made: Any = Project.create(tmp_path / "shop", people={"gold": 0})
+    made: Any = Project.create(tmp_path / "shop", annotators={"gold_share": 0})
     made.add_question("q", "choice", ["no", "yes"])
     made.add_items([{"id": "i", "text": "ordinary"}])
     access = AccessControl(made)

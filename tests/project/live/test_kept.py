@@ -63,17 +63,17 @@ def test_what_lies_within_something_personal_moves_to_its_placeholder():
 
 
 def test_a_project_may_keep_texts_as_they_are_or_nothing(kept_with):
-    plain = kept_with("plain", scrub=False)
+    plain = kept_with("plain", redact_pii=False)
     plain.log_response("chatcmpl-1", model="m-1", turns=ASKED, text=SAID)
     assert plain.get("chatcmpl-1").text == SAID
-    nothing = kept_with("nothing", keep_days=0)
+    nothing = kept_with("nothing", retention_days=0)
     assert not nothing.log_response("chatcmpl-1", model="m-1", turns=ASKED, text=SAID)
     with pytest.raises(NotFoundError, match="isn't kept"):
         nothing.get("chatcmpl-1")
 
 
 def test_what_was_kept_long_enough_is_not_found_and_then_gone(kept_with):
-    kept = kept_with(keep_days=1e-9)
+    kept = kept_with(retention_days=1e-9)
     kept.log_response("chatcmpl-1", model="m-1", turns=ASKED, text=SAID)
     with pytest.raises(NotFoundError):
         kept.get("chatcmpl-1")
@@ -81,7 +81,7 @@ def test_what_was_kept_long_enough_is_not_found_and_then_gone(kept_with):
 
 
 def test_a_share_is_drawn_by_chance_and_says_with_which_probability(kept_with):
-    kept = kept_with(measured=0.2)
+    kept = kept_with(eval_sample_rate=0.2)
     drawn = [kept.sample_inclusion(f"chatcmpl-{number}") for number in range(2000)]
     assert set(drawn) == {0.0, 0.2}
     assert abs(sum(value > 0 for value in drawn) / 2000 - 0.2) < 4 * (0.2 * 0.8 / 2000) ** 0.5

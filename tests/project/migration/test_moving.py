@@ -96,7 +96,7 @@ def test_people_see_both_answers_blind_and_their_verdict_is_told(hosted, service
     assert people.value > 0.5
     assert people.n <= judged
     home.add_annotator("bob")
-    assert home.next("bob") is None or home.config.guidance.minimum > 1  # of the rows that came over nobody is asked
+    assert home.next("bob") is None or home.config.redundancy.min_judgments > 1  # of the rows that came over nobody is asked
 
 
 def test_a_model_that_is_gone_is_succeeded_without_it(hosted, service, home):

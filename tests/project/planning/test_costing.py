@@ -44,7 +44,7 @@ def write(tmp_path):
 def shop(tmp_path, tiny_cache, monkeypatch):
     """A project with a snapshot, and prices of its own."""
     monkeypatch.setenv("PRECEPTOR_CACHE", str(tiny_cache))
-    project = Project.create(tmp_path / "shop", cost={"judgment": 0.2, "hour": 0.5})
+    project = Project.create(tmp_path / "shop", cost={"judgment": 0.2, "machine_hour": 0.5})
     project.add_question("q", "choice", ["bad", "good"])
     project.add_items({"id": f"i-{n}", "text": f"text {n} like no other, {'bad' if n % 2 else 'good'}"} for n in range(60))
     project.add_annotator("ann")

@@ -19,7 +19,7 @@ ANSWERS = ["answer-00000", "answer-00001", "answer-00002"]
 @pytest.fixture
 def asked(tmp_path):
     """120 items, 100 of them with two judgments each by some of 12 people; four more may follow about each."""
-    project = Project.create(tmp_path / "p", guidance={"maximum": 6}, cost={"judgment": 0.2, "currency": "EUR"})
+    project = Project.create(tmp_path / "p", redundancy={"max_judgments": 6}, cost={"judgment": 0.2, "currency": "EUR"})
     project.add_question("q", "choice", ANSWERS)
     project.add_items({"id": f"item-{n:05}", "text": f"text {n} like no other"} for n in range(120))
     crowd = simulate_crowd(items=100, per_item=2, seed=4)
@@ -96,7 +96,7 @@ def test_a_plan_needs_judgments(project):
 
 
 def test_people_and_kinds_have_prices_of_their_own(tmp_path):
-    project = Project.create(tmp_path / "p", cost={"judgment": 1.0, "kinds": {"choice": 2.0}, "people": {"expert": 8.0}})
+    project = Project.create(tmp_path / "p", cost={"judgment": 1.0, "kinds": {"choice": 2.0}, "annotators": {"expert": 8.0}})
     project.add_question("q", "choice", ANSWERS)
     project.add_items({"id": f"i-{n}", "text": f"text {n} like no other"} for n in range(4))
     project.add_annotator("ann")

@@ -146,14 +146,14 @@ def test_where_nothing_is_open_there_is_nothing_to_ask(modelled, run):
 
 
 def test_slices_and_regressions_stand_in_the_gate(modelled, run):
-    gated(modelled.project, slices=0.05, regressions=0.02)
+    gated(modelled.project, max_slice_gap=0.05, max_regression=0.02)
     report(modelled, slices={"figure": "accuracy", "better": "higher", "left_out": 3, "found": []})
     found = {bound["figure"]: bound for bound in command(run, modelled, "--check", "--json").document["bounds"]}
     assert {name: each["state"] for name, each in found.items()} == {"parity": "met", "slices": "undecided", "regressions": "met"}
 
 
 def test_a_slice_that_is_open_wants_rows_of_its_own(modelled, run):
-    gated(modelled.project, slices=0.05)
+    gated(modelled.project, max_slice_gap=0.05)
     apart = Estimate(-0.02, -0.08, 0.04, 20, "t")
     found = [{"by": "language", "slice": "de", "rows": 15, "difference": apart, "estimate": apart, "adjusted": 1.0, "worse": False}]
     report(modelled, slices={"figure": "accuracy", "better": "higher", "rows": 60, "left_out": 0, "found": found})
@@ -164,7 +164,7 @@ def test_a_slice_that_is_open_wants_rows_of_its_own(modelled, run):
 
 
 def test_a_report_that_an_earlier_release_has_overtaken_is_measured_anew(modelled, keep_model):
-    gated(modelled.project, regressions=0.02)
+    gated(modelled.project, max_regression=0.02)
     report(modelled)
     other = keep_model(modelled.project, modelled.snapshot.digest, "m-5678")
     evaluation.store_report(modelled.project, other, modelled.snapshot, {"parity": {"passed": True}}, "test")

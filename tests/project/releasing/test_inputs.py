@@ -118,7 +118,7 @@ def test_general_texts_that_changed_keep_retention_open(modelled):
     folder, texts = modelled.project.folder, [{"prompt": f"Say {n}.", "completion": f"{n}."} for n in range(40)]
     (folder / "general.jsonl").write_text("".join(json.dumps(each) + "\n" for each in texts))
     values = json.loads(modelled.project.config.model_dump_json())
-    values |= {"gate": {"bounds": ["retention.low >= 0.9", "accuracy.low >= 0.7"]}, "general": {"texts": ["general.jsonl"]}}
+    values |= {"gate": {"bounds": ["retention.low >= 0.9", "accuracy.low >= 0.7"]}, "forgetting": {"texts": ["general.jsonl"]}}
     modelled.project.config = ProjectConfig.parse(values, of="the test")
     kept = Estimate(0.98, 0.95, 1.0, 40, "t")
     figure = Estimate(0.9, 0.88, 0.92, 20, "made up")

@@ -64,7 +64,7 @@ def answered(count: int, rate: float, seed: int = 0) -> ModelAnswers:
 
 @pytest.fixture
 def project(tmp_path):
-    made = Project.create(tmp_path / "p", guidance={"minimum": 1, "maximum": 1}, people={"gold": 0})
+    made = Project.create(tmp_path / "p", redundancy={"min_judgments": 1, "max_judgments": 1}, annotators={"gold_share": 0})
     made.add_question("mood", "choice", ["good", "bad"])
     made.add_items([{"id": "i-1", "text": "a text"}])
     yield made

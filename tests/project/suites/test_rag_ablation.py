@@ -30,7 +30,7 @@ def made(tmp_path_factory):
         for number in range(60)
         for word in [list(NEXT)[number % 6]]
     ]  # fmt: skip
-    project = Project.create(folder / "answers", people={"gold": 0})
+    project = Project.create(folder / "answers", annotators={"gold_share": 0})
     (folder / "faq.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     project.read(folder / "faq.jsonl")
     project.snapshot(choose_snapshot_question(project, None), name="v1", seed=3)

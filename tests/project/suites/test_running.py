@@ -40,7 +40,7 @@ def made(tmp_path_factory):
     answered = [(row.content["prompt"], next(iter(row.target))) for row in made_rows(160, 1)]
     rows = [{"prompt": f"{prompt} ({number})", "completion": answer} for number, (prompt, answer) in enumerate(answered)]
     (folder / "faq.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    project = Project.create(folder / "answers", gate={"bounds": ["violations.high <= 0.05"]}, people={"gold": 0})
+    project = Project.create(folder / "answers", gate={"bounds": ["violations.high <= 0.05"]}, annotators={"gold_share": 0})
     project.read(folder / "faq.jsonl")
     project.snapshot(choose_snapshot_question(project, None), name="v1", seed=3)
     (project.folder / "suites").mkdir()

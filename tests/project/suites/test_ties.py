@@ -27,7 +27,7 @@ def make_project(tmp_path):
     made = []
 
     def make(**guidance):
-        made.append(Project.create(tmp_path / f"p{len(made)}", guidance={"minimum": 2, **guidance}, people={"gold": 0}))
+        made.append(Project.create(tmp_path / f"p{len(made)}", redundancy={"min_judgments": 2, **guidance}, annotators={"gold_share": 0}))
         return made[-1]
 
     yield make

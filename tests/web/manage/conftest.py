@@ -83,7 +83,7 @@ def words():
 @pytest.fixture
 def small(tmp_path):
     """`project`, and as it is `served`; `browser(role)`: an owner, a reviewer, an expert, an annotator, or nobody (None); `come(link)`."""
-    project = Project.create(tmp_path / "reviews", people={"gold": 0})
+    project = Project.create(tmp_path / "reviews", annotators={"gold_share": 0})
     fill(project)
     app = create_app(project.folder)
     access = AccessControl(app.state.preceptor.project)

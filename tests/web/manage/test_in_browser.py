@@ -43,7 +43,7 @@ def suspect(project: Project) -> None:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory, filled, measured):
     """The address of a server of a small project, and an owner's link."""
-    project = Project.create(tmp_path_factory.mktemp("served") / "reviews", gate={"bounds": ["accuracy.low >= 0.7"], "slices": 0.1})
+    project = Project.create(tmp_path_factory.mktemp("served") / "reviews", gate={"bounds": ["accuracy.low >= 0.7"], "max_slice_gap": 0.1})
     filled(project)
     for name, accuracy in (("m-good", 0.85), ("m-open", 0.72)):
         measured(project, name, accuracy)

@@ -187,7 +187,7 @@ def migrate_hosted_model(
             "source": source.name, "hosted": source.hosted_model or None, "base": base, **_row_counts_section(gathered),
             **_variants_section(taught, variants),
             "form": weighed.sections["form"] or None,
-            "month": estimate_monthly_cost(weighed, taught, price, wishes.requests, project.config.cost.hour),
+            "month": estimate_monthly_cost(weighed, taught, price, wishes.requests, project.config.cost.machine_hour),
             "asked": asked, "question": successor_comparison.successor_question_name(source.name) if asked else None,
             "people": successor_comparison.estimate_preference(project, source.name),
             "summary": [*gathered.notes, *words], "lines": _client_settings_lines(project, _AdoptedModel(name, _program_name(source), "")),

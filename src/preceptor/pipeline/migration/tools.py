@@ -275,7 +275,7 @@ def _fill_project(tool: str, found: ToolProject, staged: Path, folder: Path, max
 def _config_tables(found: ToolProject) -> dict[str, Any]:
     if not found.min_judgments:
         return {}
-    return {"guidance": {"minimum": found.min_judgments, "maximum": max(found.min_judgments, StopRule().maximum)}}
+    return {"redundancy": {"min_judgments": found.min_judgments, "max_judgments": max(found.min_judgments, StopRule().max_judgments)}}
 
 
 def _add_questions(project: Project, found: ToolProject) -> Iterator[str]:

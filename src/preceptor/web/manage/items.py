@@ -57,8 +57,10 @@ def items_page(
         after=after,
         rows=[(row, landscape.get_belief(row.item.id) if landscape else None) for row in page.rows] if page else [],
         following=page.next_cursor if page else "",
-        total=landscape.count_items(view, project.config.guidance.certainty) if landscape and view in INDEXED_VIEWS and not q else None,
-        certainty=project.config.guidance.certainty,
+        total=landscape.count_items(view, project.config.redundancy.confidence_threshold)
+        if landscape and view in INDEXED_VIEWS and not q
+        else None,
+        certainty=project.config.redundancy.confidence_threshold,
         waiting=view in INDEXED_VIEWS and about is not None and found is None,
         stale=found if found is not None and not found.is_current else None,
     )

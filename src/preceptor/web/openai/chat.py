@@ -133,7 +133,7 @@ def _defer_to_person(drawing: GenerationStream, draft: str, confidence: float | 
     call = drawing.context
     hits = [] if call.grounded is None else call.grounded.hits
     sources = [{"title": " > ".join(filter(None, (hit.document, hit.heading))), "text": hit.text} for hit in hits]
-    seconds = max(call.options.wait_seconds, call.state.project.config.serving.people_days * DAY_SECONDS)
+    seconds = max(call.options.wait_seconds, call.state.project.config.serving.deferral_ttl_days * DAY_SECONDS)
     about = call.model.fingerprint, call.messages, draft, confidence, call.visitor.credential, seconds
     return DeferredAnswers(call.state.project).defer(
         call.id, *about, sources=sources, choices=drawing.class_names, held=call.options.wait_seconds > 0
@@ -308,7 +308,7 @@ STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 async def complete_chat(request: Request, visitor: ChatCaller) -> Response:
     """Answer a conversation. A parameter that can't be honoured is refused; none is ignored."""
     asked, state = ChatRequest.from_body(await read_json_body(request)), get_state(request)
-    begun, until = time.monotonic(), asyncio.get_running_loop().time() + state.project.config.serving.deadline
+    begun, until = time.monotonic(), asyncio.get_running_loop().time() + state.project.config.serving.request_timeout_seconds
     call = await run_in_threadpool(ChatContext.from_request, state, visitor, asked)
     note_model(request, call.model.name)
     under_way = ActiveGeneration(request, await GenerationStream.start(call, until))

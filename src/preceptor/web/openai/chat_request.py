@@ -121,7 +121,7 @@ class RequestOptions:
         if filters and not documents:
             raise _option_error(FILTER_PREFIX + next(iter(filters)), "documents aren't asked for", 'set "preceptor.documents" to "on"')
         least = _parse_number("preceptor.min_confidence", ours, 1.0)
-        wait = _parse_number("preceptor.wait", ours, rule.wait) or 0.0
+        wait = _parse_number("preceptor.wait", ours, rule.max_human_wait_seconds) or 0.0
         if choices > 1 and (documents or least is not None):
             raise OpenAIError("one answer at a time can rest on documents or be vouched for", "set n to 1", param="n", code="invalid_value")
         feedback = _parse_switch("preceptor.feedback", ours.get("preceptor.feedback", "off"))

@@ -61,7 +61,7 @@ async def classify_texts(request: Request, visitor: Annotated[AuthenticatedVisit
     """Return the probability of each answer for each text, the most probable first."""
     asked = parse_body(ClassificationRequest, await read_json_body(request))
     texts, state = asked.texts(), get_state(request)
-    seconds = state.project.config.serving.deadline
+    seconds = state.project.config.serving.request_timeout_seconds
     until = asyncio.get_running_loop().time() + seconds
     model = await run_in_threadpool(find_model, state, asked.model, visitor)
     note_model(request, model.name)
@@ -75,7 +75,7 @@ async def classify_texts(request: Request, visitor: Annotated[AuthenticatedVisit
         async with asyncio.timeout_at(until):
             read = await waiting
     except TimeoutError:
-        hint = "send fewer texts at once, or try again; [serving] deadline in preceptor.toml"
+        hint = "send fewer texts at once, or try again; [serving] request_timeout_seconds in preceptor.toml"
         raise OpenAIError(f"the texts weren't read within {seconds:g} seconds", hint, code="deadline_exceeded", status=504) from None
     except asyncio.CancelledError:
         raise OpenAIError("the client has hung up", code="client_closed", status=499) from None

@@ -188,7 +188,7 @@ class OpenAIState:
             UploadStore(project),
             FineTuningQueue(project),
             ModelCatalog(project),
-            ChatBackend(rule.waiting, int(rule.cache_gb * 1e9)),
+            ChatBackend(rule.max_queue, int(rule.cache_gb * 1e9)),
             UpstreamServer(project) if rule.upstream else None,
         )
 
@@ -207,7 +207,7 @@ class OpenAIState:
     @cached_property
     def human_waiter(self) -> HumanResponseWaiter:
         """The calls that wait for people."""
-        return HumanResponseWaiter(self.project, self.project.config.serving.wait_calls)
+        return HumanResponseWaiter(self.project, self.project.config.serving.max_waiting_calls)
 
     @cached_property
     def classification(self) -> ClassifierQueue:

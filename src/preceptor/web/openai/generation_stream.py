@@ -133,7 +133,7 @@ class ChatContext:
 
         asked, chat = self.params, self._tokenizer()
         if self.options.documents:
-            rule = {"k": self.state.project.config.serving.sources, "answer_tokens": asked.token_limit or DEFAULT_ANSWER_TOKENS}
+            rule = {"k": self.state.project.config.serving.top_k, "answer_tokens": asked.token_limit or DEFAULT_ANSWER_TOKENS}
             self.grounded = self.state.grounding.ground(self.messages, filters=self.options.filters, chat=chat, **rule)
         prompt = chat.encode_prompt(self.prompt_messages)
         try:
@@ -232,8 +232,8 @@ class GenerationStream:
             raise self._deadline_error() from None
 
     def _deadline_error(self) -> OpenAIError:
-        message = f"the answer wasn't there within {self.context.state.project.config.serving.deadline:g} seconds"
-        hint = "ask for fewer tokens, or try again; [serving] deadline in preceptor.toml"
+        message = f"the answer wasn't there within {self.context.state.project.config.serving.request_timeout_seconds:g} seconds"
+        hint = "ask for fewer tokens, or try again; [serving] request_timeout_seconds in preceptor.toml"
         return OpenAIError(message, hint, code="deadline_exceeded", status=504)
 
     async def next_chunk(self) -> GenerationChunk:

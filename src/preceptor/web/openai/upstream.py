@@ -45,7 +45,7 @@ class UpstreamServer:
     def __init__(self, project: Project) -> None:
         rule = project.config.serving
         self._project, self._names = project, dict(rule.upstream_models)
-        self._client = UpstreamClient(rule.upstream, key=rule.upstream_key, seconds=rule.deadline)
+        self._client = UpstreamClient(rule.upstream, key=rule.upstream_key, seconds=rule.request_timeout_seconds)
         self._max_tokens: dict[str, int] | None = None  # None: the server must be asked
         self._away, self._proof_lock = False, threading.Lock()
         self._tasks: set[asyncio.Task[None]] = set()  # references, without which the loop wouldn't keep the tasks alive

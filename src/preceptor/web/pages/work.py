@@ -184,7 +184,7 @@ async def _work_page(
 async def _done_page(request: Request, visitor: AuthenticatedVisitor, notice: dict[str, Any], stopped: UserError | None = None) -> Response:
     project = app_state_of(request).project
     record = await run_in_threadpool(assignment.load_annotator_stats, project, visitor.name)
-    code = "" if record.paused else project.config.people.completion_code
+    code = "" if record.paused else project.config.annotators.completion_code
     back = f"https://app.prolific.com/submissions/complete?cc={quote(code, safe='')}"
     return app_state_of(request).pages.render(
         request,
