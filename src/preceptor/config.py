@@ -81,16 +81,18 @@ class TrainingLogOptions(OptionsBase):
 class GeneralDataOptions(OptionsBase):
     """Files that show whether training makes a model forget; paths are relative to the project's folder."""
 
-    texts: tuple[str, ...] = Field((), description="general texts with answers; how probable they are before and after tells forgetting")
-    replay: tuple[str, ...] = Field((), description="general texts that may be trained on again; without texts, half of them is measured")
-    suites: tuple[str, ...] = Field((), description="general questions with options, a suite a file")
+    texts: tuple[str, ...] = Field((), description="texts with answers, whose log-probability is compared before and after training")
+    replay: tuple[str, ...] = Field(
+        (), description="texts that may be trained on again; without texts, half of these is used for evaluation"
+    )
+    suites: tuple[str, ...] = Field((), description="questions with options, one suite per file")
 
 
 class ServingOptions(OptionsBase):
     """How requests under /v1 are answered, and what is kept of them."""
 
     retention_days: float = Field(
-        30, ge=0, description="time for which prompts and answers are kept; 0 keeps nothing, and takes no feedback"
+        30, ge=0, description="for which prompts and answers are stored; 0 stores nothing, and then there is no feedback"
     )
     redact_pii: bool = Field(True, description="personal data is masked before a prompt or an answer is stored")
     eval_sample_rate: float = Field(0.05, ge=0, le=1, description="share of answers sampled at random to measure live quality")
@@ -115,8 +117,10 @@ class ServingOptions(OptionsBase):
 class RetrievalOptions(OptionsBase):
     """How documents are read, split into chunks and found."""
 
-    encoder: str = Field("minilm", description="whose vectors find by meaning: minilm, or a model's folder; empty: by words only")
-    chunk_chars: int = Field(1000, ge=100, le=8000, description="longest chunk, in characters; an encoder reads its first 256 tokens")
+    encoder: str = Field(
+        "minilm", description="model whose embeddings are searched: minilm, or a model's folder; empty: lexical search only"
+    )
+    chunk_chars: int = Field(1000, ge=100, le=8000, description="maximum length of a chunk; an encoder reads its first 256 tokens")
     max_file_mb: float = Field(32, gt=0, description="a document that is larger is refused")
     parse_cpu_seconds: float = Field(60, gt=0, description="processor time that parsing a PDF or an HTML page may take")
 
@@ -124,13 +128,13 @@ class RetrievalOptions(OptionsBase):
 class PipelineOptions(OptionsBase):
     """What `preceptor pipeline run` does unless its options say otherwise."""
 
-    questions: tuple[str, ...] = Field((), description="what is learnt; several of kind write are learnt together; none: the only one")
-    recipe: str = Field("classify", description="how a model is trained")
-    base: str = Field("minilm", description="from which model")
+    questions: tuple[str, ...] = Field((), description="what to learn; several of kind write are learnt together; empty: the only one")
+    recipe: str = Field("classify", description="the training recipe")
+    base: str = Field("minilm", description="the model to start from")
     options: dict[str, int | float | bool | str] = Field({}, description="of the recipe: { epochs = 3 }")
     seed: int = Field(0, ge=0, description="of the run")
-    suites: tuple[str, ...] = Field((), description="what else is measured in a writer's answers")
-    alias: str = Field("", description="the model that this name stands for is the one to beat; none: the last one that was let out")
+    suites: tuple[str, ...] = Field((), description="suites that a generative model is evaluated on as well")
+    alias: str = Field("", description="the model that this alias points to is the one to beat; empty: the last one released")
     min_new_judgments: int = Field(1, ge=1, description="new judgments without which a run trains nothing")
 
 

@@ -34,28 +34,27 @@ class OptionsBase(BaseModel):
             return cls.model_validate(dict(values or {}))
         except ValidationError as error:
             faults = "; ".join(cls._fault(fault) for fault in error.errors())
-            unknown = [fault["loc"][:-1] for fault in error.errors() if fault["type"] == "extra_forbidden"]
-            raise UserError(
-                f"options of {of}: {faults}", f"known options: {', '.join(cls._known(unknown[0] if unknown else ()))}"
-            ) from None
+            place = next((fault["loc"][:-1] for fault in error.errors() if fault["type"] == "extra_forbidden"), ())
+            within = f" of {'.'.join(map(str, place))}" if place else ""
+            raise UserError(f"options of {of}: {faults}", f"known options{within}: {', '.join(cls._known(place))}") from None
 
     @classmethod
     def _fault(cls, fault: Any) -> str:
-        name = ".".join(str(part) for part in fault["loc"])
+        place = [str(part) for part in fault["loc"]]
+        name = ".".join(place)
         if fault["type"] != "extra_forbidden":
-            shown = "" if cls._hides(fault["loc"]) else f" (got {fault['input']!r})"
+            shown = "" if cls._hides(place) else f" (got {fault['input']!r})"
             return f"{name}: {fault['msg']}{shown}"
-        return f"no option is called {name!r}{suggest_name(name, cls._known(fault['loc'][:-1]))}"
+        return f"no option is called {name!r}{suggest_name(place[-1], cls._known(place[:-1]))}"
 
     @classmethod
     def _known(cls, place: Sequence[Any]) -> list[str]:
-        """List the options at a place as they are written: `gate.bounds` in the table `gate`, and `gate` itself outside it."""
+        """List the options in a table of options, given by its path; the path () is that of this class's own."""
         if not place:
             return list(cls.model_fields)
         field = cls.model_fields.get(str(place[0]))
         table = None if field is None else field.annotation
-        inside = table._known(place[1:]) if isinstance(table, type) and issubclass(table, OptionsBase) else []
-        return [f"{place[0]}.{name}" for name in inside]
+        return table._known(place[1:]) if isinstance(table, type) and issubclass(table, OptionsBase) else []
 
     @classmethod
     def _hides(cls, place: Sequence[Any]) -> bool:

@@ -61,7 +61,7 @@ def test_a_person_has_a_price_before_a_kind_has_one():
         ('name = "p"\ncolour = 1', "no option is called 'colour'"),
         ('name = "p"\n[redundancy]\nconfidence_threshold = 2', "redundancy.confidence_threshold: .*less than 1"),
         ('name = "p"\n[cost]\nannotators = { ann = -1 }', "cost.annotators.ann: .*greater than or equal to 0"),
-        ('name = "p"\n[gate]\nbound = []', "no option is called 'gate.bound', did you mean 'gate.bounds'"),
+        ('name = "p"\n[gate]\nbound = []', "no option is called 'gate.bound', did you mean 'bounds'"),
     ],
 )
 def test_a_faulty_file_is_told_with_its_place(tmp_path, text, fault):
@@ -69,6 +69,29 @@ def test_a_faulty_file_is_told_with_its_place(tmp_path, text, fault):
     with pytest.raises(UserError, match=fault) as caught:
         ProjectConfig.load(tmp_path)
     assert "preceptor.toml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "nearest", "known"),
+    [
+        ("[anotators]", "'annotators'", "name, database"),
+        ("[redundancy]\nmax_judgement = 2", "'max_judgments'", "of redundancy: confidence_threshold, min_judgments"),
+        ("[pipeline]\nnew_judgments = 2", "'min_new_judgments'", "of pipeline: questions, recipe"),
+        ("[serving]\nrequest_timeout = 2", "'request_timeout_seconds'", "of serving: retention_days, redact_pii"),
+    ],
+)
+def test_an_unknown_key_is_answered_with_the_nearest_of_its_table(tmp_path, text, nearest, known):
+    (tmp_path / "preceptor.toml").write_text(f'name = "p"\n{text}\n')
+    with pytest.raises(UserError) as caught:
+        ProjectConfig.load(tmp_path)
+    assert (nearest in caught.value.message, known in caught.value.hint) == (True, True)
+    assert "\n" not in caught.value.message
+
+
+def test_a_file_that_is_written_has_all_tables(tmp_path):
+    tables = {"redundancy", "annotators", "qualification", "cost", "training", "forgetting", "gate", "serving", "retrieval", "pipeline"}
+    written = tomllib.loads(ProjectConfig.parse({"name": "p"}, of="the test").to_toml())
+    assert {name for name, value in written.items() if isinstance(value, dict)} == tables
 
 
 def test_a_file_that_is_no_text_is_told(tmp_path):
