@@ -59,7 +59,7 @@ tokens = 500_000
 requests = 100_000
 input = 50
 [local]
-hour = 0.10
+machine_hour = 0.10
 training = 330
 reading = 819
 """
@@ -92,7 +92,7 @@ def test_a_file_of_points_is_forecast(run, tmp_path, monkeypatch):
 
 
 def test_costs_and_a_plan_stand_beside_each_other(run, shop):
-    (shop / "costs.toml").write_text("[people]\njudgments = 100\n")
+    (shop / "costs.toml").write_text("[annotators]\njudgments = 100\n")
     told = run("plan", "mood", "--costs", "costs.toml", "--out", "plan.html")
     assert "The next 100 judgments" in told.out
     assert "preceptor snapshot create mood" in told.out

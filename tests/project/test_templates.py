@@ -194,6 +194,6 @@ def test_a_template_file_says_nothing_that_isnt_read(name):
     assert set(template.common_tables) <= {"title", "about", "first", "parts", *project_templates._CONFIG_TABLES}
     for part in template.parts.values():
         assert set(part) <= {"about", "questions", "rows", "import", "general", *project_templates._CONFIG_TABLES}
-        for table in ("guidance", "gate"):
+        for table in ("redundancy", "gate"):
             options: type[OptionsBase] = type(getattr(ProjectConfig(name="x"), table))
             assert set(part[table]) <= set(options.model_fields)

@@ -127,7 +127,7 @@ class CostComparison:
                 "read_per_month": round(self.work.input_tokens_per_month),
                 "written_per_month": round(self.work.output_tokens_per_month),
             },
-            "people": {"judgments": self.judgments, "price": self.price, "cost": round(self.annotation_cost, 4)},
+            "annotators": {"judgments": self.judgments, "price": self.price, "cost": round(self.annotation_cost, 4)},
             "bills": [self._bill(each) for each in self.bills],
             "machine": None if self.machine is None else asdict(self.machine),
         }
@@ -189,4 +189,4 @@ def _check_work(work: PlannedWork, judgments: int, price: float, machine: Machin
         if not 0 <= value < float("inf"):
             raise UserError(f"{name} can't be {value!r}", "a number from 0 on")
     if not (work.training_tokens or work.input_tokens_per_month or work.output_tokens_per_month or judgments):
-        raise UserError("there is nothing to cost", "plan some [training] tokens, [serving] requests or [people] judgments")
+        raise UserError("there is nothing to cost", "plan some [training] tokens, [serving] requests or [annotators] judgments")

@@ -46,7 +46,7 @@ class ServingCostOptions(OptionsBase):
 
 
 class JudgmentCostOptions(OptionsBase):
-    """The judgments that people are asked for."""
+    """The judgments that are requested from annotators."""
 
     judgments: int = Field(ge=0)
     price: float | None = Field(None, ge=0, description="of one; none: the project's")
@@ -55,7 +55,7 @@ class JudgmentCostOptions(OptionsBase):
 class MachineCostOptions(OptionsBase):
     """A local machine; speeds in tokens per second."""
 
-    hour: float | None = Field(None, ge=0, description="its price; none: the project's")
+    machine_hour: float | None = Field(None, ge=0, description="price of an hour; none: the project's")
     training: float | None = Field(None, gt=0)
     reading: float | None = Field(None, gt=0)
     writing: float | None = Field(None, gt=0)
@@ -70,7 +70,7 @@ class CostPlanOptions(OptionsBase):
     currency: str | None = Field(None, description="of these prices; none: the project's, or USD")
     training: TrainingCostOptions | None = None
     serving: ServingCostOptions | None = None
-    people: JudgmentCostOptions | None = None
+    annotators: JudgmentCostOptions | None = None
     local: MachineCostOptions | None = None
 
 
@@ -109,10 +109,10 @@ class _CostPlanner:
 
     def estimate(self) -> CostEstimate:
         """Estimate the costs, with sentences about what each rests on."""
-        prices, machine, judging = self._prices(), self._machine(), self.plan.people
+        prices, machine, judging = self._prices(), self._machine(), self.plan.annotators
         if not prices and machine is None and (self.plan.training or self.plan.serving):
             raise UserError("nobody is named who would do it", "price a model in [prices.NAME], name listed ones in hosted, or add [local]")
-        price = 0.0 if judging is None else self._known_price("people", "price", judging.price, "judgment")
+        price = 0.0 if judging is None else self._known_price("annotators", "price", judging.price, "judgment")
         judgments = 0 if judging is None else judging.judgments
         found = compare_costs(self._work, prices, machine, judgments=judgments, price=price, currency=self._currency)
         return CostEstimate(found, tuple(self._summary_lines(found)))
@@ -171,7 +171,7 @@ class _CostPlanner:
             return None
         speeds = {} if local.model is None else _measured_speeds(self._require_project(f"model {local.model}"), local.model)
         given = {name: TokenSpeed(value) for name in ("training", "reading", "writing") if (value := getattr(local, name)) is not None}
-        return MachineProfile(self._known_price("local", "hour", local.hour, "hour"), **{**speeds, **given})
+        return MachineProfile(self._known_price("local", "machine_hour", local.machine_hour, "machine_hour"), **{**speeds, **given})
 
     def _known_price(self, part: str, name: str, given: float | None, field: str) -> float:
         """Return a price from the file, else the project's."""

@@ -25,7 +25,7 @@ requests = 100_000
 input = 50
 
 [local]
-hour = 0.10
+machine_hour = 0.10
 training = 330
 reading = 819
 """
@@ -75,7 +75,7 @@ def test_listed_models_stand_side_by_side(write):
 
 
 def test_tokens_are_counted_and_prices_are_the_projects(write, shop):
-    text = '[training]\nsnapshot = "v1"\nbase = "minilm"\nepochs = 3\n[people]\njudgments = 100\n[local]\ntraining = 1000\n'
+    text = '[training]\nsnapshot = "v1"\nbase = "minilm"\nepochs = 3\n[annotators]\njudgments = 100\n[local]\ntraining = 1000\n'
     found = plan_costs(write(text), shop)
     from preceptor.model_ancestry import resolve_base_folder
     from preceptor.models.loading import load_tokenizer
@@ -120,11 +120,11 @@ def test_what_cant_be_costed_is_refused(write, subtests):
         (EXAMPLE.replace("reading = 819", ""), "how fast the machine is at reading isn't known"),
         (EXAMPLE.replace("input = 0.04", "input = -0.04"), "'feedback-api' isn't priced"),
         (EXAMPLE.replace("training = 0.04\n", ""), "what it costs to train feedback-api isn't known"),
-        (EXAMPLE.replace("hour = 0.10", ""), "the hour of .local. is a project's to know"),
+        (EXAMPLE.replace("machine_hour = 0.10", ""), "the machine_hour of .local. is a project's to know"),
         ('hosted = ["gpt-4o-minni"]\n' + EXAMPLE, "did you mean 'gpt-4o-mini'"),
         ('hosted = ["gpt-4o-mini"]\ncurrency = "EUR"\n' + EXAMPLE, "in USD, the rest in EUR"),
-        ('[training]\nsnapshot = "v1"\n[local]\nhour = 1\ntraining = 1\n', "snapshot v1 is a project's to know"),
-        ("[people]\njudgments = 5\n", "the price of .people. is a project's to know"),
+        ('[training]\nsnapshot = "v1"\n[local]\nmachine_hour = 1\ntraining = 1\n', "snapshot v1 is a project's to know"),
+        ("[annotators]\njudgments = 5\n", "the price of .annotators. is a project's to know"),
     ]:
         with subtests.test(text=text, words=words), pytest.raises(UserError, match=words):
             plan_costs(write(text))

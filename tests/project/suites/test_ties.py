@@ -26,8 +26,8 @@ def answers():
 def make_project(tmp_path):
     made = []
 
-    def make(**guidance):
-        made.append(Project.create(tmp_path / f"p{len(made)}", redundancy={"min_judgments": 2, **guidance}, annotators={"gold_share": 0}))
+    def make(**redundancy):
+        made.append(Project.create(tmp_path / f"p{len(made)}", redundancy={"min_judgments": 2, **redundancy}, annotators={"gold_share": 0}))
         return made[-1]
 
     yield make
@@ -50,7 +50,7 @@ def run(project, answers, **more):
 
 
 def test_a_tie_is_no_verdict_until_another_decides(make_project, answers):
-    project = make_project(maximum=5)
+    project = make_project(max_judgments=5)
     run(project, answers)
     assert check(project, "ann", "supported") == check(project, "bob", "contradicted") == 40
     tied = run(project, answers)
@@ -64,7 +64,7 @@ def test_a_tie_is_no_verdict_until_another_decides(make_project, answers):
 
 
 def test_at_the_most_that_guidance_asks_a_reviewer_decides(make_project, answers):
-    project = make_project(maximum=2)
+    project = make_project(max_judgments=2)
     project.add_annotator("rita", role="reviewer")
     run(project, answers)
     check(project, "ann", "supported")
@@ -76,7 +76,7 @@ def test_at_the_most_that_guidance_asks_a_reviewer_decides(make_project, answers
 
 
 def test_a_tie_that_nobody_is_left_to_break_goes_against_the_model(make_project, answers):
-    project = make_project(maximum=2)
+    project = make_project(max_judgments=2)
     run(project, answers)
     check(project, "ann", "supported")
     check(project, "bob", "contradicted")
@@ -86,7 +86,7 @@ def test_a_tie_that_nobody_is_left_to_break_goes_against_the_model(make_project,
 
 
 def test_two_of_four_are_no_majority(make_project, answers):
-    project = make_project(minimum=4, maximum=5)
+    project = make_project(min_judgments=4, max_judgments=5)
     run(project, answers)
     for who, verdict in (("ann", "supported"), ("bob", "supported"), ("cleo", "contradicted"), ("dave", "not_found")):
         assert check(project, who, verdict) == 40
