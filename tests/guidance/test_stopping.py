@@ -48,5 +48,5 @@ def test_nobody_is_asked_beyond_the_maximum_nor_more_than_one_at_a_time(certaint
 
 @pytest.mark.parametrize("certainty", [0.5, 1, 2, float("nan")])
 def test_a_certainty_that_stops_at_once_or_never_is_refused(certainty):
-    with pytest.raises(UserError, match="certainty"):
+    with pytest.raises(UserError, match="confidence_threshold"):
         StopRule.parse({"confidence_threshold": certainty}, of="redundancy")
