@@ -37,7 +37,7 @@ def gains(found):
 
 def test_with_texts_at_no_price_new_rows_beat_asking_again():
     """As in theory: with free items one judgment each is best, whatever people's skill."""
-    found = compare_spending(45, LABELS, learner("probe", steep), [], hour=0.1)
+    found = compare_spending(45, LABELS, learner("probe", steep), [], machine_hour=0.1)
     more = gains(found)
     assert found.best == "more rows"
     assert more["more rows"].value == pytest.approx(steep(640) - steep(640 + 630), abs=0.02)
@@ -48,43 +48,45 @@ def test_with_texts_at_no_price_new_rows_beat_asking_again():
 
 def test_where_each_item_takes_many_judgments_and_answers_are_bad_asking_again_wins():
     dear = replace(LABELS, share_right=0.7, gain=Estimate(0.1, 0.08, 0.12, 1000, "simulated futures"), judgments_per_item=30.0)
-    found = compare_spending(45, dear, learner("probe", steep), [], hour=0.1)
+    found = compare_spending(45, dear, learner("probe", steep), [], machine_hour=0.1)
     assert found.best == "more judgments a row"
     assert "70.0 % of the answers right, then 80.0 %" in {way.name: way.summary for way in found.options}["more judgments a row"]
 
 
 def test_on_a_flat_curve_the_machine_wins_if_it_learns_better():
     full = learner("full", lambda size: 0.15 + 0 * size, seconds=0.5)
-    found = compare_spending(45, LABELS, learner("probe", flat), [full], hour=0.1)
+    found = compare_spending(45, LABELS, learner("probe", flat), [full], machine_hour=0.1)
     assert found.best == "more machine time"
     assert gains(found)["more machine time"].value == pytest.approx(0.1, abs=0.01)
-    assert gains(compare_spending(0.001, LABELS, learner("probe", flat), [full], hour=0.1))["more machine time"] is None
+    assert gains(compare_spending(0.001, LABELS, learner("probe", flat), [full], machine_hour=0.1))["more machine time"] is None
 
 
 def test_what_cant_be_told_apart_isnt_named():
-    found = compare_spending(45, LABELS, learner("probe", flat, spread=0.02), [], hour=0.1)
+    found = compare_spending(45, LABELS, learner("probe", flat, spread=0.02), [], machine_hour=0.1)
     assert found.best is None
     assert "can't be told" in found.summary
 
 
 def test_what_isnt_known_says_so():
-    far = compare_spending(450, replace(LABELS, affordable_judgments=9000), learner("probe", steep), [], hour=0.1)
+    far = compare_spending(450, replace(LABELS, affordable_judgments=9000), learner("probe", steep), [], machine_hour=0.1)
     assert gains(far)["more rows"] is None
     assert "more than 4 times the 640" in far.options[0].summary
     assert far.summary == "too little is known to say which buys most"
-    chance = compare_spending(45, replace(LABELS, share_right=0.5), learner("probe", steep), [], hour=0.1)
+    chance = compare_spending(45, replace(LABELS, share_right=0.5), learner("probe", steep), [], machine_hour=0.1)
     assert "no better than chance" in chance.options[1].summary
-    full = compare_spending(45, replace(LABELS, gain=Estimate(0, 0, 0, 10, "none")), learner("probe", steep), [], hour=0.1)
+    full = compare_spending(45, replace(LABELS, gain=Estimate(0, 0, 0, 10, "none")), learner("probe", steep), [], machine_hour=0.1)
     assert full.options[1].gain.value == 0
-    few = compare_spending(0.1, replace(LABELS, affordable_judgments=1, judgments_per_item=3.0), learner("probe", steep), [], hour=0.1)
+    few = compare_spending(
+        0.1, replace(LABELS, affordable_judgments=1, judgments_per_item=3.0), learner("probe", steep), [], machine_hour=0.1
+    )
     assert "don't make one more training row" in few.options[0].summary
-    short = compare_spending(45, replace(LABELS, unjudged_items=700), learner("probe", steep), [], hour=0.1)
+    short = compare_spending(45, replace(LABELS, unjudged_items=700), learner("probe", steep), [], machine_hour=0.1)
     assert "200 more texts must be imported" in short.options[0].summary
 
 
 def test_where_nothing_moves_accuracy_it_says_so():
     small = compare_spending(
-        0.5, replace(LABELS, gain=Estimate(0, 0, 0, 10, "none"), affordable_judgments=10), learner("probe", steep), [], hour=0.1
+        0.5, replace(LABELS, gain=Estimate(0, 0, 0, 10, "none"), affordable_judgments=10), learner("probe", steep), [], machine_hour=0.1
     )
     assert small.best is None
     assert "a tenth of a point" in small.summary

@@ -79,13 +79,13 @@ GainDraws = tuple[str, FloatArray | None, str]  # name, sampled gains (DRAWS,) o
 
 
 def compare_spending(
-    cost: float, labels: LabelState, current: MeasuredMethod, others: Sequence[MeasuredMethod], *, hour: float
+    cost: float, labels: LabelState, current: MeasuredMethod, others: Sequence[MeasuredMethod], *, machine_hour: float
 ) -> BudgetAllocation:
     """Compare the gains of each option for `cost`.
 
-    current: the training method in use. others: methods measured on the same rows. hour: price of an hour of the machine.
+    current: the training method in use. others: methods measured on the same rows. machine_hour: price of an hour of the machine.
     """
-    found = [_gain_of_rows(labels, current), _gain_of_judgments(labels, current), _gain_of_training(cost, current, others, hour)]
+    found = [_gain_of_rows(labels, current), _gain_of_judgments(labels, current), _gain_of_training(cost, current, others, machine_hour)]
     held = current.curve.measured.heldout_units
     ways = tuple(SpendingOption(name, None if gains is None else _estimate_gain(gains, held), words) for name, gains, words in found)
     known = [(name, gains) for name, gains, _ in found if gains is not None]
@@ -144,16 +144,16 @@ def _gain_of_judgments(labels: LabelState, current: MeasuredMethod) -> GainDraws
     return name, gains, f"{share}: as good as {np.median(sizes):,.0f} rows of today's"
 
 
-def _gain_of_training(cost: float, current: MeasuredMethod, others: Sequence[MeasuredMethod], hour: float) -> GainDraws:
+def _gain_of_training(cost: float, current: MeasuredMethod, others: Sequence[MeasuredMethod], machine_hour: float) -> GainDraws:
     """Return the gain of the best other method of which the money pays one training run."""
     name, now = "more machine time", current.curve.measured.largest
     rivals = [each for each in others if each.name != current.name]
-    able = [each for each in rivals if each.training_seconds(now) / 3600 * hour <= cost]
+    able = [each for each in rivals if each.training_seconds(now) / 3600 * machine_hour <= cost]
     if not able:
         why = "the other measured ways cost more" if rivals else "no other way to learn is measured"
         return name, None, f"{why}; what a sweep or more epochs would buy isn't known either (preceptor learning-curve SNAPSHOT)"
     other = min(able, key=lambda each: each.curve.error(now))
-    price = other.training_seconds(now) / 3600 * hour
+    price = other.training_seconds(now) / 3600 * machine_hour
     return (
         name,
         current.curve.error_draws(now) - other.curve.error_draws(now),

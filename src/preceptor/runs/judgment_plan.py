@@ -120,7 +120,7 @@ def plan_judgments(project: Project, question: str, judgments: int, rows: Sequen
         len(fitted.answers), told.today.share_right.value, gained, judgments, spent / judged, train / judged, len(given) - judged
     )
     buying = compare_spending(
-        round(judgments * price, 2), labels, found.current_method, found.methods, hour=project.config.cost.machine_hour
+        round(judgments * price, 2), labels, found.current_method, found.methods, machine_hour=project.config.cost.machine_hour
     )
     return replace(told, forecasts=tuple(ScalingForecast.from_method(learner, rows) for learner in found.methods), allocation=buying)
 
