@@ -45,7 +45,9 @@ def enqueue_items(project: Project, question: Question, new: Sequence[Item], *, 
         added = items.add(connection, [replace(item, purpose=question.purpose) for item in new])
         keys = items.keys(connection, [item.id for item in new])
         opened = ((pk, id_) for id_, pk in keys.items())
-        slots.open_slots(connection, key, opened, target_count=target_count or project.config.redundancy.initial_judgments, priority=priority)
+        slots.open_slots(
+            connection, key, opened, target_count=target_count or project.config.redundancy.initial_judgments, priority=priority
+        )
         if added:
             events.record_event(connection, "items put before people", {"question": kept.name, "purpose": kept.purpose, "items": added})
     project.forget_questions()

@@ -277,7 +277,10 @@ class TableImporter:
         keys = items.keys(self.connection, {each.id for each in new})
         for pk in self.root_questions:
             slots.open_slots(
-                self.connection, pk, ((key, id_) for id_, key in keys.items()), target_count=self.project.config.redundancy.initial_judgments
+                self.connection,
+                pk,
+                ((key, id_) for id_, key in keys.items()),
+                target_count=self.project.config.redundancy.initial_judgments,
             )
         return keys, refused
 

@@ -298,7 +298,9 @@ def _prioritize_items(project: Project, question: Question, ids: Sequence[str], 
         known = items.keys(connection, ids)
         if unknown := next((id_ for id_ in ids if id_ not in known), None):
             raise UserError(f"there is no item {unknown!r} to label", "ask about items that run.unlabelled gives")
-        slots.open_slots(connection, key, ((pk, id_) for id_, pk in known.items()), target_count=project.config.redundancy.initial_judgments)
+        slots.open_slots(
+            connection, key, ((pk, id_) for id_, pk in known.items()), target_count=project.config.redundancy.initial_judgments
+        )
         slots.set_priorities(connection, key, dict.fromkeys(ids, level))
         events.record_event(connection, "items put first", {**origin, "question": question.name, "items": len(ids)})
 
