@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from preceptor.annotation import assignment, judgment_set, project_status, question_admin, redundancy
 from preceptor.annotation.file_import import import_file
@@ -22,6 +23,7 @@ from preceptor.reporting.report import Report
 from preceptor.runs import active_learning, comparison, evaluation, human_feedback, judgment_plan, prediction, suite_runner, training
 from preceptor.runs.comparison import load_compared_answers
 from preceptor.runs.suite_answers import is_answers_file
+from preceptor.runs.training import TrainingListener
 from preceptor.snapshots import curation, snapshot_checks
 from preceptor.snapshots.builder import create_snapshot
 from preceptor.storage import SlotAssignment, access, aliases, artifacts, events, gold, items, judgment_log, people, questions, slots
@@ -29,6 +31,14 @@ from preceptor.storage.snapshots import Snapshot
 from preceptor.training.recipe import FeedbackRequester
 from preceptor.types import Annotator, Consensus, Model, Question, Release
 from preceptor.workspace import Workspace
+
+if TYPE_CHECKING:
+    from preceptor.annotation.service import AnnotationService
+    from preceptor.documents.service import DocumentService
+    from preceptor.monitoring.service import MonitoringService
+    from preceptor.release.service import ReleaseService
+    from preceptor.runs.service import EvaluationService, TrainingService
+    from preceptor.snapshots.service import CurationService
 
 _ADD_QUESTION_HINT = "add one: preceptor question add FILE"
 DEFAULT_ADDRESS = "http://127.0.0.1:8000"  # where `serve` listens by default
@@ -40,6 +50,57 @@ class Project(Workspace):
 
     Everything that is made from judgments (consensus, snapshots, models, reports) can be deleted and made again.
     """
+
+    # Services: the rest of what can be done with a project, by its part
+
+    @cached_property
+    def monitoring(self) -> MonitoringService:
+        """What is served: logged answers, feedback, deferrals, confidence, live quality, drift."""
+        from preceptor.monitoring.service import MonitoringService
+
+        return MonitoringService(self)
+
+    @cached_property
+    def releases(self) -> ReleaseService:
+        """Releases: the gate, aliases, what can be served, export, and what is taken back or erased."""
+        from preceptor.release.service import ReleaseService
+
+        return ReleaseService(self)
+
+    @cached_property
+    def documents(self) -> DocumentService:
+        """Documents: the library, answers that are grounded in it, and how well passages are found."""
+        from preceptor.documents.service import DocumentService
+
+        return DocumentService(self)
+
+    @cached_property
+    def curation(self) -> CurationService:
+        """The care of the data: experts' decisions, checks of snapshots, and what is done about the findings."""
+        from preceptor.snapshots.service import CurationService
+
+        return CurationService(self)
+
+    @cached_property
+    def training(self) -> TrainingService:
+        """Training beside `train`: which recipe, what a run would read, runs again, predictions."""
+        from preceptor.runs.service import TrainingService
+
+        return TrainingService(self)
+
+    @cached_property
+    def evaluation(self) -> EvaluationService:
+        """Evaluation beside `evaluate`: comparisons by people, judges, audits, parity."""
+        from preceptor.runs.service import EvaluationService
+
+        return EvaluationService(self)
+
+    @cached_property
+    def annotation(self) -> AnnotationService:
+        """The work of people: who may do what, what is assigned, adjudication, items and answers, progress."""
+        from preceptor.annotation.service import AnnotationService
+
+        return AnnotationService(self)
 
     # Items, questions, people
 
@@ -364,7 +425,7 @@ class Project(Workspace):
         snapshot: Snapshot | str,
         base: str | Path,
         seed: int = 0,
-        progress: training.TrainingListener | None = None,
+        progress: TrainingListener | None = None,
         ask_people: bool | FeedbackRequester = False,
         ask_at_most: int | None = None,
         preference_judge: str = "",

@@ -13,7 +13,8 @@ import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 from preceptor.config import CONFIG_FILE, ProjectConfig
 from preceptor.errors import UserError
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger("preceptor.workspace")
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
 _PRIVATE_FILES = ("preceptor.toml", "preceptor.db", "preceptor.db-wal", "preceptor.db-shm", "preceptor.db-queue", "erasing.json")
 _PRIVATE_FOLDERS = (
     "objects", "runs", "answers", "checks", "hosted", "judge", "judges", "lineage", "migration", "removals", "retrieval", "scores",
@@ -257,6 +260,54 @@ class Workspace:
             with self.database.writing() as connection:
                 self.load_secret(connection)
         return self._secret
+
+
+class ProjectService:
+    """A part of a project, `project.monitoring` for one: the operations of one package as methods."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+
+
+class ProjectMethod(Generic[_Parameters, _Result]):
+    """A function of a project as a method of a service, with the function's own signature and docstring.
+
+    `load` returns the function: its module needn't be imported before it is called.
+    """
+
+    def __init__(self, load: Callable[[], Callable[Concatenate[Project, _Parameters], _Result]]) -> None:
+        self._load = load
+
+    @overload
+    def __get__(self, service: None, owner: type[ProjectService]) -> Callable[Concatenate[Project, _Parameters], _Result]: ...
+
+    @overload
+    def __get__(self, service: ProjectService, owner: type[ProjectService]) -> Callable[_Parameters, _Result]: ...
+
+    def __get__(self, service: ProjectService | None, owner: type[ProjectService]) -> Any:
+        function = self._load()
+        return function if service is None else MethodType(function, service.project)
+
+
+class ProjectPart(Generic[_Result]):
+    """A class over a project as an attribute of a service: one object for each opened project, made when it is first read."""
+
+    def __init__(self, load: Callable[[], Callable[[Project], _Result]]) -> None:
+        self._load = load
+
+    def __set_name__(self, owner: type[ProjectService], name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, service: None, owner: type[ProjectService]) -> Callable[[Project], _Result]: ...
+
+    @overload
+    def __get__(self, service: ProjectService, owner: type[ProjectService]) -> _Result: ...
+
+    def __get__(self, service: ProjectService | None, owner: type[ProjectService]) -> Any:
+        if service is None:
+            return self._load()
+        return service.__dict__.setdefault(self._name, self._load()(service.project))
 
 
 def _load_orphaned_config(folder: Path) -> ProjectConfig:

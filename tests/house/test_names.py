@@ -71,11 +71,11 @@ PINNED = {
     ),
 }
 METHODS = (
-    "active_questions add_annotator add_gold add_items add_question address adjudicate annotator_key cached_secret check "
-    "close compare config consensus counts create edit_options evaluate export feedback folder forget_questions "
-    "form_questions get_suggestion judge lineage load_secret load_snapshot model models next only_question open people plan "
-    "predict prioritise question question_by_key questions read release retract set_address skip snapshot snapshots status "
-    "submit submit_answer train update_redundancy withdraw_answer"
+    "active_questions add_annotator add_gold add_items add_question address adjudicate annotation annotator_key cached_secret "
+    "check close compare config consensus counts create curation documents edit_options evaluate evaluation export feedback "
+    "folder forget_questions form_questions get_suggestion judge lineage load_secret load_snapshot model models monitoring next "
+    "only_question open people plan predict prioritise question question_by_key questions read release releases retract "
+    "set_address skip snapshot snapshots status submit submit_answer train training update_redundancy withdraw_answer"
 )
 
 

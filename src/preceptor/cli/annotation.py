@@ -81,9 +81,7 @@ def people_command() -> None:
 @project_command
 def people_invite(project: Project, name: str, crowd: bool, scopes: tuple[str, ...], **values: Any) -> Any:
     """Print a link to hand to NAME, and a token with which programs act for them."""
-    from preceptor.annotation.access_control import AccessControl
-
-    access = AccessControl(project)
+    access = project.annotation.access
     if scopes:
         return access.issue_application_token(name, scopes)
     if crowd:
@@ -98,9 +96,7 @@ def people_invite(project: Project, name: str, crowd: bool, scopes: tuple[str, .
 @project_command
 def people_pause(project: Project, name: str, by: str, end: bool) -> Any:
     """Ask NAME nothing until further notice; what they have answered is kept."""
-    from preceptor.annotation.access_control import AccessControl
-
-    AccessControl(project).set_paused(name, not end, by=by)
+    project.annotation.access.set_paused(name, not end, by=by)
     return {"annotator": name, "paused": not end}
 
 
@@ -110,9 +106,7 @@ def people_pause(project: Project, name: str, by: str, end: bool) -> Any:
 @project_command
 def people_revoke(project: Project, name: str, by: str) -> Any:
     """End all links, tokens, passwords and sessions of NAME; what they have answered is kept."""
-    from preceptor.annotation.access_control import AccessControl
-
-    return {"annotator": name, "credentials": AccessControl(project).revoke_credentials(name, by=by)}
+    return {"annotator": name, "credentials": project.annotation.access.revoke_credentials(name, by=by)}
 
 
 @people_command.command("rotate")
@@ -122,9 +116,7 @@ def people_revoke(project: Project, name: str, by: str) -> Any:
 @project_command
 def people_rotate(project: Project, name: str, hours: float, by: str) -> Any:
     """Issue a new token for NAME in place of those they have; files, jobs, models and answers stay theirs."""
-    from preceptor.annotation.access_control import AccessControl
-
-    return AccessControl(project).rotate_token(name, hours=hours, by=by)
+    return project.annotation.access.rotate_token(name, hours=hours, by=by)
 
 
 @people_command.command("list")
@@ -152,10 +144,9 @@ def people_retract(project: Project, name: str, by: str, reason: str, remake: bo
     the same command continues where it was stopped.
     """
     from preceptor.cli.erasure import summarize_removal
-    from preceptor.release.retraction import retract_annotator
 
     with progress_bar(project.config.cost) as tell:
-        document = retract_annotator(project, name, by=by, reason=reason, again=remake, progress=tell)
+        document = project.releases.retract_annotator(name, by=by, reason=reason, again=remake, progress=tell)
     return document, summarize_removal(document)
 
 
@@ -173,7 +164,7 @@ def _annotator_quality(quality: Any) -> dict[str, Any]:
 @output_command
 def simulate_command(file: str, gold: str | None, **options: Any) -> Any:
     """Replay recorded judgments (FILE: item, annotator, answer): how many would have been bought, and how accurate they were."""
-    from preceptor.annotation.row_parser import read_gold, read_judgments
+    from preceptor.annotation import read_gold, read_judgments
     from preceptor.planning import replay_judgments
 
     found = replay_judgments(read_judgments(file), gold=read_gold(gold) if gold else None, **options)

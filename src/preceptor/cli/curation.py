@@ -29,10 +29,8 @@ def curate_command() -> None:
 @project_command
 def curate_list(project: Project, question: str | None, check: str | None, most: int) -> Any:
     """List the rows that wait for a decision, the most suspect first, and count those that are decided."""
-    from preceptor.snapshots import curation
-
     about = project.only_question(question)
-    rows, counts = curation.list_suspects(project, about, limit=most, check=check), curation.count_suspects(project, about)
+    rows, counts = project.curation.list_suspects(about, limit=most, check=check), project.curation.count_suspects(about)
     shown = format_table(("row", "check", "why"), [(row.item, row.check, row.reason) for row in rows])
     words = f"{counts['open']} to decide, {counts['decided']} decided" + (f"\n{shown}" if rows else "")
     return {"question": about, **counts, "rows": [_suspect_document(row) for row in rows]}, words
@@ -44,9 +42,7 @@ def curate_list(project: Project, question: str | None, check: str | None, most:
 @project_command
 def curate_show(project: Project, item: str, question: str | None) -> Any:
     """Show one row: why it is suspect, what people answered, what the model predicts, and earlier decisions."""
-    from preceptor.snapshots import curation
-
-    case = curation.load_curation_case(project, project.only_question(question), item)
+    case = project.curation.load_case(project.only_question(question), item)
     return {
         "item": case.item.id,
         "content": dict(case.item.content),
@@ -74,12 +70,11 @@ def curate_show(project: Project, item: str, question: str | None) -> Any:
 def curate_decide(project: Project, item: str, action: str, question: str | None, answer: str | None, **fields: Any) -> Any:
     """Keep, relabel, rewrite, reject or merge a row. A later decision replaces this one; nothing is erased."""
     from preceptor.cli.options import parse_option_value
-    from preceptor.snapshots import curation
 
     about = project.only_question(question)
     plain = answer is None or answer in project.question(about).options  # an option that looks like JSON is an option
-    number = curation.curate_item(project, item, about, action, answer=answer if plain else parse_option_value(answer or ""), **fields)
-    left = curation.count_suspects(project, about)["open"]
+    number = project.curation.curate_item(item, about, action, answer=answer if plain else parse_option_value(answer or ""), **fields)
+    left = project.curation.count_suspects(about)["open"]
     return {"decision": number, "open": left}, f"decided about {item}: {action}; {left} to decide"
 
 
@@ -90,9 +85,7 @@ def curate_decide(project: Project, item: str, action: str, question: str | None
 @project_command
 def curate_undo(project: Project, item: str, question: str | None, by: str) -> Any:
     """Undo the newest decision about a row; the row is suspect again."""
-    from preceptor.snapshots import curation
-
-    number = curation.undo_curation(project, item, project.only_question(question), by=by)
+    number = project.curation.undo(item, project.only_question(question), by=by)
     return {"decision": number}, f"the newest decision about {item} is taken back"
 
 

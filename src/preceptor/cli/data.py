@@ -11,7 +11,7 @@ from preceptor.cli.output import project_command
 from preceptor.errors import UserError
 
 if TYPE_CHECKING:
-    from preceptor.annotation.import_report import ImportReport
+    from preceptor.annotation import ImportReport
     from preceptor.project import Project
 
 
@@ -94,9 +94,8 @@ def export_command(
         return _export_model(project, *model, file, dtype)
     if model:
         raise UserError(f"{what!r} is written to one file, and there is {model[0]!r} too", "preceptor export WHAT FILE")
-    from preceptor.release.data_export import export_file
 
-    done = export_file(project, what, file, question=question, format=format_, split=split)
+    done = project.releases.export_file(what, file, question=question, format=format_, split=split)
     beside = [*(f"  beside it: {each}" for each in done.extra_files), *(f"  note: {note}" for note in done.notes)]
     beside += [f"  left out: {fault.where}: {fault.message}" for fault in done.skipped[:MAX_SKIPPED_SHOWN]]
     beside += [f"  … and {len(done.skipped) - MAX_SKIPPED_SHOWN} more"] if len(done.skipped) > MAX_SKIPPED_SHOWN else []
@@ -109,9 +108,8 @@ def _export_model(project: Project, *given: Any) -> Any:
     *names, file, dtype = given
     if len(names) > 1:
         raise UserError(f"one model is exported at a time, and there are {len(names)}", "preceptor export model MODEL FILE")
-    from preceptor.release.model_export import export_model
 
-    done = export_model(project, project.model(names[0]), file, dtype=dtype)
+    done = project.releases.export_model(project.model(names[0]), file, dtype=dtype)
     size, rows, apart = done["bytes"] / 1e6, done["rows"], done["stage"]["difference"]
     proof = f"read back, it says of {rows} rows what it said in training (log-probabilities {apart:.1e} nats a token apart)"
     beside = [*(f"  beside it: {each}" for each in done["beside"]), *(f"  note: {note}" for note in done["notes"])]

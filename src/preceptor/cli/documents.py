@@ -35,9 +35,7 @@ def documents_command() -> None:
 @project_command
 def documents_add(project: Project, files: tuple[Path, ...], name: str, meta: tuple[str, ...], by: str) -> Any:
     """Add documents. A changed document is a new version, which replaces the earlier one in searches; an unchanged one stays as it is."""
-    from preceptor.documents.library import add_files
-
-    done = add_files(project, files, name=name, metadata=_parse_metadata(meta), by=by, tell=progress_printer("indexed"))
+    done = project.documents.add_files(files, name=name, metadata=_parse_metadata(meta), by=by, tell=progress_printer("indexed"))
     words = [f"{row['name']}: version {row['version']}{'' if row['new'] else ', unchanged'}" for row in done.documents]
     words += [f"{fault.where}: not added: {fault.message}; {fault.hint}" for fault in done.errors]
     words += [f"{name}: no text, Markdown, HTML or PDF, passed over" for name in done.skipped_files]
@@ -49,9 +47,7 @@ def documents_add(project: Project, files: tuple[Path, ...], name: str, meta: tu
 @project_command
 def documents_list(project: Project) -> Any:
     """List the documents that searches find."""
-    from preceptor.documents.library import DocumentLibrary
-
-    rows = DocumentLibrary(project).list()
+    rows = project.documents.library.list()
     shown = [(row["name"], row["version"], row["media"], row["chunks"], _format_metadata(row["metadata"])) for row in rows]
     return {"documents": rows}, format_table(("name", "version", "kind", "chunks", "metadata"), shown) if rows else "no documents"
 
@@ -63,9 +59,7 @@ def documents_list(project: Project) -> Any:
 @project_command
 def documents_show(project: Project, name: str, version: int | None, with_text: bool) -> Any:
     """Show one document: where its chunks begin and end, in characters of its text."""
-    from preceptor.documents.library import DocumentLibrary
-
-    found = DocumentLibrary(project)
+    found = project.documents.library
     row = found.get(name, version)
     if with_text:
         text = found.text(name, row["version"])
@@ -83,10 +77,9 @@ def documents_show(project: Project, name: str, version: int | None, with_text: 
 @project_command
 def documents_search(project: Project, question: str, k: int, way: str, filters: tuple[str, ...]) -> Any:
     """Search for the passages that answer a question best."""
-    from preceptor.documents.library import DocumentLibrary
     from preceptor.retrieval.search import parse_filters
 
-    hits = DocumentLibrary(project).search(question, k, parse_filters(filters), way=way)
+    hits = project.documents.library.search(question, k, parse_filters(filters), way=way)
     rows = [(f"{hit.score:.4f}", hit.document, f"{hit.start}-{hit.end}", hit.heading, " ".join(hit.text.split())[:_LINE]) for hit in hits]
     words = format_table(("score", "document", "characters", "heading", "text"), rows) if rows else "nothing found"
     return {"question": question, "hits": [hit.to_dict() for hit in hits]}, words
@@ -98,9 +91,7 @@ def documents_search(project: Project, question: str, k: int, way: str, filters:
 @project_command
 def documents_remove(project: Project, name: str, by: str) -> Any:
     """Remove a document from searches. Its record is kept for lineage; `documents erase` deletes it for good."""
-    from preceptor.documents.library import DocumentLibrary
-
-    DocumentLibrary(project).remove(name, by=by)
+    project.documents.library.remove(name, by=by)
     return {"removed": name}, f"{name} is no longer found"
 
 
@@ -117,10 +108,9 @@ def documents_erase(project: Project, name: str, by: str, reason: str, remake: b
     Then everything is searched for what is left (exit code 3 when anything is).
     """
     from preceptor.cli.erasure import removal_exit_code, summarize_removal
-    from preceptor.release.erasure import erase_document
 
     with progress_bar(project.config.cost) as tell:
-        document = erase_document(project, name, by=by, reason=reason, again=remake, dry_run=dry_run, progress=tell)
+        document = project.releases.erase_document(name, by=by, reason=reason, again=remake, dry_run=dry_run, progress=tell)
     return document, summarize_removal(document), removal_exit_code(document)
 
 
@@ -131,9 +121,7 @@ def documents_erase(project: Project, name: str, by: str, reason: str, remake: b
 @project_command
 def documents_pool(project: Project, queries: Path, question: str, depth: int) -> Any:
     """Make items of queries and the passages that each search mode finds, so that people can judge their relevance."""
-    from preceptor.documents.relevance import pool_passages
-
-    made = pool_passages(project, queries, question, depth)
+    made = project.documents.pool_passages(queries, question, depth)
     return made, f"{made['items']} items of {made['queries']} queries, {made['new']} new; people are asked: {question}"
 
 
@@ -145,9 +133,7 @@ def documents_pool(project: Project, queries: Path, question: str, depth: int) -
 @project_command
 def documents_measure(project: Project, question: str | None, qrels: Path | None, queries: Path | None, ks: tuple[int, ...]) -> Any:
     """Measure recall, nDCG and the unjudged share of lexical, dense and fused search."""
-    from preceptor.documents.relevance import measure_retrieval
-
-    found = measure_retrieval(project, question=question, qrels=qrels, queries=queries, ks=ks)
+    found = project.documents.measure_retrieval(question=question, qrels=qrels, queries=queries, ks=ks)
     rows = [(row["way"], row["k"], *(format_interval(row[name]) for name in ("recall", "ndcg", "unjudged"))) for row in found["rows"]]
     words = format_table(("way", "k", "recall", "nDCG", "unjudged"), rows)
     return found, f"{words}\n{found['summary']}"

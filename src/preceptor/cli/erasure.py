@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def summarize_removal(document: Mapping[str, Any]) -> str:
     """Return the document of a retraction or an erasure as lines for a terminal."""
-    from preceptor.release import removal_summary
+    from preceptor.reporting import removal_summary
 
     rows = removal_summary.affected_rows(document)
     lines = [
@@ -29,7 +29,7 @@ def summarize_removal(document: Mapping[str, Any]) -> str:
 
 def removal_exit_code(document: Mapping[str, Any]) -> int:
     """Return 3 where the search of an erasure found remains or couldn't look everywhere, else 0."""
-    from preceptor.release import removal_summary
+    from preceptor.reporting import removal_summary
 
     return 3 if removal_summary.has_remains(document) else 0
 
@@ -52,8 +52,6 @@ def items_erase(project: Project, ids: tuple[str, ...], by: str, reason: str, re
     Exit code 3 when the search finds anything, or couldn't look everywhere. Run the same command again to complete an erasure that was
     interrupted.
     """
-    from preceptor.release.erasure import erase_items
-
     with progress_bar(project.config.cost) as tell:
-        document = erase_items(project, ids, by=by, reason=reason, again=remake, dry_run=dry_run, progress=tell)
+        document = project.releases.erase_items(ids, by=by, reason=reason, again=remake, dry_run=dry_run, progress=tell)
     return document, summarize_removal(document), removal_exit_code(document)

@@ -14,7 +14,7 @@ from preceptor.cli.output import format_interval, format_table, progress_bar, pr
 if TYPE_CHECKING:
     from preceptor.project import Project
     from preceptor.reporting.report import Report
-    from preceptor.runs.named_judges import JudgeHosting
+    from preceptor.runs import JudgeHosting
 
 
 REPORT_FIGURES = ("accuracy", "macro_f1", "log_loss", "ece", "exact_match", "token_f1", "log_probability", "retention")
@@ -56,24 +56,20 @@ def evaluate_command(
     The parity of a generative model is checked first, and it is compared with its base. A suite that needs people queues its items for
     annotation; run the same command again to take their answers into account.
     """
-    from preceptor.release.gate import add_decisions
-    from preceptor.runs.named_judges import JudgeHosting
-    from preceptor.runs.suite_runner import SuiteOptions
+    from preceptor.runs import JudgeHosting, SuiteOptions
 
     _check_suffixes(out)
     wishes = SuiteOptions(judge, JudgeHosting(**hosted), queue, progress_printer)
     report = project.evaluate(model, split=split, base=base, suites=suites, wishes=wishes, snapshot=snapshot)
     measured = (report.document.get("lineage") or {}).get("model")  # None for a file of recorded answers
     for path in out:
-        _save_report(add_decisions(project, report, measured) if measured else report, path)
+        _save_report(project.releases.add_decisions(report, measured) if measured else report, path)
     asked = _ask_experts(project, str(measured)) if adjudicate and measured else ""
     return dict(report.document), _report_summary(report) + asked
 
 
 def _ask_experts(project: Project, model: str) -> str:
-    from preceptor.runs import expert_audit
-
-    waiting = expert_audit.queue_expert_sample(project, project.load_snapshot(project.model(model).manifest["snapshot"]))
+    waiting = project.evaluation.queue_expert_sample(project.load_snapshot(project.model(model).manifest["snapshot"]))
     told = f"\n{waiting} test rows wait for experts; when they are decided, the same command tells accuracy against them"
     return f"{told} (where experts are tied another is asked, or one of them settles it under /review)"
 
@@ -136,15 +132,14 @@ def compare_command(project: Project, models: tuple[str, ...], rows: str | None,
     The first run opens a round, in which people see two answers without knowing which model gave them; the same command again shows the
     results so far, and closes the round as soon as they are decisive.
     """
-    from preceptor.runs.comparison import COMPARISON_INSTRUCTIONS, ComparisonOptions, compare_side_by_side, load_compared_answers
-    from preceptor.runs.named_judges import JudgeHosting
+    from preceptor.runs import COMPARISON_INSTRUCTIONS, ComparisonOptions, JudgeHosting
 
-    answers, left_out = load_compared_answers(project, models, rows, max_tokens=max_tokens, tell=progress_printer)
+    answers, left_out = project.evaluation.load_compared_answers(models, rows, max_tokens=max_tokens, tell=progress_printer)
     hosting = JudgeHosting(**{name: given.pop(name) for name in HOSTED_JUDGE_FIELDS})
     judges = _make_judges(project, given.pop("judge"), given.pop("judge_question"), hosting, watched=given.pop("watch"))
     wishes = ComparisonOptions(**{**given, "instructions": given["instructions"] or COMPARISON_INSTRUCTIONS})
     document = _json_document(
-        compare_side_by_side(project, answers, wishes, **judges, progress=progress_printer("judge")) | {"left_out": left_out}
+        project.evaluation.compare_side_by_side(answers, wishes, **judges, progress=progress_printer("judge")) | {"left_out": left_out}
     )
     if out is not None:
         _save_comparison(document, out)
@@ -158,16 +153,15 @@ def _make_judges(project: Project, name: str | None, question: str | None, hosti
 
     from preceptor.errors import UserError
     from preceptor.evaluation.judges.llm_judges import PAIR_QUESTION
-    from preceptor.runs.named_judges import load_pair_judge
 
     if name is None:
         if watched or question:
             raise UserError("there is no judge", "name one: --judge NAME")
         return {}
     asked = question or PAIR_QUESTION
-    judge = load_pair_judge(project, name, asked, hosting)
+    judge = project.evaluation.load_pair_judge(name, asked, hosting)
     today = replace(hosting, repetition=int(time.time() // 86400))  # a hosted judge is asked again once a day at most
-    return {"judge": judge, "again": load_pair_judge(project, name, asked, today) if watched else None}
+    return {"judge": judge, "again": project.evaluation.load_pair_judge(name, asked, today) if watched else None}
 
 
 def _json_document(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -246,13 +240,12 @@ def judge_command() -> None:
 @project_command
 def judge_train(project: Project, files: tuple[str, ...], verdicts: bool, base: str, seed: int, options: tuple[str, ...]) -> Any:
     """Train the local judge on pairs of a source text and a claim: columns premise, claim and label (supported, or not)."""
-    from preceptor.documents.claim_judge import JUDGE_FOLDER, merge_claim_pairs, read_claim_pairs, train_claim_judge
-    from preceptor.runs.claim_audit import load_claim_pairs
+    from preceptor.documents import JUDGE_FOLDER, merge_claim_pairs, read_claim_pairs, train_claim_judge
 
     if not files and not verdicts:
         raise click.UsageError("give FILE with pairs, or --verdicts")
     given = parse_options(options, taken=("base", "seed"))
-    pairs = merge_claim_pairs([*read_claim_pairs(files), *(load_claim_pairs(project) if verdicts else ())])
+    pairs = merge_claim_pairs([*read_claim_pairs(files), *(project.evaluation.load_claim_pairs() if verdicts else ())])
     with progress_bar(project.config.cost) as tell:
         made = train_claim_judge(pairs, project.folder / JUDGE_FOLDER, base=base, seed=seed, progress=tell, **given)
     rows, agreed = made["pairs"], made["agreement"]

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 @project_command
 def verify_command(project: Project, model: str, base: str | None) -> Any:
     """Check that MODEL gives the same log-probabilities when trained, merged, saved, loaded again and served."""
-    from preceptor.runs.parity_check import check_parity
-
-    found = check_parity(project, project.model(model), base=base)
+    found = project.evaluation.check_parity(project.model(model), base=base)
     rows = [
         (
             each["stage"],

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 @project_command
 def monitor_command(project: Project, name: str, days: float) -> Any:
     """Show how what is served performs, all or the model or alias NAME: quality, confidence, errors against cost, and drift."""
-    from preceptor.monitoring.live_report import build_live_report
-
-    found = build_live_report(project, name, days=days).to_dict()
+    found = project.monitoring.build_live_report(name, days=days).to_dict()
     return found, _monitoring_summary(found)
 
 
@@ -32,11 +30,11 @@ def monitor_command(project: Project, name: str, days: float) -> Any:
 @project_command
 def calibrate_command(project: Project, model: str, snapshot: str, live: bool, temperature: float | None) -> Any:
     """Learn from people's verdicts how probably an answer of MODEL is right, so that people answer the calls with low confidence."""
-    from preceptor.monitoring.answer_confidence import calibrate_confidence, uninformative_warning
+    from preceptor.monitoring import uninformative_warning
 
     if live and temperature is not None:
         raise click.UsageError("answers that it has served were drawn as their calls said: leave --temperature out")
-    found = calibrate_confidence(project, model, snapshot=snapshot, live=live, temperature=temperature or 0.0)
+    found = project.monitoring.calibrate_confidence(model, snapshot=snapshot, live=live, temperature=temperature or 0.0)
     document = {name: value.to_dict() if hasattr(value, "to_dict") else value for name, value in found.items()}
     words = (
         f"right {format_interval(document['right'])}; its confidence is off by {format_interval(document['ece'])}, on {document['source']}"

@@ -12,8 +12,7 @@ from preceptor.cli.output import format_table, output_command
 if TYPE_CHECKING:
     from preceptor.planning import StudyPlan
     from preceptor.planning.data_scaling import ScalingForecast
-    from preceptor.runs.cost_plan import CostEstimate
-    from preceptor.runs.judgment_plan import JudgmentPlan
+    from preceptor.runs import CostEstimate, JudgmentPlan
 
 
 @click.command("plan")
@@ -43,7 +42,7 @@ def plan_command(
     costing = None if costs is None else _read_costing(costs, folder)
     if out:
         from preceptor.formats import atomic_write
-        from preceptor.runs.plan_page import render_plan_page
+        from preceptor.runs import render_plan_page
 
         with atomic_write(Path(out)) as file:
             file.write(render_plan_page(plan, outlooks, costing).encode())
@@ -58,18 +57,17 @@ def _read_outlook(path: str, rows: tuple[int, ...]) -> ScalingForecast:
 
 def _make_plan(question: str | None, folder: str, judgments: int, rows: tuple[int, ...]) -> JudgmentPlan:
     from preceptor.project import Project
-    from preceptor.runs.judgment_plan import plan_judgments
 
     project = Project.open(folder)
     try:
-        return plan_judgments(project, project.only_question(question), judgments, rows)
+        return project.plan(question, judgments, rows)
     finally:
         project.close()
 
 
 def _read_costing(path: str, folder: str) -> CostEstimate:
     from preceptor.config import CONFIG_FILE
-    from preceptor.runs.cost_plan import plan_costs
+    from preceptor.runs import plan_costs
 
     if not (Path(folder) / CONFIG_FILE).exists():
         return plan_costs(path)
@@ -84,7 +82,7 @@ def _read_costing(path: str, folder: str) -> CostEstimate:
 
 def _plan_result(plan: JudgmentPlan | None, outlooks: list[ScalingForecast], costing: CostEstimate | None, out: str | None) -> Any:
     """Return the plan as a document, and the same as text."""
-    from preceptor.runs.plan_page import allocation_summary, build_cost_table, judgments_summary
+    from preceptor.runs import allocation_summary, build_cost_table, judgments_summary
 
     document: dict[str, Any] = {} if plan is None else plan.to_dict()
     parts = []

@@ -47,14 +47,12 @@ def question_add(project: Project, file: str) -> Any:
 @project_command
 def question_edit(project: Project, name: str, rename: tuple[str, ...], add: tuple[str, ...], remove: tuple[str, ...], fold: bool) -> Any:
     """Change the options of NAME: this makes its next version, to which the answers so far are carried over."""
-    from preceptor.annotation.question_admin import edit_options
-
     names = dict(each.partition("=")[::2] for each in rename)
     if not all(names.values()) or len(names) < len(rename):
         raise click.UsageError("--rename OLD=NEW, each option once")
     if not (rename or add or remove or fold):
         raise click.UsageError("say what to change: --rename, --add, --remove or --fold")
-    question, moved = edit_options(project, name, rename=names, add=add, remove=remove, fold=fold)
+    question, moved = project.annotation.edit_options(name, rename=names, add=add, remove=remove, fold=fold)
     options = ", ".join(map(str, question.options))
     words = f"question {question.name!r} (version {question.version}) has the options {options}; {moved:,} judgments were carried over"
     return {**_question_document(question), "judgments": moved}, words

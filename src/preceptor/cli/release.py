@@ -11,7 +11,7 @@ from preceptor.cli.output import format_document, format_table, format_time, pro
 
 if TYPE_CHECKING:
     from preceptor.project import Project
-    from preceptor.release.gate import GateCheck
+    from preceptor.release import GateCheck
 
 
 def _require_decider(context: click.Context, option: click.Parameter, value: str) -> str:
@@ -44,17 +44,16 @@ def release_command(project: Project, model: str, by: str, note: str, override: 
 
 
 def _check_release(project: Project, model: str, *, queue: bool, by: str) -> Any:
-    from preceptor.release import gate, required_evidence
-    from preceptor.runs.suite_answers import is_answers_file
+    from preceptor.runs import is_answers_file
 
     if is_answers_file(model):
         if queue:
             raise click.UsageError(f"preceptor evaluate {model} --suite faithfulness asks people about recorded answers")
-        found = gate.check_recorded(project, model)
+        found = project.releases.check_recorded(model)
         return found.to_dict(), _release_summary(found), 0 if found.passed else 3
     named = project.model(model)
-    found = gate.check_release(project, named)
-    asked = required_evidence.queue_evidence(project, named, found.needs, by=by.strip() or "system") if queue else []
+    found = project.releases.check_release(named)
+    asked = project.releases.queue_evidence(named, found.needs, by=by.strip() or "system") if queue else []
     document = found.to_dict() | ({"queued": asked} if queue else {})
     return document, "\n".join([_release_summary(found), *([] if not queue else _queue_lines(asked))]), 0 if found.passed else 3
 
@@ -101,9 +100,7 @@ def alias_command() -> None:
 @project_command
 def alias_set(project: Project, name: str, model: str, by: str, reason: str, override: str) -> Any:
     """Point NAME at MODEL, which must be released, from the next call on; exit 3 if it isn't."""
-    from preceptor.release.model_aliases import ModelAliases
-
-    made = ModelAliases(project).set(name, model, by=by, reason=reason, override=override)
+    made = project.releases.aliases.set(name, model, by=by, reason=reason, override=override)
     return made, f"{name} stands for {made['model']} (by {by}){_confidence_warning(project, made)}"
 
 
@@ -115,9 +112,7 @@ def alias_set(project: Project, name: str, model: str, by: str, reason: str, ove
 @project_command
 def alias_rollback(project: Project, name: str, by: str, reason: str, override: str) -> Any:
     """Roll NAME back to the previous model, at once; run it again for the one before that."""
-    from preceptor.release.model_aliases import ModelAliases
-
-    made = ModelAliases(project).roll_back(name, by=by, reason=reason, override=override)
+    made = project.releases.aliases.roll_back(name, by=by, reason=reason, override=override)
     return made, f"{name} stands for {made['model']} again (by {by}){_confidence_warning(project, made)}"
 
 
@@ -129,12 +124,9 @@ def alias_rollback(project: Project, name: str, by: str, reason: str, override: 
 @project_command
 def alias_set_threshold(project: Project, name: str, share: float | None, threshold: float | None, by: str) -> Any:
     """Set which calls of NAME, a model or an alias, people answer: those below a confidence, or a share of all."""
-    from preceptor.monitoring.answer_confidence import set_threshold
-    from preceptor.release.model_aliases import resolve_alias
-
     if share is None and threshold is None:
         raise click.UsageError("give a share of the calls, or a confidence: --share 0.1 or --threshold 0.7")
-    chosen = set_threshold(project, name, resolve_alias(project, name), share=share, threshold=threshold, by=by)
+    chosen = project.monitoring.set_threshold(name, project.releases.resolve_alias(name), share=share, threshold=threshold, by=by)
     return chosen, format_document(chosen)
 
 
@@ -142,9 +134,7 @@ def alias_set_threshold(project: Project, name: str, share: float | None, thresh
 @project_command
 def alias_list(project: Project) -> Any:
     """List the aliases and the model that each points at."""
-    from preceptor.release.model_aliases import ModelAliases
-
-    found = ModelAliases(project).list_current()
+    found = project.releases.aliases.list_current()
     return {"aliases": found}, _format_aliases(found) if found else "none yet: preceptor alias set NAME MODEL --by WHO"
 
 
@@ -153,9 +143,7 @@ def alias_list(project: Project) -> Any:
 @project_command
 def alias_history(project: Project, name: str) -> Any:
     """List all models that NAME has pointed at, in order."""
-    from preceptor.release.model_aliases import ModelAliases
-
-    found = ModelAliases(project).history(name)
+    found = project.releases.aliases.history(name)
     return {"alias": name, "history": found}, _format_aliases(found)
 
 
@@ -166,8 +154,7 @@ def _format_aliases(rows: list[dict[str, Any]]) -> str:
 
 def _confidence_warning(project: Project, made: dict[str, Any]) -> str:
     """Return a warning where people answer below a confidence that isn't calibrated for this model: then they answer every call."""
-    from preceptor.monitoring.answer_confidence import estimate_confidence, get_threshold
-
-    if not get_threshold(project, made["model"], made["name"]) or estimate_confidence(project, made["model"], (0.0,)) is not None:
+    served = project.monitoring
+    if not served.get_threshold(made["model"], made["name"]) or served.estimate_confidence(made["model"], (0.0,)) is not None:
         return ""
     return f"\nnothing says how sure it is, so that people answer all its calls: preceptor calibrate {made['model']}"

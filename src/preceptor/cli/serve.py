@@ -37,9 +37,7 @@ def _prepare_project(folder: str, address: str) -> None:
         elif before != address:
             click.echo(f"links lead here now; those that were handed out before lead to {before}: invite again", err=True)
         if project.config.serving.upstream:
-            from preceptor.runs.parity_check import check_upstream_parity
-
-            for found in check_upstream_parity(project):
+            for found in project.evaluation.check_upstream_parity():
                 click.echo(f"{found['upstream']} is {found['model']}: {found['difference']:.2g} nats a token apart", err=True)
     finally:
         project.close()

@@ -50,9 +50,7 @@ def snapshot_create(project: Project, question: str | None, name: str | None, se
 
     Once personal data were masked in any snapshot of QUESTION, they are masked in this one.
     """
-    from preceptor.annotation.implicit_questions import choose_snapshot_question
-
-    made = project.snapshot(choose_snapshot_question(project, question), name=name, seed=seed, method=method)
+    made = project.snapshot(project.annotation.choose_snapshot_question(question), name=name, seed=seed, method=method)
     return {"digest": made.digest, "name": name, **made.summary()}
 
 
@@ -80,9 +78,9 @@ def snapshot_show(project: Project, snapshot: str) -> Any:
 @project_command
 def snapshot_diff(project: Project, before: str, after: str) -> Any:
     """Show what changed from BEFORE to AFTER: rows, answers, splits, and the people whose judgments were added or removed."""
-    from preceptor.snapshots.check_page import build_difference_tables, compare_snapshots, summarize_differences
+    from preceptor.snapshots import build_difference_tables, summarize_differences
 
-    changed = compare_snapshots(project, project.load_snapshot(before), project.load_snapshot(after))
+    changed = project.curation.compare_snapshots(project.load_snapshot(before), project.load_snapshot(after))
     shown = [f"{each.caption}\n{format_table(each.head, each.rows)}" for each in build_difference_tables(changed)]
     return changed, "\n\n".join(["\n".join(summarize_differences(changed)), *shown])
 
@@ -99,7 +97,7 @@ def snapshot_check(
     project: Project, snapshot: str, only: tuple[str, ...], without_vectors: bool, against: str | None, page: str | None, **looked: Any
 ) -> Any:
     """Check for what degrades training and evaluation: duplicates, leaks, personal data, wrong labels, drift, cut texts and more."""
-    from preceptor.snapshots.check_page import render_check_page, summary_lines
+    from preceptor.snapshots import summary_lines
 
     found = project.load_snapshot(snapshot)
     with progress_bar() as tell:
@@ -108,7 +106,9 @@ def snapshot_check(
         from preceptor.formats import atomic_write
 
         with atomic_write(page, "w") as file:
-            file.write(render_check_page(project, found, checked, earlier=None if against is None else project.load_snapshot(against)))
+            file.write(
+                project.curation.render_check_page(found, checked, earlier=None if against is None else project.load_snapshot(against))
+            )
     counted = [
         {"check": _CHECK_TITLES.get(each.check, each.check), "found": each.found, "summary": each.summary} for each in checked.findings
     ]
@@ -124,12 +124,10 @@ def snapshot_check(
 @project_command
 def snapshot_review(project: Project, snapshot: str, check: str, most: int | None, by: str | None, **looked: Any) -> Any:
     """Queue what CHECK found in SNAPSHOT for experts, who keep, relabel, rewrite or reject it."""
-    from preceptor.snapshots.remediation import send_to_experts
-
     found = project.load_snapshot(snapshot)
     with progress_bar() as tell:
         finding = project.check(found, only=[check], progress=tell, **looked).get_finding(check)
-    sent = send_to_experts(project, found, finding, most=most, by=by or "system")
+    sent = project.curation.send_to_experts(found, finding, most=most, by=by or "system")
     told = {
         "snapshot": found.digest,
         "check": check,
@@ -148,12 +146,10 @@ def snapshot_review(project: Project, snapshot: str, check: str, most: int | Non
 @project_command
 def snapshot_dedupe(project: Project, snapshot: str, check: str, by: str, name: str | None) -> Any:
     """Create a snapshot in which one row of each cluster of duplicates in SNAPSHOT remains, with the judgments of all."""
-    from preceptor.snapshots.remediation import merge_duplicates
-
     found = project.load_snapshot(snapshot)
     with progress_bar() as tell:
         finding = project.check(found, only=[check], progress=tell).get_finding(check)
-    return _derived_result(found, merge_duplicates(project, found, finding, by=by, name=name), name)
+    return _derived_result(found, project.curation.merge_duplicates(found, finding, by=by, name=name), name)
 
 
 @snapshot_command.command("drop")
@@ -169,17 +165,15 @@ def snapshot_drop(
     project: Project, snapshot: str, check: str | None, file: str | None, reason: str, by: str, name: str | None, **looked: Any
 ) -> Any:
     """Create a snapshot without the rows that CHECK found in SNAPSHOT, or without those of --items."""
-    from preceptor.snapshots.remediation import drop_rows
-
     if (check is None) == (file is None):
         raise click.UsageError("name a CHECK, or a file of items with --items")
     found = project.load_snapshot(snapshot)
     if file is not None:
-        return _derived_result(found, drop_rows(project, found, _read_ids(file), reason=reason, by=by, name=name), name)
+        return _derived_result(found, project.curation.drop_rows(found, _read_ids(file), reason=reason, by=by, name=name), name)
     with progress_bar() as tell:
         finding = project.check(found, only=[str(check)], progress=tell, **looked).get_finding(str(check))
     gone = [suspect.item for suspect in finding.rows]
-    return _derived_result(found, drop_rows(project, found, gone, reason=reason, by=by, check=str(check), name=name), name)
+    return _derived_result(found, project.curation.drop_rows(found, gone, reason=reason, by=by, check=str(check), name=name), name)
 
 
 @snapshot_command.command("mask")
@@ -189,10 +183,8 @@ def snapshot_drop(
 @project_command
 def snapshot_mask(project: Project, snapshot: str, by: str, name: str | None) -> Any:
     """Create a snapshot in which placeholders replace the personal data in SNAPSHOT; later ones of the question are masked too."""
-    from preceptor.snapshots.remediation import mask_personal_data
-
     found = project.load_snapshot(snapshot)
-    return _derived_result(found, mask_personal_data(project, found, by=by, name=name), name)
+    return _derived_result(found, project.curation.mask_personal_data(found, by=by, name=name), name)
 
 
 def _derived_result(before: Snapshot, after: Snapshot, name: str | None) -> Any:

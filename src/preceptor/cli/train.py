@@ -16,7 +16,7 @@ from preceptor.errors import UserError
 
 if TYPE_CHECKING:
     from preceptor.project import Project
-    from preceptor.runs.auto_recipe import RecipeChoice
+    from preceptor.runs import RecipeChoice
 
 
 AUTO = "auto"
@@ -24,10 +24,8 @@ AUTO = "auto"
 
 def choose_recipe(project: Project, snapshot: str, base: str, seed: int) -> RecipeChoice:
     """Choose the recipe for a snapshot, by what is available and by short trainings."""
-    from preceptor.runs.auto_recipe import select_recipe
-
     with progress_bar(project.config.cost) as tell:
-        return select_recipe(project, project.load_snapshot(snapshot), base, seed=seed, progress=tell)
+        return project.training.select_recipe(project.load_snapshot(snapshot), base, seed=seed, progress=tell)
 
 
 def format_recipes(found: RecipeChoice) -> str:
@@ -119,9 +117,7 @@ def train_command(
     monitor_model: str,
 ) -> Any:
     """Train RECIPE on a snapshot, or continue an interrupted run of the same training. RECIPE auto: the best one in short trainings."""
-    from preceptor.runs import training
-    from preceptor.runs.human_feedback import FeedbackOptions, WaitsForHumans
-    from preceptor.runs.training import RepeatedRun, load_repeated_run
+    from preceptor.runs import RepeatedRun, WaitsForHumans, training_summary
 
     given, about = parse_options(options, taken=("snapshot", "base", "seed")), dict[str, Any]()
     if recipe == AUTO and given:
@@ -135,25 +131,24 @@ def train_command(
         click.echo(format_recipes(technique), err=True)
         recipe, given, about = technique.recipe, dict(technique.options), {"chosen": technique.to_dict()}
     if source is not None:
-        wanted = load_repeated_run(project, source, recipe=recipe, snapshot=snapshot, base=base, seed=seed, options=given)
+        wanted = project.training.load_repeated_run(source, recipe=recipe, snapshot=snapshot, base=base, seed=seed, options=given)
     elif recipe and snapshot and base:
         wanted = RepeatedRun(recipe, project.load_snapshot(snapshot), base, seed or 0, given)
     else:
         raise click.UsageError("give RECIPE, --snapshot and --base, or a run to repeat: --repeat FILE")
     if dry_run:
-        seen = training.preview_training(project, wanted.recipe, wanted.snapshot, wanted.base, seed=wanted.seed, options=wanted.options)
+        seen = project.training.preview_training(wanted.recipe, wanted.snapshot, wanted.base, seed=wanted.seed, options=wanted.options)
         check_trainable_rows(seen)
         return seen, format_dry_run(seen)
-    wishes = FeedbackOptions(human_feedback, max_queries, monitor_model)
     try:
         with progress_bar(project.config.cost) as tell:
-            model = training.train_model(
-                project, wanted.recipe, wanted.snapshot, wanted.base, seed=wanted.seed, progress=tell, options=wanted.options, wishes=wishes
+            model = project.train(
+                **wanted.to_arguments(), progress=tell, ask_people=human_feedback, ask_at_most=max_queries, preference_judge=monitor_model
             )
     except WaitsForHumans as waiting:
         return waiting.document, waiting.document["summary"], waiting.exit_code
     words = "\n".join([*model.manifest.get("summary", []), *_human_feedback_lines(wanted.recipe, model.manifest.get("people"))])
-    return {**training.training_summary(model), **about}, f"{words}\nmodel {model.id}; next: preceptor evaluate {model.id}"
+    return {**training_summary(model), **about}, f"{words}\nmodel {model.id}; next: preceptor evaluate {model.id}"
 
 
 def _human_feedback_lines(recipe: str, people: Mapping[str, Mapping[str, int]] | None) -> Iterator[str]:
@@ -180,10 +175,8 @@ def _human_feedback_lines(recipe: str, people: Mapping[str, Mapping[str, int]] |
 @project_command
 def learning_curve_command(project: Project, snapshot: str, out: str | None, **options: Any) -> Any:
     """Measure learning curves on SNAPSHOT and advise which learning method to use at which size; continues where it was interrupted."""
-    from preceptor.runs.method_comparison import compare_methods
-
     with progress_bar(project.config.cost) as tell:
-        found = compare_methods(project, project.load_snapshot(snapshot), progress=tell, **options)
+        found = project.training.compare_methods(project.load_snapshot(snapshot), progress=tell, **options)
     if out:
         found.save_svg(out)
     rows = [

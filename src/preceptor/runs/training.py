@@ -286,13 +286,18 @@ def _model_from_row(project: Project, row: Mapping[Any, Any]) -> Model:
 
 @dataclass(frozen=True)
 class RepeatedRun:
-    """The arguments of `Project.train` for a repeated run."""
+    """A run as a file describes it, or as it is named in full."""
 
     recipe: str
     snapshot: Snapshot
     base: str | Path
     seed: int
     options: dict[str, Any]
+
+    def to_arguments(self) -> dict[str, Any]:
+        """Return the run as arguments of `Project.train`; raises UserError for an option that the recipe doesn't have."""
+        recipes.get(self.recipe).Options.parse(self.options, of=f"recipe {self.recipe!r}")
+        return {"recipe": self.recipe, "snapshot": self.snapshot, "base": self.base, "seed": self.seed, **self.options}
 
 
 def load_repeated_run(

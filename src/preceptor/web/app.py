@@ -11,7 +11,6 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from preceptor import __version__
-from preceptor.annotation.access_control import AccessControl
 from preceptor.project import Project
 from preceptor.web.api.docs import OPENAPI_PATH, openapi_document
 from preceptor.web.app_state import AppState, DatabaseExecutor, PageRenderer
@@ -31,7 +30,7 @@ def create_app(folder: str | Path) -> FastAPI:
     from preceptor.web.pages import feedback, sign_in, work
 
     project = Project.open(folder)
-    access = AccessControl(project)
+    access = project.annotation.access
     visitors = RequestAuthenticator(access)
 
     @asynccontextmanager

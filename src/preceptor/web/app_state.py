@@ -23,7 +23,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
-from preceptor.annotation.access_control import AccessControl
+from preceptor.annotation import AccessControl
 from preceptor.errors import UnavailableError
 from preceptor.project import Project
 from preceptor.types import render_message

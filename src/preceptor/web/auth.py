@@ -14,14 +14,7 @@ from fastapi import Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 
-from preceptor.annotation.access_control import (
-    DAY_SECONDS,
-    SESSION_DAYS,
-    AccessControl,
-    AccessForbidden,
-    AuthenticatedVisitor,
-    BrowserSession,
-)
+from preceptor.annotation import DAY_SECONDS, SESSION_DAYS, AccessControl, AccessForbidden, AuthenticatedVisitor, BrowserSession
 
 SESSION_COOKIE, BROWSER_COOKIE = "preceptor", "preceptor-browser"
 SESSION_SECONDS = int(SESSION_DAYS * DAY_SECONDS)

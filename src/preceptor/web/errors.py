@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, RedirectResponse
 
-from preceptor.annotation.access_control import AccessForbidden, SignInLocked
+from preceptor.annotation import AccessForbidden, SignInLocked
 from preceptor.errors import ConflictError, DamagedFile, MissingPackage, NotFoundError, UnavailableError, UserError
 from preceptor.web.app_state import app_state_of
 from preceptor.web.auth import NotSignedIn

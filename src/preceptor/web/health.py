@@ -8,11 +8,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, PlainTextResponse
 
-from preceptor.annotation.access_control import AuthenticatedVisitor
+from preceptor.annotation import AuthenticatedVisitor
 from preceptor.errors import UnavailableError
-from preceptor.monitoring import prometheus_metrics
 from preceptor.project import Project
 from preceptor.storage import judgment_log
+from preceptor.web import prometheus_metrics
 from preceptor.web.api.schemas import error_responses
 from preceptor.web.app_state import app_state_of
 from preceptor.web.auth import require_scope

@@ -15,7 +15,7 @@ from typing import Any
 
 from starlette.datastructures import FormData
 
-from preceptor.annotation.assignment import AssignedWork
+from preceptor.annotation import AssignedWork
 from preceptor.errors import UserError
 from preceptor.questions import is_follow_up_asked, kinds
 from preceptor.questions.claims import VERDICTS, response_text

@@ -35,7 +35,6 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from preceptor.config import WORKERS_VARIABLE
 from preceptor.errors import UserError
-from preceptor.monitoring.live_report import run_monitoring_tasks
 from preceptor.project import Project
 from preceptor.web.app import PROJECT_ENV
 
@@ -336,7 +335,7 @@ def run_guidance_loop(folder: str) -> None:
             while True:
                 started = time.monotonic()
                 if started >= kept_up + UPKEEP_SECONDS:
-                    run_monitoring_tasks(project)
+                    project.monitoring.run_tasks()
                     kept_up = started
                 for question in project.questions():
                     project.update_redundancy(question.name)

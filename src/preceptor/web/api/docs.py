@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 
-from preceptor.annotation.access_control import SCOPES
+from preceptor.annotation import SCOPES
 from preceptor.web.app_state import app_state_of
 
 router = APIRouter(include_in_schema=False)

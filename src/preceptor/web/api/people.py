@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
-from preceptor.annotation.access_control import AccessControl, AuthenticatedVisitor
+from preceptor.annotation import AccessControl, AuthenticatedVisitor
 from preceptor.errors import UserError
 from preceptor.web.api.schemas import READ_STATUSES, WRITE_STATUSES, ApiRequestBody, error_responses
 from preceptor.web.app_state import AppState, app_state_of

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, StreamingResponse
 
-from preceptor.annotation.access_control import AuthenticatedVisitor
+from preceptor.annotation import AuthenticatedVisitor
 from preceptor.types import Consensus
 from preceptor.web.api.schemas import READ_STATUSES, WRITE_STATUSES, ApiRequestBody, error_responses, no_content
 from preceptor.web.app_state import app_state_of

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from preceptor.annotation.assignment import GoldFeedback
+from preceptor.annotation import GoldFeedback
 from preceptor.storage import SlotAssignment
 from preceptor.types import Question
 

@@ -9,8 +9,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
-from preceptor.annotation.access_control import AuthenticatedVisitor
-from preceptor.annotation.assignment import utc_midnight
+from preceptor.annotation import AuthenticatedVisitor, utc_midnight
 from preceptor.project import Project
 from preceptor.storage import people
 from preceptor.web.api import schemas

@@ -10,16 +10,13 @@ from fastapi import APIRouter, Request, Response
 from markupsafe import Markup
 from starlette.responses import RedirectResponse
 
-from preceptor.annotation.access_control import AuthenticatedVisitor
-from preceptor.annotation.row_parser import MAX_REASON_LENGTH
+from preceptor.annotation import MAX_REASON_LENGTH, AuthenticatedVisitor
 from preceptor.errors import UserError
 from preceptor.model_ancestry import MODEL_ID_PREFIX
 from preceptor.models.base_models import BASE_ASSETS
 from preceptor.project import Project
-from preceptor.release.retraction import REBUILT_SUFFIX
-from preceptor.snapshots import check_page, check_worker, remediation
-from preceptor.snapshots.check_page import build_difference_tables, summarize_differences
-from preceptor.snapshots.snapshot_checks import CheckFinding, SnapshotCheckResult
+from preceptor.release import REBUILT_SUFFIX
+from preceptor.snapshots import CheckFinding, CheckJobState, SnapshotCheckResult, build_difference_tables, summarize_differences
 from preceptor.storage.snapshots import Snapshot
 from preceptor.web.manage.page_context import (
     ManageVisitor,
@@ -50,10 +47,10 @@ def snapshot_checks_page(
     """Show what was found in one snapshot, or all rows of one finding; start the checks, for no base, where none have run."""
     project = request_project(request)
     snapshot = project.load_snapshot(name)
-    known = check_worker.get_check_state(project, snapshot, base or None)
+    known = project.curation.get_check_state(snapshot, base or None)
     if known.result is None and not known.is_running and not known.error and not base:
-        check_worker.start_checks(project, snapshot, None)
-        known = check_worker.get_check_state(project, snapshot, None)
+        project.curation.start_checks(snapshot, None)
+        known = project.curation.get_check_state(snapshot, None)
     return _checks_page(
         request, visitor, snapshot, known, finding=finding, start=parse_whole_number(page) * _PAGE_SIZE, base=base, against=against
     )
@@ -66,14 +63,14 @@ def act_on_finding(request: Request, visitor: ManageVisitor, form: PostedForm, n
     snapshot, base = project.load_snapshot(name), form_text(form, "base").strip()
     try:
         if action == "look":
-            check_worker.start_checks(project, snapshot, _checked_base(base))
+            project.curation.start_checks(snapshot, _checked_base(base))
             return RedirectResponse(f"{request.url.path}{f'?base={quote(base)}' if base else ''}", status_code=303)
         made = _perform_action(project, snapshot, action, form, visitor, base or None)
     except UserError as error:
-        known = check_worker.get_check_state(project, snapshot, base or None)
+        known = project.curation.get_check_state(snapshot, base or None)
         return _checks_page(request, visitor, snapshot, known, base=base, error=error, at=form_text(form, "check"))
     if isinstance(made, str):
-        known = check_worker.get_check_state(project, snapshot, base or None)
+        known = project.curation.get_check_state(snapshot, base or None)
         return _checks_page(request, visitor, snapshot, known, base=base, notice=made)
     return RedirectResponse(f"/manage/checks/{made.digest}?against={snapshot.digest}", status_code=303)
 
@@ -90,21 +87,19 @@ def _perform_action(
 ) -> Snapshot | str:
     """Return the snapshot that an action made, or a message about what it did."""
     check, name = form_text(form, "check"), form_text(form, "name").strip() or None
-    known = check_worker.get_check_state(project, snapshot, base).result
+    known = project.curation.get_check_state(snapshot, base).result
     if known is None:
         raise UserError("nobody has looked through this snapshot yet", "look first")
     found, by = known.get_finding(check), visitor.name
     if action == "send":
-        return remediation.send_to_experts(
-            project, snapshot, found, most=parse_whole_number(form_text(form, "most")) or None, by=by
-        ).summary
+        return project.curation.send_to_experts(snapshot, found, most=parse_whole_number(form_text(form, "most")) or None, by=by).summary
     if action == "merge":
-        return remediation.merge_duplicates(project, snapshot, found, by=by, name=name)
+        return project.curation.merge_duplicates(snapshot, found, by=by, name=name)
     if action == "mask":
-        return remediation.mask_personal_data(project, snapshot, by=by, name=name)
+        return project.curation.mask_personal_data(snapshot, by=by, name=name)
     if action == "drop":
         gone, reason = [row.item for row in found.rows], form_text(form, "reason")
-        return remediation.drop_rows(project, snapshot, gone, reason=reason, by=by, check=check, name=name)
+        return project.curation.drop_rows(snapshot, gone, reason=reason, by=by, check=check, name=name)
     raise UserError("there is nothing to do", "choose what is done on the page of the checks")
 
 
@@ -112,7 +107,7 @@ def _checks_page(
     request: Request,
     visitor: AuthenticatedVisitor,
     snapshot: Snapshot,
-    known: check_worker.CheckJobState,
+    known: CheckJobState,
     *,
     finding: str = "",
     start: int = 0,
@@ -133,7 +128,7 @@ def _checks_page(
         rows = _finding_rows(snapshot, shown, start, _PAGE_SIZE)
         return render_manager_page(request, "finding.html", visitor, finding=shown, rows=rows, start=start, size=_PAGE_SIZE, **values)
     found = _finding_contexts(snapshot, known.result) if known.result else []
-    changed = check_page.compare_snapshots(project, project.load_snapshot(against), snapshot) if against else None
+    changed = project.curation.compare_snapshots(project.load_snapshot(against), snapshot) if against else None
     return render_manager_page(
         request, "checks_of.html", visitor, status=422 if error else 200, findings=found, clean=_clean_findings(known.result),
         changed=changed, changes=summarize_differences(changed) if changed else [],
@@ -143,7 +138,7 @@ def _checks_page(
 
 
 def _snapshot_row(project: Project, row: dict[str, Any]) -> dict[str, Any]:
-    found = check_worker.load_latest_result(project, row["digest"])
+    found = project.curation.load_latest_result(row["digest"])
     return {**row, "found": [each for each in found.findings if each.found] if found else None}
 
 

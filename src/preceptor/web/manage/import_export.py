@@ -16,12 +16,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import FileResponse
 
-from preceptor.annotation.import_report import ImportReport
+from preceptor.annotation import ImportReport
 from preceptor.errors import MultipleFaults, NotFoundError, UserError
 from preceptor.formats import formats
 from preceptor.project import Project
 from preceptor.questions import kinds
-from preceptor.release.data_export import export_file
 from preceptor.web.manage.page_context import (
     ManageVisitor,
     PostedForm,
@@ -112,7 +111,7 @@ def _write_export(project: Project, folder: Path, what: str, format: str, questi
     inside = folder / stem
     inside.mkdir()
     file = inside / (stem if formats.get(format).writes_folder else f"{stem}.{FILE_SUFFIXES.get(format, 'jsonl') if shaped else format}")
-    export_file(project, what, file, question=question or None, format=format, excel_safe=format == "csv")
+    project.releases.export_file(what, file, question=question or None, format=format, excel_safe=format == "csv")
     if file.is_file() and len(list(inside.iterdir())) == 1:
         return file
     return Path(shutil.make_archive(str(folder / stem), "zip", inside))

@@ -7,16 +7,17 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
-from preceptor.annotation.access_control import AuthenticatedVisitor
-from preceptor.annotation.adjudication import (
+from preceptor.annotation import (
+    INDEXED_VIEWS,
+    ITEM_VIEWS,
+    AuthenticatedVisitor,
+    ConsensusIndex,
+    DashboardCache,
+    DashboardMetric,
     can_see_answers,
     list_adjudication_choices,
-    list_item_questions,
-    load_item_history,
     parse_adjudication_choice,
 )
-from preceptor.annotation.consensus_index import INDEXED_VIEWS, ITEM_VIEWS, ConsensusIndex, list_item_page
-from preceptor.annotation.dashboard import DashboardCache, DashboardMetric
 from preceptor.errors import UserError
 from preceptor.storage.items import ERASED
 from preceptor.types import Question
@@ -44,7 +45,9 @@ def items_page(
     known, about = choose_question(project, question)
     found = figures.get("landscape", about.name) if about else None
     landscape: ConsensusIndex | None = found.value if found else None
-    page = list_item_page(project, about.name, view, after=after, begin=q.strip(), limit=_PAGE_SIZE, landscape=landscape) if about else None
+    page = None
+    if about:
+        page = project.annotation.list_item_page(about.name, view, after=after, begin=q.strip(), limit=_PAGE_SIZE, landscape=landscape)
     return render_manager_page(
         request,
         "items.html",
@@ -90,9 +93,10 @@ def _render_item_page(
     request: Request, visitor: AuthenticatedVisitor, item: str, *, error: UserError | None = None, at: str = ""
 ) -> Response:
     project, figures = request_project(request), request_dashboard(request)
-    history = load_item_history(project, item)
+    history = project.annotation.load_item_history(item)
     erased = history.item.purpose == ERASED
-    asked = [] if erased else [_question_context(figures, visitor, history, question) for question in list_item_questions(project, history)]
+    questions = [] if erased else project.annotation.list_item_questions(history)
+    asked = [_question_context(figures, visitor, history, question) for question in questions]
     seen = {part["question"].name for part in asked if part["open"]}
     active = {part["question"].name for part in asked}
     told = [each for each in history.judgments if each.question in seen or each.question not in active or each.annotator == visitor.name]

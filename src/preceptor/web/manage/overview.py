@@ -17,15 +17,9 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
-from preceptor.annotation.access_control import AuthenticatedVisitor
-from preceptor.annotation.consensus_index import list_events
-from preceptor.annotation.dashboard import DashboardCache, DashboardMetric, count_last_day
-from preceptor.annotation.project_status import summarize_totals
+from preceptor.annotation import AuthenticatedVisitor, DashboardCache, DashboardMetric
 from preceptor.errors import UserError
-from preceptor.monitoring.answer_confidence import set_threshold
-from preceptor.monitoring.live_report import build_live_report
-from preceptor.release.model_aliases import resolve_alias
-from preceptor.runs.plan_page import JUDGMENTS_CAPTION, judgments_summary
+from preceptor.runs import JUDGMENTS_CAPTION, judgments_summary
 from preceptor.web.manage import page_charts
 from preceptor.web.manage.page_context import (
     ManageVisitor,
@@ -47,7 +41,8 @@ _OVERVIEW_REFRESH_SECONDS = 2  # after which the page asks again for metrics tha
 @router.get("/manage")
 def overview_page(request: Request, visitor: ReadVisitor) -> Response:
     """Show progress, pace, cost, agreement, forecast, audit, and the next thing to do."""
-    found, hours = summarize_totals(request_project(request)), count_last_day(request_project(request))
+    people = request_project(request).annotation
+    found, hours = people.summarize_totals(), people.count_last_day()
     until = time.monotonic() + _OVERVIEW_WAIT_SECONDS
     parts = [_question_progress(request_dashboard(request), part, until) for part in found["questions"]]
     return render_manager_page(
@@ -152,19 +147,20 @@ def live_page(request: Request, visitor: ReadVisitor, name: str = "") -> Respons
 @live_router.post("/manage/live")
 def choose_deferral_share(request: Request, visitor: ManageVisitor, form: PostedForm) -> Response:
     """Set the share of a model's calls that people answer."""
-    name, share = form_text(form, "name"), form_text(form, "share")
+    project, name, share = request_project(request), form_text(form, "name"), form_text(form, "share")
     try:
         wanted = _parse_share(share)
-        set_threshold(request_project(request), name, resolve_alias(request_project(request), name), share=wanted, by=visitor.name)
+        project.monitoring.set_threshold(name, project.releases.resolve_alias(name), share=wanted, by=visitor.name)
     except UserError as fault:
         return _live_page(request, visitor, name, fault)
     return RedirectResponse(f"/manage/live?{urlencode({'name': name})}", status_code=303)
 
 
 def _live_page(request: Request, visitor: AuthenticatedVisitor, name: str, fault: UserError | None = None) -> Response:
-    found = build_live_report(request_project(request))
+    served = request_project(request).monitoring
+    found = served.build_live_report()
     listed = next((each for each in found.served if each.name == name or not name), None)
-    about = build_live_report(request_project(request), name).served[0] if name and listed is None else listed
+    about = served.build_live_report(name).served[0] if name and listed is None else listed
     pictures: dict[str, Any] = {}
     if about and about.risk_coverage:
         pictures["errors"] = page_charts.deferral_error_chart(about.risk_coverage, about.threshold)
@@ -191,7 +187,7 @@ LOG_REFRESH_SECONDS = 10  # between two refreshes of the first page
 @log_router.get("/manage/log")
 def log_page(request: Request, visitor: ReadVisitor, before: str = "") -> Response:
     """Show a page of the log; with JavaScript the first one refreshes itself."""
-    rows = list_events(request_project(request), before=parse_whole_number(before) or None, limit=LOG_PAGE_SIZE + 1)
+    rows = request_project(request).annotation.list_events(before=parse_whole_number(before) or None, limit=LOG_PAGE_SIZE + 1)
     following = rows[LOG_PAGE_SIZE - 1]["seq"] if len(rows) > LOG_PAGE_SIZE else None
     again = {} if before else {"again": LOG_REFRESH_SECONDS}
     return render_manager_page(request, "log.html", visitor, rows=rows[:LOG_PAGE_SIZE], following=following, live=not before, **again)

@@ -12,10 +12,9 @@ from preceptor.reporting.charts import IntervalRow, LineSeries, Point, histogram
 from preceptor.types import Estimate
 
 if TYPE_CHECKING:
-    from preceptor.annotation.annotator_quality import AnnotatorScorecard
-    from preceptor.annotation.dashboard import AgreementTrend
-    from preceptor.monitoring.live_report import DriftSignal
-    from preceptor.runs.judgment_plan import JudgmentPlan
+    from preceptor.annotation import AgreementTrend, AnnotatorScorecard
+    from preceptor.monitoring import DriftSignal
+    from preceptor.runs import JudgmentPlan
 
 
 def format_two_decimals(value: float) -> str:

@@ -9,8 +9,7 @@ from urllib.parse import urlencode
 from fastapi import Depends, Request, Response
 from starlette.datastructures import FormData
 
-from preceptor.annotation.access_control import AuthenticatedVisitor
-from preceptor.annotation.dashboard import DashboardCache
+from preceptor.annotation import AuthenticatedVisitor, DashboardCache
 from preceptor.errors import NotFoundError
 from preceptor.project import Project
 from preceptor.types import Question
@@ -48,11 +47,7 @@ def request_project(request: Request) -> Project:
 
 def request_dashboard(request: Request) -> DashboardCache:
     """Return the cache of the project's metrics, which this process keeps."""
-    state = request.app.state
-    if not hasattr(state, "figures"):
-        state.figures = DashboardCache(request_project(request))
-    figures: DashboardCache = state.figures
-    return figures
+    return request_project(request).annotation.dashboard
 
 
 def render_manager_page(request: Request, template: str, visitor: AuthenticatedVisitor, *, status: int = 200, **values: Any) -> Response:

@@ -9,9 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
-from preceptor.annotation import access_control
-from preceptor.annotation.access_control import ROLES
-from preceptor.annotation.annotator_quality import AnnotatorScorecard
+from preceptor.annotation import ROLES, AnnotatorScorecard
 from preceptor.errors import UserError
 from preceptor.web.app_state import app_state_of
 from preceptor.web.manage import page_charts
@@ -138,7 +136,7 @@ def _render_person_page(request: Request, visitor: Any, name: str, question: str
     known, about = choose_question(project, question)
     found = request_dashboard(request).get("quality", about.name) if about else None
     their = (found.value if found and found.value else {}).get(name)
-    who = access_control.get_annotator(project, name)  # raises UserError where nobody has this name
+    who = project.annotation.get_annotator(name)  # raises UserError where nobody has this name
     return render_manager_page(
         request,
         "person.html",
@@ -147,7 +145,7 @@ def _render_person_page(request: Request, visitor: Any, name: str, question: str
         about=about,
         person=replace(their, annotator=who) if their else AnnotatorScorecard(who),
         curve=page_charts.gold_accuracy_chart(their) if their and len(their.gold_results) > 1 else None,
-        standing=access_control.count_active_judgments(project, name),
+        standing=project.annotation.count_active_judgments(name),
         notice=notice,
         waiting=about is not None and found is None,
         stale=found if found is not None and not found.is_current else None,
@@ -162,7 +160,7 @@ def _sort_people(listed: Sequence[AnnotatorScorecard], sort: str, falling: bool)
 
 
 def _people_without_quality(request: Request) -> list[AnnotatorScorecard]:
-    return [AnnotatorScorecard(who) for who in access_control.list_annotators(request_project(request))]
+    return [AnnotatorScorecard(who) for who in request_project(request).annotation.list_annotators()]
 
 
 def _gold_sparkline(person: AnnotatorScorecard) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
-from preceptor.annotation.access_control import AuthenticatedVisitor
+from preceptor.annotation import AuthenticatedVisitor
 from preceptor.errors import UserError
 from preceptor.formats.toml import parse_toml
 from preceptor.questions import define_question, kinds

@@ -8,11 +8,8 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.responses import HTMLResponse, RedirectResponse
 
-from preceptor.annotation.access_control import AuthenticatedVisitor
-from preceptor.annotation.row_parser import MAX_REASON_LENGTH
+from preceptor.annotation import MAX_REASON_LENGTH, AuthenticatedVisitor
 from preceptor.errors import GateRefused, UserError
-from preceptor.release import gate, required_evidence
-from preceptor.release.model_catalog import list_models
 from preceptor.reporting.release_sections import GATE_OUTCOMES, bound_picture
 from preceptor.types import Model
 from preceptor.web.manage.page_context import (
@@ -34,7 +31,7 @@ _REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors
 def releases_page(request: Request, visitor: ReadVisitor, page: str = "") -> Response:
     """List the models, newest first, a page at a time."""
     start = parse_whole_number(page) * _PAGE_SIZE
-    found, total = list_models(request_project(request), start, _PAGE_SIZE)
+    found, total = request_project(request).releases.list_models(start, _PAGE_SIZE)
     return render_manager_page(
         request, "releases.html", visitor, models=found, total=total, start=start, size=_PAGE_SIZE, outcomes=_outcome_names()
     )
@@ -50,7 +47,7 @@ def model_page(request: Request, visitor: ReadVisitor, name: str) -> Response:
 def report_page(request: Request, visitor: ReadVisitor, name: str) -> Response:
     """Show the newest report on test rows as its own page; nothing in it may run or load anything."""
     project = request_project(request)
-    page = gate.load_report_with_decisions(project, project.model(name)).to_html()
+    page = project.releases.load_report_with_decisions(project.model(name)).to_html()
     return HTMLResponse(page, headers={"content-security-policy": _REPORT_POLICY})
 
 
@@ -60,8 +57,8 @@ def decide_release_form(request: Request, visitor: ManageVisitor, form: PostedFo
     project, action = request_project(request), form_text(form, "action")
     named = project.model(name)
     if action == "queue":
-        needs = gate.check_release(project, named, files=False).needs
-        asked = required_evidence.queue_evidence(project, named, needs, by=visitor.name)
+        needs = project.releases.check_release(named, files=False).needs
+        asked = project.releases.queue_evidence(named, needs, by=visitor.name)
         return _render_model_page(request, visitor, named, notices=[str(each["summary"]) for each in asked])
     if action != "release":
         raise UserError("there is nothing to do", "choose what is decided on the model's page")
@@ -69,7 +66,7 @@ def decide_release_form(request: Request, visitor: ManageVisitor, form: PostedFo
     try:
         if any(len(text) > MAX_REASON_LENGTH for text in given.values()):
             raise UserError("that is too long to stay on record", f"say it in {MAX_REASON_LENGTH:,} characters")
-        _check_reason(gate.check_release(project, named, files=False).decision.state, given)
+        _check_reason(project.releases.check_release(named, files=False).decision.state, given)
         project.release(named, by=visitor.name, **given)
     except GateRefused as refused:  # it passed when the page was shown, and doesn't any more
         return _render_model_page(request, visitor, named, given=given, error=refused)
@@ -97,7 +94,7 @@ def _render_model_page(
     project = request_project(request)
     found, lacking = None, None
     try:
-        found = gate.check_release(project, named, files=False)
+        found = project.releases.check_release(named, files=False)
     except UserError as fault:  # the model was never evaluated
         lacking = fault
     return render_manager_page(
@@ -110,7 +107,7 @@ def _render_model_page(
         lacking=lacking,
         bounds=[_bound_context(finding.to_dict()) for finding in found.decision.findings] if found else [],
         needs=found.needs if found else (),
-        decisions=gate.list_decisions(project, named.id)[::-1],
+        decisions=project.releases.list_decisions(named.id)[::-1],
         outcomes=_outcome_names(),
         given=given or {"note": "", "override": "", "without_bounds": ""},
         error=error,

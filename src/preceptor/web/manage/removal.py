@@ -15,12 +15,11 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
-from preceptor.annotation.access_control import AuthenticatedVisitor
+from preceptor.annotation import AuthenticatedVisitor
 from preceptor.errors import ConflictError, NotFoundError, UserError
 from preceptor.project import Project
-from preceptor.release import removal_summary, removal_worker, retraction
-from preceptor.release.erasure import erase_items
-from preceptor.release.retraction import preview_retraction
+from preceptor.release import REMOVAL_KINDS, RemovalStatus
+from preceptor.reporting import removal_summary
 from preceptor.storage import erasures
 from preceptor.web.manage.page_context import ManageVisitor, PostedForm, form_text, render_manager_page, request_project
 
@@ -48,12 +47,12 @@ def retract_person(request: Request, visitor: ManageVisitor, form: PostedForm, n
 
 def _retraction_preview_page(request: Request, visitor: AuthenticatedVisitor, name: str, error: UserError | None = None) -> Response:
     project = request_project(request)
-    found = preview_retraction(project, name)
-    rested = removal_summary.affected_rows(retraction.find_retraction_dependents(project, name)) if found.judgments else []
+    found = project.releases.preview_retraction(name)
+    rested = removal_summary.affected_rows(project.releases.find_retraction_dependents(name)) if found.judgments else []
     return render_manager_page(
         request, "retract.html", visitor, found=found, most=MAX_CHANGED_ITEMS, error=error, head=removal_summary.AFFECTED_HEADER,
         rested=rested,
-        before=retraction.was_retracted(project, name), status=422 if error else 200,
+        before=project.releases.was_retracted(name), status=422 if error else 200,
     )  # fmt: skip
 
 
@@ -74,7 +73,7 @@ def erase_item(request: Request, visitor: ManageVisitor, form: PostedForm, item:
         missing = ("why", "reason") if not reason else ("that it can't be brought back", "sure")
         return _erasure_preview_page(request, visitor, item, UserError(f"say {missing[0]}", "nothing was erased", where=missing[1]), reason)
     again = bool(form_text(form, "remake"))
-    removal_worker.start_removal(request_project(request), erasures.ITEM, item, by=visitor.name, reason=reason, again=again)
+    request_project(request).releases.start_removal(erasures.ITEM, item, by=visitor.name, reason=reason, again=again)
     return RedirectResponse(_removal_address(erasures.ITEM, item), status_code=303)
 
 
@@ -94,7 +93,7 @@ def rebuild_affected(request: Request, visitor: ManageVisitor, form: PostedForm,
     known, document = _removal_state(project, kind, name)
     reason = (document or {}).get("reason") or (known.reason if known else "")
     again = form_text(form, "action") == "remake" or bool(known and known.rebuild)
-    removal_worker.start_removal(project, kind, name, by=visitor.name, reason=reason, again=again)
+    project.releases.start_removal(kind, name, by=visitor.name, reason=reason, again=again)
     return RedirectResponse(_removal_address(kind, name), status_code=303)
 
 
@@ -102,7 +101,7 @@ def _erasure_preview_page(
     request: Request, visitor: AuthenticatedVisitor, item: str, error: UserError | None = None, reason: str = ""
 ) -> Response:
     try:
-        would = erase_items(request_project(request), [item], by=visitor.name, reason="-", dry_run=True)
+        would = request_project(request).releases.erase_items([item], by=visitor.name, reason="-", dry_run=True)
     except ConflictError as busy:  # another erasure is running
         return render_manager_page(request, "erase.html", visitor, item=item, would=None, error=busy, status=409)
     if would.get("erased_before"):
@@ -111,9 +110,9 @@ def _erasure_preview_page(
         say_removed=removal_summary, status=422 if error else 200)  # fmt: skip
 
 
-def _removal_state(project: Project, kind: str, name: str) -> tuple[removal_worker.RemovalStatus | None, dict[str, Any] | None]:
+def _removal_state(project: Project, kind: str, name: str) -> tuple[RemovalStatus | None, dict[str, Any] | None]:
     """Return the progress of a removal, and what was removed; raise NotFoundError where there is neither."""
-    known = removal_worker.get_removal_status(project, kind, name) if kind in removal_worker.REMOVAL_KINDS else None
+    known = project.releases.get_removal_status(kind, name) if kind in REMOVAL_KINDS else None
     document = _removal_document(project, kind, name)
     if known is None and document is None:
         raise NotFoundError(f"nothing of {name!r} was taken out here", "see: preceptor lineage --help")
@@ -123,7 +122,7 @@ def _removal_state(project: Project, kind: str, name: str) -> tuple[removal_work
 def _removal_document(project: Project, kind: str, name: str) -> dict[str, Any] | None:
     """Return what was removed, as the commands report it; None where nothing was removed yet."""
     if kind == erasures.PERSON:
-        return retraction.describe_retraction(project, name)
+        return project.releases.describe_retraction(name)
     with project.database.reading() as connection:
         return erasures.find_erasure(connection, kind, name) or None
 

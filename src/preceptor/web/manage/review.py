@@ -14,18 +14,11 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
-from preceptor.annotation.access_control import AuthenticatedVisitor
-from preceptor.annotation.adjudication import (
-    adjudicate_slot,
-    list_adjudication_choices,
-    list_escalated_items,
-    load_review_case,
-    parse_adjudication_choice,
-)
+from preceptor.annotation import AuthenticatedVisitor, list_adjudication_choices, parse_adjudication_choice
 from preceptor.errors import UserError
 from preceptor.project import Project
 from preceptor.questions import kinds
-from preceptor.snapshots import curation
+from preceptor.snapshots import CurationCase, rewritable_text
 from preceptor.types import Question
 from preceptor.web import question_forms
 from preceptor.web.manage.page_context import (
@@ -55,7 +48,7 @@ def curation_queue_page(
     """List the rows that wait for a decision, and the most recent decisions."""
     project = request_project(request)
     known, about = choose_question(project, question)
-    rows = curation.list_suspects(project, about.name, after=after, limit=CURATION_PAGE_SIZE + 1, check=check or None) if about else []
+    rows = project.curation.list_suspects(about.name, after=after, limit=CURATION_PAGE_SIZE + 1, check=check or None) if about else []
     return render_manager_page(
         request,
         "curate_queue.html",
@@ -66,8 +59,8 @@ def curation_queue_page(
         after=after,
         rows=rows[:CURATION_PAGE_SIZE],
         following=rows[CURATION_PAGE_SIZE - 1].key if len(rows) > CURATION_PAGE_SIZE else "",
-        counts=curation.count_suspects(project, about.name) if about else None,
-        decided=curation.list_recent_decisions(project, about.name, limit=MAX_RECENT_DECISIONS) if about else [],
+        counts=project.curation.count_suspects(about.name) if about else None,
+        decided=project.curation.list_recent_decisions(about.name, limit=MAX_RECENT_DECISIONS) if about else [],
     )
 
 
@@ -91,8 +84,7 @@ def curate_row(request: Request, visitor: ReviewVisitor, form: PostedForm, quest
     try:
         asked = project.question(question)
         action = form_text(form, "action")
-        curation.curate_item(
-            project,
+        project.curation.curate_item(
             item,
             question,
             action,
@@ -111,12 +103,12 @@ def curate_row(request: Request, visitor: ReviewVisitor, form: PostedForm, quest
 def undo_curation(request: Request, visitor: ReviewVisitor, form: PostedForm) -> Response:
     """Undo the newest decision about a row, and return to it."""
     question, item, check = (form_text(form, name) for name in ("question", "item", "check"))
-    curation.undo_curation(request_project(request), item, question, by=visitor.name)
+    request_project(request).curation.undo(item, question, by=visitor.name)
     return RedirectResponse(_address_with_query("/curate/item", question=question, item=item, check=check), status_code=303)
 
 
 def _next_address(project: Project, question: str, check: str, *, after: str = "", done: str = "") -> str:
-    found = curation.list_suspects(project, question, after=after, limit=1, check=check or None)
+    found = project.curation.list_suspects(question, after=after, limit=1, check=check or None)
     if not found:
         return _address_with_query("/curate", question=question, check=check)
     return _address_with_query("/curate/item", question=question, item=found[0].item, check=check, done=done)
@@ -145,7 +137,7 @@ def _suspect_page(
     error: UserError | None = None,
 ) -> Response:
     project = request_project(request)
-    case = curation.load_curation_case(project, question, item)
+    case = project.curation.load_case(question, item)
     open_here = next((suspect for suspect in case.suspects if not check or suspect.check == check), None)
     offered, others = _offered_answers(case)
     own = kinds.get(case.question.kind).possible_votes(case.question) is None
@@ -163,14 +155,14 @@ def _suspect_page(
         others=others,
         own=own,
         value=lambda name: next(iter(posted.get(name, ())), ""),
-        told_text=curation.rewritable_text(case.item.content),
-        counts=curation.count_suspects(project, question),
+        told_text=rewritable_text(case.item.content),
+        counts=project.curation.count_suspects(question),
         skip=_address_with_query("/curate/next", question=question, check=check, after=open_here.key) if open_here else "",
         status=422 if error else 200,
     )
 
 
-def _offered_answers(case: curation.CurationCase) -> tuple[list[AnswerChoice], list[AnswerChoice]]:
+def _offered_answers(case: CurationCase) -> tuple[list[AnswerChoice], list[AnswerChoice]]:
     """Return the answers to offer, the most probable first, and the rest in the question's order."""
     everything = list_adjudication_choices(case.question, [told.answer for told in case.judgments])
     chance = {
@@ -192,7 +184,7 @@ def review_queue_page(request: Request, visitor: ReviewVisitor, question: str | 
     """List the items that wait for a decision."""
     project = request_project(request)
     known, about = choose_question(project, question)
-    rows = list_escalated_items(project, about.name, after=after, limit=REVIEW_PAGE_SIZE + 1) if about else []
+    rows = project.annotation.list_escalated_items(about.name, after=after, limit=REVIEW_PAGE_SIZE + 1) if about else []
     following = str(rows[REVIEW_PAGE_SIZE - 1].key) if len(rows) > REVIEW_PAGE_SIZE else ""
     return render_manager_page(
         request, "queue.html", visitor, known=known, about=about, rows=rows[:REVIEW_PAGE_SIZE], following=following, after=after
@@ -212,7 +204,7 @@ def decide_review(request: Request, visitor: ReviewVisitor, form: PostedForm, sl
     try:
         if form_text(form, "action") == "settle":
             answer = parse_adjudication_choice(form_text(form, "settled"))
-            adjudicate_slot(request_project(request), number, visitor.name, answer, form_text(form, "explanation").strip())
+            request_project(request).annotation.adjudicate_slot(number, visitor.name, answer, form_text(form, "explanation").strip())
         else:
             _keep_review_answer(request, visitor, number, posted, form_text(form, "key"))
     except UserError as error:
@@ -222,7 +214,7 @@ def decide_review(request: Request, visitor: ReviewVisitor, form: PostedForm, sl
 
 def _keep_review_answer(request: Request, visitor: AuthenticatedVisitor, slot: int, posted: question_forms.FormFields, key: str) -> None:
     project = request_project(request)
-    question = load_review_case(project, slot, visitor.name).question
+    question = project.annotation.load_review_case(slot, visitor.name).question
     answer, _ = question_forms.parse_answers([question], posted)
     project.submit_answer(slot, visitor.name, answer, key=f"review/{key[:100]}" if key else None)
 
@@ -230,7 +222,7 @@ def _keep_review_answer(request: Request, visitor: AuthenticatedVisitor, slot: i
 def _review_page(
     request: Request, visitor: AuthenticatedVisitor, slot: int, *, posted: Mapping[str, Sequence[str]] = {}, error: UserError | None = None
 ) -> Response:
-    case = load_review_case(request_project(request), slot, visitor.name)
+    case = request_project(request).annotation.load_review_case(slot, visitor.name)
     values: dict[str, Any] = question_form_context(
         case.question, case.item.content, case.item.id, visitor.name, slot=slot, posted=posted, fault=error
     )

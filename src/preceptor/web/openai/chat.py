@@ -21,13 +21,9 @@ from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, StreamingResponse
 
-from preceptor.annotation.access_control import DAY_SECONDS, AuthenticatedVisitor
+from preceptor.annotation import DAY_SECONDS, AuthenticatedVisitor
 from preceptor.errors import UserError
-from preceptor.monitoring import prometheus_metrics
-from preceptor.monitoring.answer_confidence import estimate_confidence, find_temperature_mismatch
-from preceptor.monitoring.deferred_answers import DeferredAnswers
-from preceptor.monitoring.user_feedback import UserFeedback
-from preceptor.web import errors
+from preceptor.web import errors, prometheus_metrics
 from preceptor.web.errors import CLIENT_CLOSED, OpenAIError
 from preceptor.web.openai.chat_request import ChatRequest
 from preceptor.web.openai.dependencies import get_state, note_model, require_scope
@@ -83,18 +79,18 @@ def _store_and_defer(
     call, told = drawing.context, dict[str, Any]()
     confidence = None
     if call.params.n == 1:
-        confidence = estimate_confidence(call.state.project, call.model.fingerprint, _first_log_probabilities(answers))
+        confidence = call.state.project.monitoring.estimate_confidence(call.model.fingerprint, _first_log_probabilities(answers))
     unsure = call.min_confidence is not None and (confidence is None or confidence < call.min_confidence)
     kept = _store_answer(drawing, answers, confidence, cited)
     if confidence is not None or call.min_confidence is not None:
         told["confidence"] = confidence
     if confidence is not None and not drawing.class_names:
-        elsewhere = find_temperature_mismatch(call.state.project, call.model.fingerprint, call.params.temperature)
+        elsewhere = call.state.project.monitoring.find_temperature_mismatch(call.model.fingerprint, call.params.temperature)
         told |= {"confidence_learnt_at": {"temperature": elsewhere}} if elsewhere else {}
     if kept is False:
         told["kept"] = False
     if kept and call.options.feedback:
-        told["feedback"] = UserFeedback(call.state.project).page_path(call.id)
+        told["feedback"] = call.state.project.monitoring.feedback.page_path(call.id)
     if not unsure:
         return {**cited, **told}, None
     prometheus_metrics.deferred_count.labels(call.model.name).inc()
@@ -135,7 +131,7 @@ def _defer_to_person(drawing: GenerationStream, draft: str, confidence: float | 
     sources = [{"title": " > ".join(filter(None, (hit.document, hit.heading))), "text": hit.text} for hit in hits]
     seconds = max(call.options.wait_seconds, call.state.project.config.serving.deferral_ttl_days * DAY_SECONDS)
     about = call.model.fingerprint, call.messages, draft, confidence, call.visitor.credential, seconds
-    return DeferredAnswers(call.state.project).defer(
+    return call.state.project.monitoring.deferrals.defer(
         call.id, *about, sources=sources, choices=drawing.class_names, held=call.options.wait_seconds > 0
     )
 
@@ -153,10 +149,10 @@ async def _wait_for_person(call: ChatContext, deferral: str) -> str | None:
             )
         stays = not call.disconnected.is_set()
         if call.options.wait_seconds and said is None and stays:
-            await run_in_threadpool(DeferredAnswers(call.state.project).release_connection, deferral)
+            await run_in_threadpool(call.state.project.monitoring.deferrals.release_connection, deferral)
     finally:
         if not stays:  # this task may be cancelled, so that it can't await the cancelling
-            cancel = partial(DeferredAnswers(call.state.project).cancel, deferral, by=call.visitor.name)
+            cancel = partial(call.state.project.monitoring.deferrals.cancel, deferral, by=call.visitor.name)
             asyncio.get_running_loop().run_in_executor(None, cancel)
     return said
 

@@ -13,7 +13,7 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
-from preceptor.annotation.access_control import AuthenticatedVisitor
+from preceptor.annotation import AuthenticatedVisitor
 from preceptor.web.errors import OpenAIError
 from preceptor.web.openai.dependencies import get_state, note_model, require_scope
 from preceptor.web.openai.models import find_model

@@ -13,7 +13,6 @@ import numpy as np
 
 from preceptor.config import count_server_processes
 from preceptor.errors import UnavailableError
-from preceptor.runs.prediction import load_predictor
 from preceptor.types import FloatArray, pick_victim
 
 if TYPE_CHECKING:
@@ -151,7 +150,7 @@ class ClassifierQueue:
 
             model = self.project.model(name)
             self._evict_models(wanted := estimate_weights_bytes(model.path))
-            self._models[name], self._weight_bytes[name] = load_predictor(self.project, model), wanted
+            self._models[name], self._weight_bytes[name] = self.project.training.load_predictor(model), wanted
         self._models.move_to_end(name)
         return self._models[name]
 

@@ -18,22 +18,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from preceptor.annotation.access_control import AccessControl, AccessForbidden, AuthenticatedVisitor
+from preceptor.annotation import AccessControl, AccessForbidden, AuthenticatedVisitor
 from preceptor.config import count_server_processes
 from preceptor.jobs.job_queue import FineTuningQueue, UploadStore
-from preceptor.monitoring import prometheus_metrics
-from preceptor.monitoring.deferred_answers import DeferredAnswers
-from preceptor.monitoring.response_log import ResponseLog
+from preceptor.monitoring import ResponseLog
 from preceptor.project import Project
-from preceptor.release.model_catalog import ModelCatalog
+from preceptor.release import ModelCatalog
 from preceptor.types import pick_victim
-from preceptor.web import errors
+from preceptor.web import errors, prometheus_metrics
 from preceptor.web.errors import OpenAIError
 from preceptor.web.openai.classifier_queue import ClassifierQueue
 from preceptor.web.openai.upstream import UpstreamServer
 
 if TYPE_CHECKING:
-    from preceptor.documents.grounding import DocumentGrounding
+    from preceptor.documents import DocumentGrounding
     from preceptor.generation.engine import GenerationEngine
     from preceptor.models.causal_lm import ChatTokenizer
 
@@ -58,7 +56,7 @@ class HumanResponseWaiter:
     """Calls of one process that wait for people's answers; at most `most` wait at the same time."""
 
     def __init__(self, project: Project, most: int) -> None:
-        self._deferrals, self._most = DeferredAnswers(project), most
+        self._deferrals, self._most = project.monitoring.deferrals, most
         self._waiting: dict[str, _WaitingCall] = {}  # by their deferrals' ids, in order of arrival
         self._poller: asyncio.Task[None] | None = None
 
@@ -187,7 +185,7 @@ class OpenAIState:
             access,
             UploadStore(project),
             FineTuningQueue(project),
-            ModelCatalog(project),
+            project.releases.catalog,
             ChatBackend(rule.max_queue, int(rule.cache_gb * 1e9)),
             UpstreamServer(project) if rule.upstream else None,
         )
@@ -195,14 +193,12 @@ class OpenAIState:
     @cached_property
     def response_log(self) -> ResponseLog:
         """The log in which answers are stored."""
-        return ResponseLog(self.project)
+        return self.project.monitoring.response_log
 
     @cached_property
     def grounding(self) -> DocumentGrounding:
         """What finds sources; it uses the project's claim judge as it is when sources are first requested."""
-        from preceptor.documents.grounding import DocumentGrounding
-
-        return DocumentGrounding(self.project)
+        return self.project.documents.load_grounding()
 
     @cached_property
     def human_waiter(self) -> HumanResponseWaiter:

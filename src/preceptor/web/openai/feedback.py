@@ -10,10 +10,9 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
-from preceptor.annotation.access_control import AuthenticatedVisitor
+from preceptor.annotation import AuthenticatedVisitor
 from preceptor.errors import NotFoundError
-from preceptor.monitoring.deferred_answers import DeferredAnswers
-from preceptor.monitoring.user_feedback import FEEDBACK_KINDS, UserFeedback
+from preceptor.monitoring import FEEDBACK_KINDS
 from preceptor.web.errors import OpenAIError
 from preceptor.web.openai.dependencies import get_state, require_scope
 from preceptor.web.openai.request_body import StrictModel, parse_body, read_json_body
@@ -41,7 +40,7 @@ async def submit_feedback(request: Request, visitor: ChatCaller) -> Response:
     if len(given) != 1:
         raise OpenAIError(f"one of {', '.join(FEEDBACK_KINDS)} is said in a call, not {len(given)}", "send a call for each", param="thumb")
     ((kind, value),) = given.items()
-    give = partial(UserFeedback(get_state(request).project).submit, said.answer, kind, value)
+    give = partial(get_state(request).project.monitoring.feedback.submit, said.answer, kind, value)
     try:
         document, new = await run_in_threadpool(give, by=visitor.name, key=said.key, visitor=visitor)
     except NotFoundError as fault:
@@ -52,7 +51,7 @@ async def submit_feedback(request: Request, visitor: ChatCaller) -> Response:
 @router.get("/deferrals/{deferral}")
 async def get_deferral(request: Request, visitor: ChatCaller, deferral: str) -> Response:
     """Return the state of a deferred answer to its caller: waiting, answered with its text, expired, or cancelled."""
-    deferrals = DeferredAnswers(get_state(request).project)
+    deferrals = get_state(request).project.monitoring.deferrals
     try:
         found = await run_in_threadpool(deferrals.get, deferral, visitor)
     except NotFoundError as fault:

@@ -14,10 +14,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from weakref import WeakSet
 
-from preceptor.annotation.access_control import AuthenticatedVisitor
-from preceptor.monitoring import prometheus_metrics
-from preceptor.monitoring.answer_confidence import estimate_confidence, get_threshold
-from preceptor.release.model_catalog import OfferedModel
+from preceptor.annotation import AuthenticatedVisitor
+from preceptor.release import OfferedModel
+from preceptor.web import prometheus_metrics
 from preceptor.web.errors import CLIENT_CLOSED, OpenAIError
 from preceptor.web.openai import classification
 from preceptor.web.openai.chat_request import DEFAULT_MAX_TOKENS, ChatRequest, RequestOptions, parse_messages
@@ -25,7 +24,7 @@ from preceptor.web.openai.dependencies import OpenAIState
 from preceptor.web.openai.models import find_model
 
 if TYPE_CHECKING:
-    from preceptor.documents.grounding import GroundedConversation
+    from preceptor.documents import GroundedConversation
     from preceptor.generation.engine import PendingRequest
     from preceptor.generation.offline import GeneratedAnswer
     from preceptor.generation.sampling import GenerationChunk
@@ -127,7 +126,7 @@ class ChatContext:
 
         Of the sources as many of the best are used as leave room for the answer.
         """
-        from preceptor.documents.grounding import DEFAULT_ANSWER_TOKENS
+        from preceptor.documents import DEFAULT_ANSWER_TOKENS
         from preceptor.generation.sampling import GenerationRequest as Asked
         from preceptor.models.causal_lm import ContextLengthExceeded
 
@@ -152,11 +151,11 @@ class ChatContext:
     def _find_min_confidence(self) -> float | None:
         """Return the call's own minimum confidence, else the threshold that a manager chose for the model or its alias."""
         project, model, wish = self.state.project, self.model.fingerprint, self.options.min_confidence
-        if wish and estimate_confidence(project, model, (0.0,)) is None:
+        if wish and project.monitoring.estimate_confidence(model, (0.0,)) is None:
             hint = f"preceptor calibrate {model}, or leave preceptor.min_confidence out"
             message = f"nothing tells yet how sure {self.model.name} may be"
             raise OpenAIError(message, hint, param="metadata.preceptor.min_confidence", code="not_calibrated", status=409)
-        least = get_threshold(project, model, self.alias) if wish is None else wish
+        least = project.monitoring.get_threshold(model, self.alias) if wish is None else wish
         if least and self.params.n > 1:
             raise OpenAIError("people answer in this model's place where it isn't sure: one answer at a time", "set n to 1", param="n")
         return least or None

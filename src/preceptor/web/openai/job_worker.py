@@ -21,7 +21,6 @@ from preceptor.config import count_server_processes
 from preceptor.errors import UserError
 from preceptor.formats.file_lock import exclusive_lock
 from preceptor.jobs.job_queue import FineTuningJob, FineTuningQueue
-from preceptor.monitoring.response_log import ResponseLog
 from preceptor.project import Project
 
 LOG = logging.getLogger("preceptor.web.openai")
@@ -79,7 +78,7 @@ class JobSupervisor:
                 self._processes[task] = job.id, self._start_process(task, job)
         if time.monotonic() - self._cleaned_at > CLEANUP_SECONDS:
             self.jobs.uploads.delete_expired()
-            ResponseLog(self.jobs.project).delete_expired()
+            self.jobs.project.monitoring.response_log.delete_expired()
             self._cleaned_at = time.monotonic()
 
     def _next_job(self) -> FineTuningJob | None:

@@ -11,7 +11,7 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
-from preceptor.annotation.access_control import AuthenticatedVisitor
+from preceptor.annotation import AuthenticatedVisitor
 from preceptor.errors import ConflictError, NotFoundError
 from preceptor.jobs.job_queue import FineTuningEvent, FineTuningJob
 from preceptor.web.errors import OpenAIError

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
-from preceptor.annotation.access_control import AuthenticatedVisitor
+from preceptor.annotation import AuthenticatedVisitor
 from preceptor.errors import NotFoundError
-from preceptor.release.model_catalog import OfferedModel
+from preceptor.release import OfferedModel
 from preceptor.web.errors import OpenAIError
 from preceptor.web.openai.dependencies import OpenAIState, get_state, require_scope
 

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 from preceptor.errors import UnavailableError, UserError
 from preceptor.generation import UpstreamClient, UpstreamUnavailable
 from preceptor.project import Project
-from preceptor.release.model_catalog import OfferedModel
-from preceptor.runs.parity_check import check_upstream_parity
+from preceptor.release import OfferedModel
 from preceptor.web import errors
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ class UpstreamServer:
         try:
             most = self._client.max_tokens_by_model()
             if self._away:
-                check_upstream_parity(self._project)
+                self._project.evaluation.check_upstream_parity()
         except UnavailableError as error:
             self._away |= isinstance(error, UpstreamUnavailable)
             raise

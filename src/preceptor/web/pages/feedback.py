@@ -10,9 +10,9 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 
-from preceptor.annotation.access_control import AccessForbidden
+from preceptor.annotation import AccessForbidden
 from preceptor.errors import UserError
-from preceptor.monitoring.user_feedback import MAX_FEEDBACK_KEY_LENGTH, MAX_FEEDBACK_LENGTH, UserFeedback
+from preceptor.monitoring import MAX_FEEDBACK_KEY_LENGTH, MAX_FEEDBACK_LENGTH
 from preceptor.types import json_digest
 from preceptor.web.app_state import app_state_of
 from preceptor.web.errors import error_status
@@ -33,7 +33,7 @@ async def submit_feedback(request: Request, answer: str, sign: str = "") -> Resp
     await run_in_threadpool(_check_signature, request, answer, sign)
     form = await request.form(max_files=0, max_fields=20)
     key = str(form.get("key", ""))[: MAX_FEEDBACK_KEY_LENGTH // 2] or secrets.token_urlsafe(16)
-    given, feedback = _posted_feedback(form), UserFeedback(app_state_of(request).project)
+    given, feedback = _posted_feedback(form), app_state_of(request).project.monitoring.feedback
     try:
         if not given:
             raise UserError("nothing was said yet", "choose or write something, then send it")
@@ -51,7 +51,7 @@ async def _feedback_page(
     request: Request, answer: str, sign: str, *, posted: FormData | None = None, fault: UserError | None = None
 ) -> Response:
     await run_in_threadpool(_check_signature, request, answer, sign)
-    kept = await run_in_threadpool(UserFeedback(app_state_of(request).project).get_delivered_response, answer)
+    kept = await run_in_threadpool(app_state_of(request).project.monitoring.feedback.get_delivered_response, answer)
     values = {name: str(value) for name, value in (posted or {}).items() if isinstance(value, str)}
     values["key"] = values.get("key") or secrets.token_urlsafe(16)
     shown: dict[str, Any] = {
@@ -66,7 +66,7 @@ async def _feedback_page(
 
 
 def _check_signature(request: Request, answer: str, sign: str) -> None:
-    if not UserFeedback(app_state_of(request).project).is_valid_signature(answer, sign):
+    if not app_state_of(request).project.monitoring.feedback.is_valid_signature(answer, sign):
         raise AccessForbidden("this link isn't whole", "open it as you were given it")
 
 

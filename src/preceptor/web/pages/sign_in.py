@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse
 
-from preceptor.annotation.access_control import AccessForbidden, AuthenticatedVisitor
+from preceptor.annotation import AccessForbidden, AuthenticatedVisitor
 from preceptor.errors import UserError
 from preceptor.web.app_state import app_state_of
 from preceptor.web.auth import NotSignedIn, checked_form, require_sign_in

@@ -16,11 +16,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.responses import JSONResponse, RedirectResponse
 
-from preceptor.annotation import assignment
-from preceptor.annotation.access_control import AuthenticatedVisitor
+from preceptor.annotation import AssignedWork, AuthenticatedVisitor
 from preceptor.errors import ConflictError, UserError
 from preceptor.project import Project
-from preceptor.snapshots import curation
 from preceptor.web import question_forms
 from preceptor.web.app_state import app_state_of
 from preceptor.web.auth import checked_form, require_sign_in
@@ -70,7 +68,7 @@ async def submit_answer(request: Request, visitor: SignedInAnnotator, form: Post
     except UserError as error:
         if script or error_status(error) != 422:
             raise
-        handed = await run_in_threadpool(assignment.load_held_work, project, slot, visitor.name)
+        handed = await run_in_threadpool(project.annotation.load_held_work, slot, visitor.name)
         return await _work_page(request, visitor, handed, posted=posted, fault=error)
     if not script:
         return RedirectResponse(f"/work?after={number}", status_code=303)
@@ -104,28 +102,28 @@ async def guidelines_page(request: Request, visitor: SignedInAnnotator) -> Respo
     """Show the instructions of all questions in full, with examples."""
     project = app_state_of(request).project
     asked = await run_in_threadpool(project.questions)
-    shown = {question.name: await run_in_threadpool(curation.list_guideline_examples, project, question.name) for question in asked}
+    shown = {question.name: await run_in_threadpool(project.curation.list_guideline_examples, question.name) for question in asked}
     return app_state_of(request).pages.render(
         request, "guidelines.html", visitor=visitor, asked=asked, examples=shown, in_words=question_forms.answer_summary
     )
 
 
-def _next_work(project: Project, annotator: str, slot: int, besides: int) -> assignment.AssignedWork | None:
+def _next_work(project: Project, annotator: str, slot: int, besides: int) -> AssignedWork | None:
     if slot:
         try:
-            return assignment.load_held_work(project, slot, annotator)
+            return project.annotation.load_held_work(slot, annotator)
         except UserError:
             pass  # it was returned meanwhile
     found = project.next(annotator, besides=besides, guide=False)
-    return None if found is None else assignment.load_assigned_work(project, found, annotator)
+    return None if found is None else project.annotation.load_assigned_work(found, annotator)
 
 
 def _keep_answer(project: Project, annotator: str, slot: int, posted: question_forms.FormFields) -> int:
     try:
-        handed = assignment.load_held_work(project, slot, annotator)
+        handed = project.annotation.load_held_work(slot, annotator)
         form = handed.form_questions
     except UserError:
-        form = assignment.list_slot_questions(project, slot)  # sent twice, or never assigned to them: the judgment log decides which
+        form = project.annotation.list_slot_questions(slot)  # sent twice, or never assigned to them: the judgment log decides which
     said, more = question_forms.parse_answers(form, posted)
     key = next(iter(posted.get("key", ())), "")[:200] or None
     return project.submit_answer(slot, annotator, said, seconds=_seconds_spent(posted), key=key, follow_ups=more, asked=True)[0]
@@ -151,7 +149,7 @@ def _notice_context(project: Project, annotator: str, number: int, note: str) ->
 
 
 def _item_context(
-    handed: assignment.AssignedWork,
+    handed: AssignedWork,
     annotator: str,
     posted: question_forms.FormFields = question_forms.NO_FIELDS,
     fault: UserError | None = None,
@@ -170,11 +168,11 @@ def _item_context(
 
 
 async def _work_page(
-    request: Request, visitor: AuthenticatedVisitor, handed: assignment.AssignedWork, *, notice: dict[str, Any] | None = None,
+    request: Request, visitor: AuthenticatedVisitor, handed: AssignedWork, *, notice: dict[str, Any] | None = None,
     posted: question_forms.FormFields = question_forms.NO_FIELDS,
     fault: UserError | None = None,
 ) -> Response:  # fmt: skip
-    record = await run_in_threadpool(assignment.load_annotator_stats, app_state_of(request).project, visitor.name)
+    record = await run_in_threadpool(app_state_of(request).project.annotation.load_annotator_stats, visitor.name)
     return app_state_of(request).pages.render(
         request, "work.html", status=422 if fault else 200, visitor=visitor, record=record,
         **(notice or _empty_notice()), **_item_context(handed, visitor.name, posted, fault),
@@ -183,7 +181,7 @@ async def _work_page(
 
 async def _done_page(request: Request, visitor: AuthenticatedVisitor, notice: dict[str, Any], stopped: UserError | None = None) -> Response:
     project = app_state_of(request).project
-    record = await run_in_threadpool(assignment.load_annotator_stats, project, visitor.name)
+    record = await run_in_threadpool(project.annotation.load_annotator_stats, visitor.name)
     code = "" if record.paused else project.config.annotators.completion_code
     back = f"https://app.prolific.com/submissions/complete?cc={quote(code, safe='')}"
     return app_state_of(request).pages.render(
