@@ -165,7 +165,7 @@ class Project(Workspace):
             key, _ = questions.get(connection, kept.name)
             self._open_slots(connection, key, items.all_keys(connection))
             events.record_event(connection, "question added", {"name": kept.name, "version": kept.version})
-        self.forget_questions()
+        self.cache.forget_questions()
         return kept
 
     def edit_options(self, question: str, **changes: Any) -> Question:
@@ -201,11 +201,8 @@ class Project(Workspace):
         if role not in RATER_ROLES:
             raise UserError(f"no role is called {role!r}{suggest_name(role, RATER_ROLES)}", f"roles: {', '.join(RATER_ROLES)}")
         person = Annotator(check_annotator_name(name), role, kind)
-        if name not in self._annotator_keys:
-            with self.database.writing() as connection:
-                people.add(connection, [person])
-                key = people.get_key(connection, name)
-            self._annotator_keys[name] = key
+        with self.database.writing() as connection:
+            people.add(connection, [person])
         return person
 
     def add_gold(self, question: str, answers: Mapping[str, Any], explanation: str = "") -> None:
@@ -231,10 +228,11 @@ class Project(Workspace):
         of a question are taken, the stop rule looks at its posteriors again and may open more; a server does that in the background and
         passes guide=False. besides: a slot that they hold already and that isn't to be returned again.
         """
-        who, seconds = self._find_annotator(annotator), lease_seconds or self.config.annotators.lease_seconds
-        found = assignment.assign_next(self, who, question, seconds, besides)
+        check_annotator_name(annotator)
+        seconds = lease_seconds or self.config.annotators.lease_seconds
+        found = assignment.assign_next(self, annotator, question, seconds, besides)
         if found is None and guide and any(self.update_redundancy(name) for name in ([question] if question else self._root_questions())):
-            found = assignment.assign_next(self, who, question, seconds, besides)
+            found = assignment.assign_next(self, annotator, question, seconds, besides)
         return found
 
     def submit(
@@ -286,7 +284,7 @@ class Project(Workspace):
 
     def form_questions(self, question: str) -> list[Question]:
         """Return the questions of one form: this one, and those that follow it."""
-        return self._question_cache.list_form_questions(question)
+        return self.cache.list_form_questions(question)
 
     def adjudicate(self, item: str, question: str, answer: Any, *, by: str, explanation: str = "") -> None:
         """Decide an item's answer by hand: it becomes the known answer of this item, and is no evidence about other items."""
@@ -301,14 +299,8 @@ class Project(Workspace):
             places = items.keys(connection, [item])
             if item not in places:
                 raise UserError(f"a judgment for an unknown item {item!r}", "add the item first", where=f"question {question!r}")
-            who = self.annotator_key(connection, check_annotator_name(annotator))
+            who = self.cache.annotator_key(connection, check_annotator_name(annotator))
             return judgment_log.add_judgment(connection, places[item], asked_key, who, parsed, seconds=parse_seconds(seconds), key=key)[0]
-
-    def _find_annotator(self, name: str) -> int:
-        if check_annotator_name(name) not in self._annotator_keys:
-            with self.database.reading() as connection:
-                self._annotator_keys[name] = people.get_key(connection, name)
-        return self._annotator_keys[name]
 
     def update_redundancy(self, question: str) -> int:
         """Request more judgments of items whose posteriors aren't certain yet; return how many were added. Closes decided comparisons.
@@ -516,10 +508,10 @@ class Project(Workspace):
         return lineage.trace_lineage(self, str(name))
 
     def _open_slots(self, connection: Any, question: int, keys: Iterable[tuple[int, str]]) -> None:
-        asked = self.question_by_key(connection, question)
+        asked = self.cache.question_by_key(connection, question)
         if asked.follows or asked.purpose:
             return  # asked in the form of the question that it follows, or about items of its own
         slots.open_slots(connection, question, keys, target_count=self.config.redundancy.initial_judgments)
 
     def _root_questions(self) -> list[str]:
-        return [question.name for _, question in self.active_questions() if not question.follows]
+        return [question.name for _, question in self.cache.active_questions() if not question.follows]

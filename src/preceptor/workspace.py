@@ -128,43 +128,67 @@ def text_redactor(project: Project, connection: Connection) -> Callable[[str], s
 QUESTION_CACHE_SECONDS = 1.0  # seconds for which the list of active questions is cached
 
 
-class QuestionCache:
-    """The questions of a project: the active ones as of a second ago at most; a version never changes."""
+class ProjectCache:
+    """What a project reads for each item assigned and each answer, and what seldom or never changes.
+
+    The active questions are as of a second ago at most. A version of a question, an annotator's key and the secret never change.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._versions: dict[int, Question] = {}
         self._active: list[tuple[int, Question]] = []
         self._until = 0.0
+        self._annotators: dict[str, int] = {}
+        self._secret = ""
 
-    def get_by_key(self, connection: Connection, key: int) -> Question:
+    def question_by_key(self, connection: Connection, key: int) -> Question:
         """Return a question by its key, active or not."""
         if key not in self._versions:
             self._versions[key] = questions.by_key(connection, key)
         return self._versions[key]
 
-    def list_active(self, connection: Connection | None = None) -> list[tuple[int, Question]]:
+    def active_questions(self, connection: Connection | None = None) -> list[tuple[int, Question]]:
         """Return (key, question) of each active question, in order of creation."""
         if time.monotonic() < self._until:
             return self._active
         if connection is None:
             with self._database.reading() as own:
-                return self.list_active(own)
+                return self.active_questions(own)
         self._active, self._until = questions.list_active(connection), time.monotonic() + QUESTION_CACHE_SECONDS
         return self._active
 
+    def forget_questions(self) -> None:
+        """Read the active questions again on next use: they have changed."""
+        self._until = 0.0
+
     def list_form_questions(self, name: str) -> list[Question]:
         """Return the questions of one form: this one, and those that follow it; raises NotFoundError when it isn't active."""
-        everything = [question for _, question in self.list_active()]
+        everything = [question for _, question in self.active_questions()]
         first = [question for question in everything if question.name == name]
         if not first:
             with self._database.reading() as connection:
                 first = [questions.get(connection, name)[1]]
         return [*first, *(question for question in everything if question.follows and question.follows["question"] == name)]
 
-    def invalidate(self) -> None:
-        """Read the active questions again on next use: they have changed."""
-        self._until = 0.0
+    def annotator_key(self, connection: Connection, annotator: str) -> int:
+        """Return an annotator's key; raises NotFoundError with the nearest name when there is no such annotator."""
+        if annotator not in self._annotators:
+            self._annotators[annotator] = people.get_key(connection, annotator)
+        return self._annotators[annotator]
+
+    def load_secret(self, connection: Connection) -> str:
+        """Return a random text of this project, the same on all its servers, that makes its random choices unpredictable outside."""
+        if not self._secret:
+            self._secret = access.get_or_create_setting(connection, "draws", secrets.token_urlsafe(24))
+        return self._secret
+
+    def get_secret(self) -> str:
+        """Return the secret as `load_secret` does, for callers outside a transaction; only the first call opens one."""
+        if not self._secret:
+            with self._database.writing() as connection:
+                self.load_secret(connection)
+        return self._secret
 
 
 class Workspace:
@@ -182,9 +206,7 @@ class Workspace:
             self.database.close()
             raise
         self.objects = ObjectStore(self.folder / "objects")
-        self._annotator_keys: dict[str, int] = {}  # keys of annotators seen so far; they never change
-        self._question_cache = QuestionCache(self.database)
-        self._secret = ""
+        self.cache = ProjectCache(self.database)
         self._last_redundancy_check: dict[str, int] = {}  # question -> the newest judgment at the last look of the stop rule
 
     @classmethod
@@ -231,35 +253,6 @@ class Workspace:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.config.name!r} in {str(self.folder)!r}>"
-
-    def active_questions(self, connection: Any = None) -> list[tuple[int, Question]]:
-        """Return (key, question) of each active question, as of a second ago at most."""
-        return self._question_cache.list_active(connection)
-
-    def forget_questions(self) -> None:
-        """Read the active questions again on next use: they have changed."""
-        self._question_cache.invalidate()
-
-    def question_by_key(self, connection: Any, key: int) -> Question:
-        """Return a question by its key; a version never changes, so it is read once."""
-        return self._question_cache.get_by_key(connection, key)
-
-    def annotator_key(self, connection: Any, annotator: str) -> int:
-        """Return an annotator's key; raises UserError when there is no such annotator."""
-        return self._annotator_keys.get(annotator) or people.get_key(connection, annotator)
-
-    def load_secret(self, connection: Any) -> str:
-        """Return a random text of this project, the same on all its servers, that makes its random choices unpredictable outside."""
-        if not self._secret:
-            self._secret = access.get_or_create_setting(connection, "draws", secrets.token_urlsafe(24))
-        return self._secret
-
-    def cached_secret(self) -> str:
-        """Return the project's secret like `load_secret`, for callers outside a transaction; only the first call opens one."""
-        if not self._secret:
-            with self.database.writing() as connection:
-                self.load_secret(connection)
-        return self._secret
 
 
 class ProjectService:

@@ -19,7 +19,7 @@ PARTS = {  # part of a project -> its package
     "monitoring": "monitoring",
     "releases": "release",
     "training": "runs",
-}  # part of a project -> package
+}
 
 
 def operations(service: ProjectService) -> list[str]:

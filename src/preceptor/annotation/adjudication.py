@@ -92,7 +92,7 @@ def load_review_case(project: Project, slot: int, reviewer: str) -> ReviewCase:
     """Load the item and question of a slot, as this reviewer may see it."""
     with project.database.reading() as connection:
         item_key, question_key = slots.item_and_question(connection, slot)
-        item, question = items.by_key(connection, item_key), project.question_by_key(connection, question_key)
+        item, question = items.by_key(connection, item_key), project.cache.question_by_key(connection, question_key)
     history = load_item_history(project, item.id)
     own = next((told for told in reversed(queries.filter_valid(history.judgments, question)) if told.annotator == reviewer), None)
     return ReviewCase(slot, item, question, own, history)

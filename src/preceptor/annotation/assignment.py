@@ -33,27 +33,30 @@ class GoldFeedback:
     explanation: str
 
 
-def assign_next(project: Project, annotator: int, question: str | None, lease_seconds: float, besides: int) -> SlotAssignment | None:
+def assign_next(project: Project, annotator: str, question: str | None, lease_seconds: float, besides: int) -> SlotAssignment | None:
     """Assign an annotator their next item, of one question or of any; return None when nothing is left for them.
 
-    Raises ConflictError when they are paused or have reached their limit for the day.
+    Raises NotFoundError when there is no such annotator, ConflictError when they are paused or have reached their limit for the day.
     """
     with project.database.writing() as connection:
-        person = people.get(connection, annotator)
-        _check_annotator_limits(connection, annotator, person)
-        asked = [questions.get(connection, question)] if question else _rank_questions(connection, project.active_questions(connection))
+        who = project.cache.annotator_key(connection, annotator)
+        person = people.get(connection, who)
+        _check_annotator_limits(connection, who, person)
+        asked = (
+            [questions.get(connection, question)] if question else _rank_questions(connection, project.cache.active_questions(connection))
+        )
         for key, each in asked:
             if each.follows or not has_required_skills(each.skills, person.skills):
                 continue
-            known = _choose_gold_mode(project, connection, annotator, person, each)
+            known = _choose_gold_mode(project, connection, who, person, each)
             if known is None:
                 continue
             how: dict[str, Any] = {"lease_seconds": lease_seconds, "tier": slots.TIERS[person.role], "besides": besides}
-            if known and (found := slots.assign_next(connection, (key, each.name), annotator, known=True, **how)) is not None:
+            if known and (found := slots.assign_next(connection, (key, each.name), who, known=True, **how)) is not None:
                 return found
-            if known == "only" and not _finish_qualification(project, connection, annotator, key, each):
+            if known == "only" and not _finish_qualification(project, connection, who, key, each):
                 continue
-            if (found := slots.assign_next(connection, (key, each.name), annotator, **how)) is not None:
+            if (found := slots.assign_next(connection, (key, each.name), who, **how)) is not None:
                 return found
     return None
 
@@ -72,8 +75,8 @@ def submit_answer(
     """Store the answer to a slot and those to its follow-up questions in one transaction; return (number, whether it is new)."""
     with project.database.writing() as connection:
         item, question_key = slots.item_and_question(connection, slot)
-        question = project.question_by_key(connection, question_key)
-        who = project.annotator_key(connection, annotator)
+        question = project.cache.question_by_key(connection, question_key)
+        who = project.cache.annotator_key(connection, annotator)
         content = _load_content(connection, item, question, follow_ups)
         parsed = parse_answer(question, answer, content)
         more = _parse_follow_ups(project, connection, question, parsed, follow_ups, content) if asked or follow_ups else {}
@@ -108,12 +111,12 @@ def skip_slot(project: Project, slot: int, annotator: str, *, reason: str, flag:
     """Return a slot unanswered; with `flag` a manager sees it and the reason."""
     with project.database.writing() as connection:
         item, key = slots.item_and_question(connection, slot)
-        who = project.annotator_key(connection, annotator)
+        who = project.cache.annotator_key(connection, annotator)
         slots.skip_slot(connection, slot, who, kind="flag" if flag else "skip", reason=reason[:2000])
         if flag:
             what = {
                 "item": items.by_key(connection, item).id,
-                "question": project.question_by_key(connection, key).name,
+                "question": project.cache.question_by_key(connection, key).name,
                 "reason": reason[:2000],
             }
             events.record_event(connection, "item flagged", what, actor=annotator)
@@ -124,7 +127,7 @@ def withdraw_answer(project: Project, number: int, annotator: str, lease_seconds
     if get_answer_feedback(project, number, annotator) is not None:
         raise ConflictError("you have been told the answer to this item, so yours stays as it is", "go on with the next item")
     with project.database.writing() as connection:
-        who = project.annotator_key(connection, annotator)
+        who = project.cache.annotator_key(connection, annotator)
         slot = judgment_log.withdraw_judgment(connection, number, who)
         slots.lease_slot(connection, slot, who, lease_seconds=lease_seconds)
         return slots.get_assignment(connection, slot, who)
@@ -139,7 +142,7 @@ def get_answer_feedback(project: Project, number: int, annotator: str) -> GoldFe
         if judgment is None or judgment.annotator != annotator:
             raise NotFoundError(f"there is no judgment {number} of yours", "only of your own answers")
         key, question = questions.get(connection, judgment.question)
-        who = project.annotator_key(connection, annotator)
+        who = project.cache.annotator_key(connection, annotator)
         if project.config.annotators.require_qualification and people.find_qualification(connection, who, question.name) is None:
             return None
         known = gold.find_answer(connection, key, items.keys(connection, [judgment.item])[judgment.item])
@@ -166,7 +169,7 @@ def get_suggestion(project: Project, connection: Connection, item: int, question
     chosen by a hash, is answered blind, and what was shown is kept with the judgment.
     """
     rule = project.config.annotators
-    if not rule.suggestions or is_gold_due(f"blind/{annotator}", item, rule.blind_share, secret=project.load_secret(connection)):
+    if not rule.suggestions or is_gold_due(f"blind/{annotator}", item, rule.blind_share, secret=project.cache.load_secret(connection)):
         return None
     guesses = items.by_key(connection, item).metadata.get("suggestions")
     return guesses.get(question) if isinstance(guesses, Mapping) else None
@@ -214,7 +217,7 @@ def _choose_gold_mode(project: Project, connection: Connection, key: int, person
         if outcome != "pass":
             return None if outcome == "fail" else "only"
     turn = rule.gold_share and is_gold_due(
-        person.id, judgment_log.last_number_of(connection, key), rule.gold_share, secret=project.load_secret(connection)
+        person.id, judgment_log.last_number_of(connection, key), rule.gold_share, secret=project.cache.load_secret(connection)
     )
     return "first" if turn else ""
 
@@ -261,7 +264,7 @@ def _parse_follow_ups(
 ) -> dict[int, tuple[str, Any]]:
     """Return (name, checked answer) by key of the follow-up questions; UserError when one is missing, or wasn't asked."""
     found, left = {}, dict(given)
-    for key, each in project.active_questions(connection):
+    for key, each in project.cache.active_questions(connection):
         if not each.follows or each.follows["question"] != question.name or not is_follow_up_asked(each, answer):
             continue
         if each.name not in left:
@@ -312,23 +315,25 @@ def load_held_work(project: Project, slot: int, annotator: str) -> AssignedWork:
     """Load an item that an annotator holds already, also when its lease has expired; raises UserError when they don't hold it."""
     with project.database.reading() as connection:
         return _build_assigned_work(
-            project, connection, slots.get_assignment(connection, slot, project.annotator_key(connection, annotator)), annotator
+            project, connection, slots.get_assignment(connection, slot, project.cache.annotator_key(connection, annotator)), annotator
         )
 
 
 def list_slot_questions(project: Project, slot: int) -> list[Question]:
     """Return the questions of a slot's form, whoever holds it; raises UserError when there is no such slot."""
     with project.database.reading() as connection:
-        return _list_form_questions(project, connection, project.question_by_key(connection, slots.item_and_question(connection, slot)[1]))
+        return _list_form_questions(
+            project, connection, project.cache.question_by_key(connection, slots.item_and_question(connection, slot)[1])
+        )
 
 
 def load_annotator_stats(project: Project, annotator: str) -> AnnotatorStats:
     """Load what an annotator has done so far."""
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
     with project.database.reading() as connection:
-        who = project.annotator_key(connection, annotator)
+        who = project.cache.annotator_key(connection, annotator)
         person = people.get(connection, who)
-        asked = [(key, each) for key, each in project.active_questions(connection) if not each.follows]
+        asked = [(key, each) for key, each in project.cache.active_questions(connection) if not each.follows]
         tested = (
             {each.name: people.find_qualification(connection, who, each.name) for _, each in asked}
             if project.config.annotators.require_qualification
@@ -350,8 +355,8 @@ def load_annotator_stats(project: Project, annotator: str) -> AnnotatorStats:
 
 def _build_assigned_work(project: Project, connection: Connection, assignment: SlotAssignment, annotator: str) -> AssignedWork:
     item, key = slots.item_and_question(connection, assignment.slot)
-    first = project.question_by_key(connection, key)
-    revised = key not in [newest for newest, _ in project.active_questions(connection)]
+    first = project.cache.question_by_key(connection, key)
+    revised = key not in [newest for newest, _ in project.cache.active_questions(connection)]
     return AssignedWork(
         assignment,
         _list_form_questions(project, connection, first),
@@ -361,5 +366,5 @@ def _build_assigned_work(project: Project, connection: Connection, assignment: S
 
 
 def _list_form_questions(project: Project, connection: Connection, first: Question) -> list[Question]:
-    following = [each for _, each in project.active_questions(connection) if each.follows and each.follows["question"] == first.name]
+    following = [each for _, each in project.cache.active_questions(connection) if each.follows and each.follows["question"] == first.name]
     return [first, *following]

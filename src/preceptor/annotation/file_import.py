@@ -132,7 +132,7 @@ def _import_rows(
     report.warnings += rows.warnings
     reader.report_excluded()
     answers.report_folded(report)
-    project.forget_questions()
+    project.cache.forget_questions()
     return report
 
 

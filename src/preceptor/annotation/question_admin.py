@@ -50,7 +50,7 @@ def enqueue_items(project: Project, question: Question, new: Sequence[Item], *, 
         )
         if added:
             events.record_event(connection, "items put before people", {"question": kept.name, "purpose": kept.purpose, "items": added})
-    project.forget_questions()
+    project.cache.forget_questions()
     return added
 
 
@@ -114,7 +114,7 @@ def edit_options(
         moved = questions.carry_over(connection, key, new, lambda answer: _rename_answer(made, names, answer))
         about = {"name": name, "version": made.version, "renamed": names, "added": list(add), "removed": list(remove), "judgments": moved}
         events.record_event(connection, "question options edited", about)
-    project.forget_questions()
+    project.cache.forget_questions()
     return made, moved
 
 

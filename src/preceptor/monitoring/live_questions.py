@@ -62,7 +62,7 @@ def get_live_question(connection: Connection, project: Project, name: str) -> tu
                 raise UserError(f"there is another question called {name!r}", "rename it in its file, and add it anew")
             return key, each
     questions.add(connection, replace(define_question({"name": name, **fields}), purpose=purpose))
-    project.forget_questions()
+    project.cache.forget_questions()
     return questions.get(connection, name)
 
 
@@ -97,7 +97,7 @@ def get_choice_question(connection: Connection, project: Project, learnt: str, m
             return key, each
     asked = {"name": f"live-{model}", "kind": "choice", "options": sorted(choices), "instructions": _CHOICE_INSTRUCTIONS}
     question = questions.add(connection, replace(define_question(asked), purpose=f"{ANSWERS_PURPOSE}/{model}"))
-    project.forget_questions()
+    project.cache.forget_questions()
     return questions.get(connection, question.name)
 
 

@@ -102,7 +102,7 @@ class UserFeedback:
         return hmac.compare_digest(sign.encode(errors="replace"), self._signature(answer).encode())
 
     def _signature(self, answer: str) -> str:
-        secret = self.project.cached_secret()  # anybody may request a page, which must not block writers
+        secret = self.project.cache.get_secret()  # anybody may request a page, which must not block writers
         return hmac.new(secret.encode(), f"feedback {answer}".encode(errors="replace"), "sha256").hexdigest()[:32]
 
     def _create_item(self, connection: Connection, kept: LoggedResponse, row: Mapping[Any, Any], chosen: ClassifierTask | None) -> int:
@@ -186,7 +186,7 @@ class _CustomerFeedback:
         return abs(good - (_PRIOR_GOOD_SHARE if self.response.confidence is None else self.response.confidence))
 
     def _add_judgment(self, item: int, question: int, name: str, answer: Any) -> None:
-        asked = self.project.question_by_key(self.connection, question)
+        asked = self.project.cache.question_by_key(self.connection, question)
         parsed = kinds.get(asked.kind).parse(asked, answer)
         judgment_log.add_judgment(self.connection, item, question, self.key, parsed, seconds=None, key=f"{self.row['id']}/{name}")
 

@@ -15,7 +15,7 @@ def clock(monkeypatch):
 
 
 def names(project) -> list[str]:
-    return [question.name for _, question in project.active_questions()]
+    return [question.name for _, question in project.cache.active_questions()]
 
 
 def test_a_new_question_is_asked_at_once_here_and_within_a_second_elsewhere(project, clock):
@@ -39,7 +39,7 @@ def test_a_form_holds_what_follows(project, clock):
 
 def test_a_form_finds_a_question_that_is_newer_than_what_is_remembered(project, clock):
     other = Project.open(project.folder)
-    other.active_questions()
+    other.cache.active_questions()
     project.add_question("new", "choice", ["a", "b"])
     assert [question.name for question in other.form_questions("new")] == ["new"]
     other.close()

@@ -24,7 +24,7 @@ def item_of(project, document):
 
 def slots_of(project, name):
     with project.database.reading() as connection:
-        return slots.counts_by_item(connection, {each.name: key for key, each in project.active_questions(connection)}[name])
+        return slots.counts_by_item(connection, {each.name: key for key, each in project.cache.active_questions(connection)}[name])
 
 
 def test_a_correction_is_a_target_and_a_pair_at_once_and_a_person_looks(shop, served):
