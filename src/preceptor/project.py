@@ -250,25 +250,7 @@ class Project(Workspace):
 
         follow_ups: answers to the questions that follow this one. asked: raise ConflictError for a slot that wasn't assigned to them.
         """
-        return self.submit_answer(slot, annotator, answer, seconds=seconds, key=key, follow_ups=follow_ups, asked=asked)[0]
-
-    def submit_answer(
-        self,
-        slot: int,
-        annotator: str,
-        answer: Any,
-        *,
-        seconds: float | None = None,
-        key: str | None = None,
-        follow_ups: Mapping[str, Any] = {},
-        asked: bool = False,
-    ) -> tuple[int, bool]:
-        """Store the answer to a slot as `submit` does; return the judgment's number, and whether it is new."""
-        return assignment.submit_answer(self, slot, annotator, answer, seconds=seconds, key=key, follow_ups=follow_ups, asked=asked)
-
-    def get_suggestion(self, found: SlotAssignment, annotator: str) -> Any:
-        """Return the model's suggestion for an assigned item, None where the project shows none."""
-        return assignment.load_suggestion(self, found, annotator)
+        return assignment.submit_answer(self, slot, annotator, answer, seconds=seconds, key=key, follow_ups=follow_ups, asked=asked)[0]
 
     def skip(self, slot: int, annotator: str, *, reason: str = "", flag: bool = False) -> None:
         """Return a slot unanswered, for good; with `flag` a manager is shown the item and the reason."""

@@ -72,10 +72,10 @@ PINNED = {
 }
 METHODS = (
     "add_annotator add_gold add_items add_question address adjudicate annotation check close compare config consensus counts "
-    "create curation documents edit_options evaluate evaluation export feedback folder form_questions get_suggestion judge "
-    "lineage load_snapshot model models monitoring next only_question open people plan predict prioritise question questions "
-    "read release releases retract set_address skip snapshot snapshots status submit submit_answer train training "
-    "update_redundancy withdraw_answer"
+    "create curation documents edit_options evaluate evaluation export feedback folder form_questions judge lineage "
+    "load_snapshot model models monitoring next only_question open people plan predict prioritise question questions read "
+    "release releases retract set_address skip snapshot snapshots status submit train training update_redundancy "
+    "withdraw_answer"
 )
 
 

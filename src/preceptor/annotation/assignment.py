@@ -67,12 +67,15 @@ def submit_answer(
     annotator: str,
     answer: Any,
     *,
-    seconds: float | None,
-    key: str | None,
-    follow_ups: Mapping[str, Any],
-    asked: bool,
+    seconds: float | None = None,
+    key: str | None = None,
+    follow_ups: Mapping[str, Any] = {},
+    asked: bool = False,
 ) -> tuple[int, bool]:
-    """Store the answer to a slot and those to its follow-up questions in one transaction; return (number, whether it is new)."""
+    """Store the answer to a slot and those to its follow-up questions in one transaction; return (number, whether it is new).
+
+    The parameters are those of `Project.submit`.
+    """
     with project.database.writing() as connection:
         item, question_key = slots.item_and_question(connection, slot)
         question = project.cache.question_by_key(connection, question_key)

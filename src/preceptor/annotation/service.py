@@ -39,6 +39,8 @@ class AnnotationService(ProjectService):
     # work that is assigned
     load_assigned_work = ProjectMethod(lambda: assignment.load_assigned_work)
     load_held_work = ProjectMethod(lambda: assignment.load_held_work)
+    submit_answer = ProjectMethod(lambda: assignment.submit_answer)
+    load_suggestion = ProjectMethod(lambda: assignment.load_suggestion)
     list_slot_questions = ProjectMethod(lambda: assignment.list_slot_questions)
     load_annotator_stats = ProjectMethod(lambda: assignment.load_annotator_stats)
 

@@ -320,7 +320,7 @@ class TestSuggestions:
             saw, kept = [], []
             project.add_annotator("ann")
             while (found := project.next("ann")) is not None:
-                saw.append(project.get_suggestion(found, "ann"))
+                saw.append(project.annotation.load_suggestion(found, "ann"))
                 number = project.submit(found.slot, "ann", "safe")
                 with project.database.reading() as connection:
                     kept.append((judgment_log.find_context(connection, number) or {}).get("suggested"))

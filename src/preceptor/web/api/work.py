@@ -161,19 +161,19 @@ def _next_work(project: Project, annotator: str, question: str | None, besides: 
     return (
         None
         if found is None
-        else schemas.work_payload(found, project.form_questions(found.question), project.get_suggestion(found, annotator))
+        else schemas.work_payload(found, project.form_questions(found.question), project.annotation.load_suggestion(found, annotator))
     )
 
 
 def _keep_judgment(project: Project, annotator: str, given: AnswerRequest) -> tuple[int, bool]:
-    return project.submit_answer(
+    return project.annotation.submit_answer(
         given.slot, annotator, given.answer, seconds=given.seconds, key=given.key, follow_ups=given.follow_ups, asked=True
     )
 
 
 def _undo_judgment(project: Project, annotator: str, number: int) -> dict[str, Any]:
     found = project.withdraw_answer(number, annotator)
-    return schemas.work_payload(found, project.form_questions(found.question), project.get_suggestion(found, annotator))
+    return schemas.work_payload(found, project.form_questions(found.question), project.annotation.load_suggestion(found, annotator))
 
 
 def _visitor_document(project: Project, visitor: AuthenticatedVisitor) -> dict[str, Any]:

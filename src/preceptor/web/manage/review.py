@@ -216,7 +216,7 @@ def _keep_review_answer(request: Request, visitor: AuthenticatedVisitor, slot: i
     project = request_project(request)
     question = project.annotation.load_review_case(slot, visitor.name).question
     answer, _ = question_forms.parse_answers([question], posted)
-    project.submit_answer(slot, visitor.name, answer, key=f"review/{key[:100]}" if key else None)
+    project.annotation.submit_answer(slot, visitor.name, answer, key=f"review/{key[:100]}" if key else None)
 
 
 def _review_page(

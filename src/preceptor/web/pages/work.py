@@ -126,7 +126,7 @@ def _keep_answer(project: Project, annotator: str, slot: int, posted: question_f
         form = project.annotation.list_slot_questions(slot)  # sent twice, or never assigned to them: the judgment log decides which
     said, more = question_forms.parse_answers(form, posted)
     key = next(iter(posted.get("key", ())), "")[:200] or None
-    return project.submit_answer(slot, annotator, said, seconds=_seconds_spent(posted), key=key, follow_ups=more, asked=True)[0]
+    return project.annotation.submit_answer(slot, annotator, said, seconds=_seconds_spent(posted), key=key, follow_ups=more, asked=True)[0]
 
 
 def _seconds_spent(posted: question_forms.FormFields) -> float | None:
