@@ -18,10 +18,8 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from preceptor import Project
-from preceptor.annotation.access_control import ROLES, SCOPES, AccessControl
+from preceptor.annotation import ROLES, SCOPES
 from preceptor.jobs.job_queue import FineTuningQueue
-from preceptor.monitoring.deferred_answers import DeferredAnswers
-from preceptor.monitoring.response_log import ResponseLog
 from preceptor.storage import artifacts, jobs
 from preceptor.types import Model, json_digest
 from preceptor.web.app import create_app
@@ -75,7 +73,7 @@ def made(folder: Path) -> tuple[FastAPI, dict[str, str]]:
     project.add_items([{"id": "i", "content": "text"}])
     project.add_annotator("ann")
     project.judge("i", "q", annotator="ann", answer="a")
-    access = AccessControl(project)
+    access = project.annotation.access
     tokens = {role: access.invite(f"the {role}", role)["token"] for role in ROLES}
     tokens |= {scope: access.issue_application_token(f"program {scope}", [scope])["token"] for scope in WEB_SCOPES}
     project.close()
@@ -116,7 +114,7 @@ class OwnedThings:
 
     def __init__(self, folder: Path) -> None:
         self.project = Project.create(folder)
-        access = AccessControl(self.project)
+        access = self.project.annotation.access
         first = access.issue_application_token("program", ["chat", "train"])["token"]
         self.tokens = {OWNER: first, ROTATED: access.rotate_token("program", hours=1, by="ann")["token"]}
         self.tokens[OTHER] = access.issue_application_token("another", ["chat", "train"])["token"]
@@ -144,13 +142,13 @@ class OwnedThings:
     def add_answer(self) -> str:
         """Its id."""
         id_ = f"chatcmpl-{secrets.token_hex(4)}"
-        ResponseLog(self.project).log_response(id_, model="m-1", visitor=self.visitor, turns=TURNS, text="No.")
+        self.project.monitoring.response_log.log_response(id_, model="m-1", visitor=self.visitor, turns=TURNS, text="No.")
         return id_
 
     def add_deferral(self) -> str:
         """Its id."""
         assert self.visitor is not None
-        return DeferredAnswers(self.project).defer("chatcmpl-2", "m-1", TURNS, "No.", 0.2, self.visitor.credential, 60)
+        return self.project.monitoring.deferrals.defer("chatcmpl-2", "m-1", TURNS, "No.", 0.2, self.visitor.credential, 60)
 
     def headers(self, who: str) -> dict[str, str]:
         """With somebody's token; nobody has none."""

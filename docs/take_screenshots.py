@@ -17,7 +17,6 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 from preceptor import Project
-from preceptor.annotation.access_control import AccessControl
 
 SCREENS = Path(__file__).parent / "screens"
 PORT = 8791
@@ -53,7 +52,7 @@ def fill(folder: Path) -> dict[str, str]:
             if rng.random() < 0.8:
                 said = truth if rng.random() < ability else rng.choice(MOODS)
                 project.judge(item, "mood", annotator=person, answer=said, seconds=rng.gammavariate(3, 2))
-    access = AccessControl(project)
+    access = project.annotation.access
     links = {name: access.invite(name, role)["link"] for name, role in (("Eve", "annotator"), ("Mo", "owner"))}
     project.close()
     return links
@@ -64,7 +63,7 @@ def fill_kinds(folder: Path) -> str:
     project = Project.create(folder, annotators={"address": f"http://127.0.0.1:{PORT}", "gold_share": 0})
     project.add_items([{"id": "1", "prompt": "My kettle leaks. Can I send it back?", "responses": list(ANSWERS)}])
     project.add_question("better", "compare", instructions="Which answer helps the customer more?", reasons=True)
-    link = AccessControl(project).invite("Eve")["link"]
+    link = project.annotation.access.invite("Eve")["link"]
     project.close()
     return str(link)
 
@@ -74,7 +73,7 @@ def fill_spans(folder: Path) -> str:
     project = Project.create(folder, annotators={"address": f"http://127.0.0.1:{PORT}", "gold_share": 0})
     project.add_items([{"id": "1", "content": NOTE}])
     project.add_question("marks", "spans", ["drug", "effect"], "Mark each drug and each effect.")
-    link = AccessControl(project).invite("Eve")["link"]
+    link = project.annotation.access.invite("Eve")["link"]
     project.close()
     return str(link)
 

@@ -17,9 +17,7 @@ from _stories import Summary, begun, chapter, figures, finish, frozen, rows_of, 
 
 from preceptor import Project
 from preceptor.reporting.report import Report
-from preceptor.runs import prediction
-from preceptor.runs.suite_answers import find_subject, generate_answers
-from preceptor.runs.suite_runner import SuiteOptions
+from preceptor.runs import SuiteOptions
 from preceptor.statistics import compare_paired, estimate_mean
 from preceptor.types import Model
 
@@ -95,7 +93,7 @@ def predicted(project: Project, model: Model) -> dict[str, np.ndarray]:
     """The model's probabilities of each test row, in the order of ANSWERS."""
     snapshot = project.load_snapshot("v1")
     test = list(snapshot.rows("test"))
-    table = prediction.predict_probabilities(project, model, [row.text for row in test])
+    table = project.training.predict_probabilities(model, [row.text for row in test])
     order = [snapshot.answers.index(answer) for answer in ANSWERS]
     return {row.id: chances[order] for row, chances in zip(test, table, strict=True)}
 
@@ -148,7 +146,7 @@ def faithful(out: Path, rows: list[dict[str, Any]]) -> str:
     from preceptor.evaluation.prompts import read_prompts
 
     asked = read_prompts(write(out / "prompts.jsonl", prompts))
-    said, _ = generate_answers(project, find_subject(project, "smollm2"), asked, max_tokens=48)
+    said, _ = project.evaluation.generate_answers(project.evaluation.find_subject("smollm2"), asked, max_tokens=48)
     lines = [{**prompt, "answer": text} for prompt, text in zip(prompts, said.texts, strict=True)]
     report: Report = project.evaluate(str(write(out / "written.jsonl", lines)), suites=["faithfulness", "policy"], wishes=SuiteOptions())
     finish(report, out, "written")

@@ -17,7 +17,6 @@ from _stories import Summary, begun, chapter, figures, finish, frozen, rights, r
 
 from preceptor import Estimate, Project
 from preceptor.evaluation.prompts import read_prompts
-from preceptor.runs.suite_answers import find_subject, generate_answers
 from preceptor.statistics import compare_paired, estimate_mean
 from preceptor.storage.snapshot_rows import SnapshotRow
 
@@ -125,7 +124,7 @@ def corrected(out: Path, rows: list[dict[str, Any]]) -> Summary:
     prompts = [{"id": row["id"], "prompt": f"{row['prompt']} Answer in a note of two sentences.", "group": row["contract"],
                 "asks_for": "a draft"} for row in chosen]  # fmt: skip
     asked = read_prompts(write(out / "prompts.jsonl", prompts))
-    drafts = generate_answers(project, find_subject(project, "smollm2"), asked, max_tokens=48)[0].texts
+    drafts = project.evaluation.generate_answers(project.evaluation.find_subject("smollm2"), asked, max_tokens=48)[0].texts
     project.read(write(out / "drafts.jsonl", ({**p, "completion": d or "(nothing)"} for p, d in zip(prompts, drafts, strict=True))))
     usable = 0
     project.add_annotator("lawyer (simulated)")

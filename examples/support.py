@@ -18,10 +18,7 @@ from _stories import Summary, begun, chapter, data, figures, finish, frozen, rig
 from preceptor import Project
 from preceptor.evaluation.policies.policy import check_policy, read_policy
 from preceptor.reporting.report import Report
-from preceptor.runs.suite_answers import read_recorded_answers
-from preceptor.snapshots import curation
-from preceptor.snapshots.remediation import send_to_experts
-from preceptor.snapshots.snapshot_checks import run_checks
+from preceptor.runs import read_recorded_answers
 from preceptor.statistics import compare_paired, estimate_mean
 
 DATA = "tasks/banking77/items.jsonl"
@@ -94,19 +91,19 @@ def mended(project: Project, truth: dict[str, str], planted: set[str]) -> object
     """Look for wrong labels, put the suspects before an expert, and freeze the set before and after."""
     chapter("2. The check of the set names suspects; an expert decides")
     snapshot = frozen(project, "intent", "as-labelled")
-    checked = run_checks(project, snapshot, base="minilm", only=LOOKED_FOR)
+    checked = project.check(snapshot, base="minilm", only=LOOKED_FOR)
     for finding in checked.findings:
         tell(finding.check, finding.words)
     finding = next(finding for finding in checked.findings if finding.check == "labels")
     first = [suspect.item for suspect in finding.rows][: len(planted) * 2]
     project.add_annotator(EXPERT, "expert")
-    tell("put before experts", send_to_experts(project, snapshot, finding, most=len(first), by="support").summary)
+    tell("put before experts", project.curation.send_to_experts(snapshot, finding, most=len(first), by="support").summary)
     hits = estimate_mean([float(item in first) for item in sorted(planted)])
     tell(f"wrong labels among the first {len(first)} suspects", hits)
     label = {row.id: row.answer for row in snapshot.rows()}
     for item in first:  # the expert is the set's own label; a real one is asked on the page Curate
         action, answer = ("keep", None) if label[item] == truth[item] else ("relabel", truth[item])
-        curation.curate_item(project, item, "intent", action, answer=answer, reason="the set's own label", by=EXPERT)
+        project.curation.curate_item(item, "intent", action, answer=answer, reason="the set's own label", by=EXPERT)
     after = frozen(project, "intent", "mended")
     for name, rows in (("as labelled", snapshot.rows()), ("mended", after.rows())):
         tell(f"right labels, {name}", estimate_mean([float(row.answer == truth[row.id]) for row in rows]))

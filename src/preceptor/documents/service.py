@@ -8,9 +8,9 @@ from preceptor.lazy_imports import lazy_modules
 from preceptor.workspace import ProjectMethod, ProjectPart, ProjectService
 
 if TYPE_CHECKING:
-    from preceptor.documents import grounding, library, relevance
+    from preceptor.documents import claim_judge, grounding, library, relevance
 else:
-    globals().update(lazy_modules("preceptor.documents", "grounding library relevance"))
+    globals().update(lazy_modules("preceptor.documents", "claim_judge grounding library relevance"))
 
 
 class DocumentService(ProjectService):
@@ -26,3 +26,6 @@ class DocumentService(ProjectService):
     # judgments about passages, and what they say of retrieval
     pool_passages = ProjectMethod(lambda: relevance.pool_passages)
     measure_retrieval = ProjectMethod(lambda: relevance.measure_retrieval)
+
+    # the judge of claims
+    load_claim_judge = ProjectMethod(lambda: claim_judge.load_claim_judge)

@@ -8,9 +8,14 @@ from preceptor.lazy_imports import lazy_modules
 from preceptor.workspace import ProjectMethod, ProjectPart, ProjectService
 
 if TYPE_CHECKING:
-    from preceptor.monitoring import answer_confidence, deferred_answers, live_report, response_log, user_feedback
+    from preceptor.monitoring import answer_confidence, deferred_answers, live_quality, live_report, response_log, user_feedback
 else:
-    globals().update(lazy_modules("preceptor.monitoring", "answer_confidence deferred_answers live_report response_log user_feedback"))
+    globals().update(
+        lazy_modules(
+            "preceptor.monitoring",
+            "answer_confidence deferred_answers live_quality live_report response_log user_feedback",
+        )
+    )
 
 
 class MonitoringService(ProjectService):
@@ -35,3 +40,6 @@ class MonitoringService(ProjectService):
     # live quality, costs and drift
     run_tasks = ProjectMethod(lambda: live_report.run_monitoring_tasks)
     build_live_report = ProjectMethod(lambda: live_report.build_live_report)
+
+    # the random sample that measures quality
+    queue_sampled_responses = ProjectMethod(lambda: live_quality.queue_sampled_responses)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from preceptor.runs.judgment_plan import JudgmentPlan
     from preceptor.runs.named_judges import JudgeHosting
     from preceptor.runs.plan_page import JUDGMENTS_CAPTION, allocation_summary, build_cost_table, judgments_summary, render_plan_page
-    from preceptor.runs.suite_answers import is_answers_file
+    from preceptor.runs.suite_answers import is_answers_file, read_recorded_answers
     from preceptor.runs.suite_runner import SuiteOptions
     from preceptor.runs.training import RepeatedRun, training_summary
 
@@ -34,6 +34,7 @@ __all__ = [
     "is_answers_file",
     "judgments_summary",
     "plan_costs",
+    "read_recorded_answers",
     "render_plan_page",
     "training_summary",
 ]
@@ -48,7 +49,7 @@ __getattr__ = lazy_attributes(
         "judgment_plan": "JudgmentPlan",
         "named_judges": "JudgeHosting",
         "plan_page": "JUDGMENTS_CAPTION allocation_summary build_cost_table judgments_summary render_plan_page",
-        "suite_answers": "is_answers_file",
+        "suite_answers": "is_answers_file read_recorded_answers",
         "suite_runner": "SuiteOptions",
         "training": "RepeatedRun training_summary",
     },

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
         named_judges,
         parity_check,
         prediction,
+        suite_answers,
         training,
     )
 else:
     globals().update(
         lazy_modules(
             "preceptor.runs",
-            "auto_recipe claim_audit comparison expert_audit method_comparison named_judges parity_check prediction training",
+            "auto_recipe claim_audit comparison expert_audit method_comparison named_judges parity_check prediction suite_answers training",
         )
     )
 
@@ -42,6 +43,7 @@ class TrainingService(ProjectService):
     load_repeated_run = ProjectMethod(lambda: training.load_repeated_run)
 
     # what a trained model answers
+    predict_probabilities = ProjectMethod(lambda: prediction.predict_probabilities)
     load_predictor = ProjectMethod(lambda: prediction.load_predictor)
 
 
@@ -53,14 +55,20 @@ class EvaluationService(ProjectService):
     compare_side_by_side = ProjectMethod(lambda: comparison.compare_side_by_side)
 
     # judges by name
+    load_rubric_judge = ProjectMethod(lambda: named_judges.load_rubric_judge)
     load_pair_judge = ProjectMethod(lambda: named_judges.load_pair_judge)
 
     # experts' answers about test rows
     queue_expert_sample = ProjectMethod(lambda: expert_audit.queue_expert_sample)
 
-    # verdicts of people about claims
+    # claims in answers, and people's verdicts about them
     load_claim_pairs = ProjectMethod(lambda: claim_audit.load_claim_pairs)
+    audit_claims = ProjectMethod(lambda: claim_audit.audit_claims)
 
     # whether what is served is what was measured
     check_parity = ProjectMethod(lambda: parity_check.check_parity)
     check_upstream_parity = ProjectMethod(lambda: parity_check.check_upstream_parity)
+
+    # answers of models to prompts
+    find_subject = ProjectMethod(lambda: suite_answers.find_subject)
+    generate_answers = ProjectMethod(lambda: suite_answers.generate_answers)
