@@ -2,10 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SET_UP := .venv/.set-up
-# Tests run side by side, a file at a time, each process on one core: `make test WORKERS=8` where there are more.
+# Tests run side by side, each process on one core: `make test WORKERS=8` where there are more. A worker that is done takes over half of
+# what another has left; files stay together otherwise, since the order is random by file first. Python keeps what it has compiled, even
+# where the environment says otherwise: every process that a test starts would compile the package again.
 WORKERS ?= 2
 # And in random order, by a seed that pytest prints: `make test SEED=1234` is that order again.
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(if $(SEED),--randomly-seed=$(SEED))
+PYTEST = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(if $(SEED),--randomly-seed=$(SEED))
 NEWEST := .venv-newest
 
 .PHONY: setup demo test integration check check-all lint types imports docs bench upgrade chromium clean
