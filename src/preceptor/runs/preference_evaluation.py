@@ -305,7 +305,7 @@ def measure_binary_feedback_model(
         message = f"the base of {model.id} ({model.manifest['base']}) is not at hand, and what responses gained is measured against it"
         raise UserError(message, "say where it lies: --base DIR")
     proved = parity_check.require_parity(project, model, base)
-    chat, good = ChatTokenizer(model.path), resolve_label_values(snapshot, model.manifest["options"]["good"])
+    chat, good = ChatTokenizer(model.path), resolve_label_values(snapshot, model.manifest["options"]["positive_labels"])
     found = render_feedback(rows, good, chat.tokenizer, chat.limit, "soft")
     examples = build_feedback_examples(found, rows[0].split, chat.limit, model.manifest["seed"])
     left = measure_forgetting(project, model, folder, measure_causal_lm)

@@ -52,7 +52,7 @@ def test_a_job_by_dpo_comes_home(source, service, home):
     assert "exact_match" in moved.report.document["models"]["tuned"]
     model = home.model(about["variants"][0]["model"])
     assert model.manifest["recipe"] == "dpo"
-    assert model.manifest["options"]["loss"] == "hard"
+    assert model.manifest["options"]["loss_type"] == "hard"
     assert model.manifest["options"]["sft_weight"] == 1.0
     assert moved.client_settings[2] == f'model="{source.hosted_model}"'
 
