@@ -33,7 +33,7 @@ _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 _PRIVATE_FILES = ("preceptor.toml", "preceptor.db", "preceptor.db-wal", "preceptor.db-shm", "preceptor.db-queue", "erasing.json")
 _PRIVATE_FOLDERS = (
-    "objects", "runs", "answers", "checks", "hosted", "judge", "judges", "lineage", "migration", "removals", "retrieval", "scores",
+    "objects", "runs", "answers", "checks", "hosted", "judge", "judges", "lineage", "migration", "retrieval", "scores",
     "side-by-side",
 )  # fmt: skip
 

@@ -20,8 +20,8 @@ from preceptor import Project
 from preceptor.annotation.access_control import AccessControl
 from preceptor.errors import NotFoundError
 from preceptor.monitoring.response_log import ResponseLog
+from preceptor.web import job_handlers
 from preceptor.web.app import create_app
-from preceptor.web.openai import job_worker
 from serving.conftest import start_server
 
 HELLO = [{"role": "user", "content": "how are you today"}]
@@ -136,11 +136,10 @@ def test_an_answer_that_cant_be_kept_goes_out_and_says_so(project, chat_cache, m
         assert json.loads(last.removeprefix("data: "))["preceptor"] == {"kept": False}
 
 
-def test_the_process_beside_deletes_what_was_kept_long_enough(tmp_path, monkeypatch):
-    monkeypatch.setattr(job_worker, "CLEANUP_SECONDS", 0.0)
+def test_upkeep_deletes_what_was_kept_long_enough(tmp_path):
     project = Project.create(tmp_path / "shop", serving={"retention_days": 1e-9})
     ResponseLog(project).log_response("chatcmpl-1", model="m-1", turns=HELLO, text="fine")
-    job_worker.JobSupervisor(str(project.folder)).check_jobs()
+    job_handlers.ProjectUpkeep(project).run_once()
     assert ResponseLog(project).delete_expired() == 0
     project.close()
 

@@ -81,7 +81,7 @@ def _summarize_totals(connection: Connection, project: Project) -> dict[str, Any
     models = len(artifacts.list_models(connection))
     snapshots = len(artifacts.list_snapshots(connection))
     counted = judgment_log.count_by_annotator(connection)
-    training = {state: number for state, number in jobs.counts(connection).items() if state in jobs.UNFINISHED}
+    training = {state: number for state, number in jobs.counts(connection, jobs.FINE_TUNING).items() if state in jobs.UNFINISHED}
     cost, kind = project.config.cost, {asked.name: asked.kind for _, asked in active}
     spent = sum(count * cost.judgment_price(annotator, kind.get(name, "")) for name, annotator, count, _ in counted)
     return {

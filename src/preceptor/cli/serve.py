@@ -15,13 +15,12 @@ def serve_command(folder: str, host: str, port: int, workers: int, as_json: bool
     """Serve the pages, their API, and OpenAI's interface under /v1, until interrupted."""
     import json
 
-    from preceptor.web.openai.job_worker import run_jobs_forever
     from preceptor.web.server import base_url, run_server
 
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     _prepare_project(folder, base_url(host, port))
     click.echo(json.dumps({"address": address}) if as_json else f"{address} (stop with Ctrl+C)", err=not as_json)
-    run_server(folder, host=host, port=port, workers=workers, beside=(run_jobs_forever,))
+    run_server(folder, host=host, port=port, workers=workers)
 
 
 def _prepare_project(folder: str, address: str) -> None:

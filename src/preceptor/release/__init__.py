@@ -9,17 +9,26 @@ from preceptor.lazy_imports import lazy_attributes
 if TYPE_CHECKING:
     from preceptor.release.gate import GateCheck
     from preceptor.release.model_catalog import ModelCatalog, OfferedModel
-    from preceptor.release.removal_worker import REMOVAL_KINDS, RemovalStatus
+    from preceptor.release.removal_worker import REMOVAL, REMOVAL_KINDS, RemovalStatus, run_removal_job
     from preceptor.release.retraction import REBUILT_SUFFIX
 
-__all__ = ["REBUILT_SUFFIX", "REMOVAL_KINDS", "GateCheck", "ModelCatalog", "OfferedModel", "RemovalStatus"]
+__all__ = [
+    "REBUILT_SUFFIX",
+    "REMOVAL",
+    "REMOVAL_KINDS",
+    "GateCheck",
+    "ModelCatalog",
+    "OfferedModel",
+    "RemovalStatus",
+    "run_removal_job",
+]
 
 __getattr__ = lazy_attributes(
     __name__,
     {
         "gate": "GateCheck",
         "model_catalog": "ModelCatalog OfferedModel",
-        "removal_worker": "REMOVAL_KINDS RemovalStatus",
+        "removal_worker": "REMOVAL REMOVAL_KINDS RemovalStatus run_removal_job",
         "retraction": "REBUILT_SUFFIX",
     },
 )

@@ -334,20 +334,30 @@ files = Table(  # uploaded files; the bytes lie in objects/files/ under their di
     Index("files_owner", "owner", "pk"),
 )
 
-jobs = Table(  # training jobs that were requested through the API, run in order
+jobs = Table(  # all work that is done beside the server, one job of a kind at a time
     "jobs",
     metadata,
     Column("pk", PK, primary_key=True),
     Column("id", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),  # fine-tuning, snapshot checks, removal, upkeep
+    Column("subject", Text),  # what it works on, for kinds of which there is one unfinished job for each subject
     Column("status", Text, nullable=False),  # validating_files, queued, running, paused, succeeded, failed, cancelled
-    Column("credential", PK, ForeignKey("credentials.pk"), nullable=False),  # it was requested with this token, whose holder owns the job
-    Column("training_file", Text, nullable=False),  # ids of files, which may be deleted when the job has ended
+    Column("credential", PK, ForeignKey("credentials.pk")),  # fine-tuning was requested with this token, whose holder owns the job
+    Column("training_file", Text),  # ids of files, which may be deleted when the job has ended
     Column("validation_file", Text),
     Column("document", Text, nullable=False),  # JSON: the request, and its result
+    Column("progress", Text),  # JSON, while it runs
+    Column("error", Text),  # JSON: code, message and param
+    Column("crashes", Integer, nullable=False),  # how many of its processes were killed
     Column("model", Text),
+    Column("task", Text),  # which task of it the lease is for
+    Column("worker", Text),  # who holds the lease
+    Column("lease_until", Float),  # from then on another worker may take it over
     Column("created", Float, nullable=False),
+    Column("started", Float),
     Column("finished", Float),
-    Index("jobs_status", "status", "pk"),
+    Index("jobs_status", "kind", "status", "pk"),
+    Index("jobs_subject", "kind", "subject", "pk"),
     Index("jobs_credential", "credential", "pk"),
 )
 

@@ -1,9 +1,9 @@
-"""Run the web server: worker processes, background processes and connection timeouts.
+"""Run the web server: worker processes, the process of jobs, and connection timeouts.
 
-Beside the workers one process runs the guidance loop, which updates posteriors: fitting a large crowd takes seconds, and in a process of
-its own it blocks nobody. All of them end with the first one, also when that is killed. Workers are given all the time that they need to
-start, and slow ones are logged: uvicorn's own supervisor kills a worker that doesn't answer within seconds, which on a busy machine is
-every worker that is still importing.
+Beside the workers one process runs jobs (`preceptor.web.job_handlers`), the update of posteriors among them: fitting a large crowd takes
+seconds, and in a process of its own it blocks nobody. All of them end with the first one, also when that is killed. Workers are given all
+the time that they need to start, and slow ones are logged: uvicorn's own supervisor kills a worker that doesn't answer within seconds,
+which on a busy machine is every worker that is still importing.
 
 Connections of clients that send or receive nothing are closed, since each costs the server a descriptor and memory.
 """
@@ -20,7 +20,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -147,12 +146,7 @@ def connection_limit() -> int:
 
 
 LOG = logging.getLogger("preceptor.web")
-GUIDANCE_INTERVAL_SECONDS, GUIDANCE_TIME_SHARE = (
-    0.3,
-    0.2,
-)  # minimum time between two updates of guidance, and the share of the time that they may take
-UPKEEP_SECONDS = 2.0  # between two runs of the monitoring tasks, which queue sampled answers for annotation
-RETRY_SECONDS = 10.0  # after an error of guidance; between two starts of a worker that fails to start
+RETRY_SECONDS = 10.0  # between two starts of a worker that fails to start
 KEEP_ALIVE_SECONDS = 75  # for which a connection waits for the next request: people take longer than a server's usual five
 _SPAWN = multiprocessing.get_context("spawn")
 _METRICS_DIR_ENV = "PROMETHEUS_MULTIPROC_DIR"  # environment variable: the folder where the workers' counts are added up
@@ -170,12 +164,8 @@ def run_server(
     port: int,
     workers: int,
     log_level: str = "warning",
-    beside: Sequence[Callable[[str], None]] = (),
 ) -> None:
-    """Serve a project until interrupted; raise UserError when the port isn't available.
-
-    beside: further functions that run on the folder meanwhile, each in a process of its own.
-    """
+    """Serve a project until interrupted, and run its jobs in a process beside; raise UserError when the port isn't available."""
     project = Project.open(folder)  # so that a project that can't be opened fails here, once, and not in each worker
     try:
         _check_port(host, port)
@@ -193,19 +183,16 @@ def run_server(
         "proxy_headers": True, "server_header": False, "timeout_graceful_shutdown": GRACE_SECONDS, "timeout_keep_alive": KEEP_ALIVE_SECONDS,
         "http": TimeoutHttpProtocol,
     }  # fmt: skip
-    processes = [_SPAWN.Process(target=_run_background, args=(each, str(folder)), daemon=True) for each in (run_guidance_loop, *beside)]
-    for process in processes:
-        process.start()
+    jobs = _SPAWN.Process(target=_run_jobs, args=(str(folder),), daemon=True)
+    jobs.start()
     try:
         if workers > 1:
             WorkerPool(settings, workers).run()
         else:
             uvicorn.run(**settings)
     finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.join(5)
+        jobs.terminate()
+        jobs.join(5)
         counts.cleanup()
 
 
@@ -319,32 +306,12 @@ def create_worker_app() -> FastAPI:
     return app_from_environment()
 
 
-def _run_background(what: Callable[[str], None], folder: str) -> None:
+def _run_jobs(folder: str) -> None:
+    from preceptor.web.job_handlers import run_jobs_forever
+
     exit_with_parent()
-    what(folder)
-
-
-def run_guidance_loop(folder: str) -> None:
-    """Update each question's posteriors whenever something was answered, and queue sampled answers of served models for annotation.
-
-    An error is logged, and the loop is tried again later.
-    """
-    while True:
-        try:
-            project, kept_up = Project.open(folder), 0.0
-            while True:
-                started = time.monotonic()
-                if started >= kept_up + UPKEEP_SECONDS:
-                    project.monitoring.run_tasks()
-                    kept_up = started
-                for question in project.questions():
-                    project.update_redundancy(question.name)
-                time.sleep(max(GUIDANCE_INTERVAL_SECONDS, (time.monotonic() - started) * (1 / GUIDANCE_TIME_SHARE - 1)))
-        except UserError as error:
-            LOG.warning("guidance waits: %s", error)
-        except Exception:
-            LOG.exception("guidance failed, and is tried again")
-        time.sleep(RETRY_SECONDS)
+    with suppress(KeyboardInterrupt):
+        run_jobs_forever(folder)
 
 
 def exit_with_parent() -> None:

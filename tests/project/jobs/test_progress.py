@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from preceptor.jobs import job_runner
+from preceptor.jobs import fine_tuning_runner
+from preceptor.jobs.worker import job_niceness
 from preceptor.training import TrainingProgress
-from preceptor.web.openai.job_worker import job_niceness
 
 BEGUN = 1_000_000.0
 
@@ -17,12 +17,12 @@ BEGUN = 1_000_000.0
 def told(monkeypatch):
     """A watch whose clock goes by hand, and what it tells: (message, data, estimated finish after the beginning)."""
     clock, said = SimpleNamespace(now=BEGUN), []
-    monkeypatch.setattr(job_runner.time, "time", lambda: clock.now)
+    monkeypatch.setattr(fine_tuning_runner.time, "time", lambda: clock.now)
 
     def say(job, message, *, data=None, estimated_finish=None):
         said.append((message, data, None if estimated_finish is None else estimated_finish - BEGUN))
 
-    watch = job_runner._JobProgressReporter(SimpleNamespace(add_event=say), SimpleNamespace(id="job"), last_progress_time=BEGUN)
+    watch = fine_tuning_runner._JobProgressReporter(SimpleNamespace(add_event=say), SimpleNamespace(id="job"), last_progress_time=BEGUN)
 
     def see(seconds: float, stage: str, done: int, total: int, **fields: float) -> None:
         clock.now += seconds

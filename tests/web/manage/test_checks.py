@@ -9,10 +9,13 @@ from dataclasses import replace
 import pytest
 
 from preceptor.formats.durable_files import dump_sealed_json
-from preceptor.jobs.background_task import _started_processes
+from preceptor.jobs.queue import JobQueue
+from preceptor.jobs.worker import JobWorker
 from preceptor.snapshots import curation
+from preceptor.snapshots.check_worker import CHECKS
 from preceptor.snapshots.remediation import mask_personal_data
 from preceptor.storage import events
+from preceptor.web import job_handlers
 
 WAIT = 300  # seconds at most for the process that looks
 
@@ -143,7 +146,7 @@ def test_no_folder_of_the_server_is_looked_at_and_no_reader_begins_anything(chec
     assert "No base is called" in words(browser.post(checked.address, 422, action="look", base="/etc"))
     told = words(browser.get(f"{checked.address}?base=/etc"))
     assert "Looking through the rows" not in told
-    assert not (checked.project.folder / "checks" / checked.snapshot.digest / "progress.json").exists()
+    assert JobQueue(checked.project).find_latest(CHECKS, checked.snapshot.digest) is None
 
 
 def test_an_unknown_snapshot_is_told(checked):
@@ -156,10 +159,13 @@ def test_nobody_has_looked_yet_so_it_is_begun_beside_the_server(small, words, ti
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     snapshot = small.project.snapshot("mood", name="fresh")
     browser, address = small.browser(), f"/manage/checks/{snapshot.digest}"
+    handlers = [each for each in job_handlers.HANDLERS if each.kind == CHECKS]
+    worker = JobWorker(small.project, handlers, job_handlers.__name__)
 
     def looked(page: str) -> str:
         until = time.monotonic() + WAIT
         while "Looking through the rows" in (told := words(browser.get(page))) and time.monotonic() < until:
+            worker.check_jobs()
             time.sleep(0.5)
         return told
 
@@ -167,8 +173,7 @@ def test_nobody_has_looked_yet_so_it_is_begun_beside_the_server(small, words, ti
     assert "Nothing to see to" in looked(address)
     browser.post(address, 303, action="look", base="minilm")
     assert "Lengths for the base" in looked(f"{address}?base=minilm")
-    for process in _started_processes:
-        process.wait()
+    worker.stop()
 
 
 def form(browser, **fields):

@@ -1,33 +1,25 @@
 """Erasing an item, and making again what rested on it or on a person, from the pages; the work goes on beside the server."""
 
-import json
-import signal
+import subprocess
 import time
 
 import pytest
 
-from preceptor.jobs import background_task
+from preceptor.jobs.queue import JobQueue
+from preceptor.jobs.worker import JobWorker, run_job
 from preceptor.release import removal_worker
 from preceptor.storage import annotation_stats, people
+from preceptor.web import job_handlers
+
+HANDLER = next(each for each in job_handlers.HANDLERS if each.kind == removal_worker.REMOVAL)
 
 CANARY = "Quirinalia Zwetschgenbaum of 4 Elm Row finds the box awful"
 WHY = {"reason": "asked to, case 17", "sure": "1"}
 
 
-@pytest.fixture
-def begun(monkeypatch):
-    """What was begun beside the server, and hasn't run: arguments of `background.main`."""
-    commands = []
-
-    class Process:
-        def __init__(self, command, **_):
-            commands.append(command[3:])
-
-        def poll(self):
-            return 0
-
-    monkeypatch.setattr(background_task.subprocess, "Popen", Process)
-    return commands
+def claim(project):
+    """The removal that a worker would begin now, None where nothing waits."""
+    return JobQueue(project).claim(removal_worker.REMOVAL, "removal", "queued", "running", worker="me", seconds=60)
 
 
 @pytest.fixture
@@ -45,7 +37,7 @@ def holding(project):
     return [path for path in project.folder.rglob("*") if path.is_file() and b"Zwetschgenbaum" in path.read_bytes()]
 
 
-def test_an_item_is_erased_when_who_does_so_has_said_why_and_that_they_are_sure(shop, words, begun):
+def test_an_item_is_erased_when_who_does_so_has_said_why_and_that_they_are_sure(shop, words):
     browser = shop.browser()
     assert "/manage/erase/a%20letter" in browser.get("/manage/items/a%20letter")
     page = words(browser.get("/manage/erase/a%20letter"))
@@ -54,11 +46,11 @@ def test_an_item_is_erased_when_who_does_so_has_said_why_and_that_they_are_sure(
     for missing, said in (({"reason": " "}, "Say why"), ({"sure": ""}, "Say that it can't be brought back")):
         assert said in words(browser.post("/manage/erase/a%20letter", 422, **{**WHY, **missing}))
     assert holding(shop.project)
-    assert begun == []
+    assert claim(shop.project) is None
     browser.post("/manage/erase/a%20letter", **WHY, remake="1")
     assert "It is being erased: starting" in words(browser.get(browser.leads_to))
     assert 'data-again="2"' in browser.page
-    removal_worker.run_removal(*begun.pop())
+    run_job(shop.project, HANDLER, claim(shop.project))
     assert holding(shop.project) == []
     page = words(browser.get(browser.leads_to))
     assert "1 item, 2 judgments, 0 answers erased , by the-owner . On record: asked to, case 17" in page
@@ -74,7 +66,7 @@ def test_an_item_is_erased_when_who_does_so_has_said_why_and_that_they_are_sure(
     assert words(browser.get("/manage/removed/person/ann", 404)).count("was never retracted") == 1
 
 
-def test_what_rested_on_a_person_is_made_again(shop, words, begun):
+def test_what_rested_on_a_person_is_made_again(shop, words):
     browser = shop.browser()
     assert f"snapshot before {shop.before.digest[:12]}" in words(browser.get("/manage/retract/zed"))
     browser.post("/manage/retract/zed", reason="answers at random")
@@ -84,7 +76,7 @@ def test_what_rested_on_a_person_is_made_again(shop, words, begun):
     assert "What rested on it is being made again: starting" in words(browser.get(address))
     shop.project.add_annotator("zed")
     shop.project.judge("i-001", "mood", annotator="zed", answer="neutral")  # since then, and no word of it was taken out
-    removal_worker.run_removal(*begun.pop())
+    run_job(shop.project, HANDLER, claim(shop.project))
     remade = shop.project.load_snapshot("before-remade")
     page = words(browser.get(address))
     assert f"snapshot before {shop.before.digest[:12]} {remade.digest[:12]} 61 rows" in page
@@ -94,22 +86,36 @@ def test_what_rested_on_a_person_is_made_again(shop, words, begun):
         assert annotation_stats.count_valid_by_question(connection, people.find_key(connection, "zed")) == {"mood": 1}
 
 
-def test_what_was_killed_is_begun_again_by_who_looks_and_what_fails_says_why(shop, words, begun, monkeypatch):
+def test_what_was_killed_is_begun_again_and_what_fails_says_why(shop, words, monkeypatch):
     browser, address = shop.browser(), "/manage/removed/item/a%20letter"
+
+    class Killed:
+        def __init__(self, command, **_):
+            pass
+
+        def poll(self):
+            return -9
+
     browser.get("/manage/erase/a%20letter")
     browser.post("/manage/erase/a%20letter", **WHY)
-    monkeypatch.setattr(background_task, "_START_TIMEOUT_SECONDS", 0.0)  # each that was begun is taken for dead at once
-    for count in range(1, removal_worker._MAX_ATTEMPTS):
-        assert "It is being erased" in browser.get(address)
-        assert len(begun) == 1 + count
-    page = words(browser.get(address))
-    assert f"It couldn't be ended: it was stopped {removal_worker._MAX_ATTEMPTS} times before it was done Try again" in page
+    worker = JobWorker(shop.project, [HANDLER], job_handlers.__name__)
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "Popen", Killed)
+        patch.setattr("preceptor.jobs.worker._CRASH_PAUSE_SECONDS", 0.0)
+        for _ in range(HANDLER.max_crashes):
+            assert "It is being erased" in browser.get(address)
+            worker.check_jobs()
+        worker.check_jobs()
+    assert "It couldn't be ended: it was stopped 3 times before it was done Try again" in words(browser.get(address))
+    assert claim(shop.project) is None
     browser.post(address, action="retry")
-    monkeypatch.setattr(removal_worker, "erase_items", lambda *_, **__: 1 / 0)
-    removal_worker.run_removal(*begun[-1])
+    with monkeypatch.context() as patch:
+        patch.setattr(removal_worker, "erase_items", lambda *_, **__: 1 / 0)
+        run_job(shop.project, HANDLER, job := claim(shop.project))
     assert "It couldn't be ended: ZeroDivisionError: division by zero" in words(browser.get(address))
-    monkeypatch.undo()
-    removal_worker.run_removal(*begun[-1])
+    JobQueue(shop.project).release(job.id, "me")
+    browser.post(address, action="retry")
+    run_job(shop.project, HANDLER, claim(shop.project))
     assert "1 item, 2 judgments, 0 answers erased" in words(browser.get(address))
     assert holding(shop.project) == []
 
@@ -120,15 +126,15 @@ def test_a_true_process_that_is_killed_ends_at_last(shop, words, monkeypatch):
     browser, address = shop.browser(), "/manage/removed/item/a%20letter"
     browser.get("/manage/erase/a%20letter")
     browser.post("/manage/erase/a%20letter", **WHY, remake="1")
-    progress = next((shop.project.folder / "removals").rglob("progress.json"))
-    while json.loads(progress.read_text())["stage"] == "starting":
-        time.sleep(0.01)
-    background_task._started_processes[-1].send_signal(signal.SIGKILL)
-    background_task._started_processes[-1].wait()
+    worker = JobWorker(shop.project, [HANDLER], job_handlers.__name__)
+    worker.check_jobs()
+    id_, process = worker._processes["removal"]
+    process.kill()
     until = time.monotonic() + 120
     while "Look again" in browser.get(address) and time.monotonic() < until:
+        worker.check_jobs()
         time.sleep(0.2)
-    background_task._started_processes[-1].wait()
+    worker.stop()
     assert "found in 0 places" in browser.page
     assert holding(shop.project) == []
-    assert json.loads(progress.read_text())["tries"] == 2
+    assert JobQueue(shop.project).get(id_).crashes == 1

@@ -17,8 +17,8 @@ from preceptor.annotation.access_control import AccessControl
 from preceptor.errors import NotFoundError, UserError
 from preceptor.formats.file_lock import exclusive_lock
 from preceptor.generation import AnswerStore, HostedProvider, OpenAIClient
-from preceptor.jobs.job_runner import FINE_TUNING_METHODS
-from preceptor.jobs.job_runner import recipe_options as usual_options
+from preceptor.jobs.fine_tuning_runner import FINE_TUNING_METHODS
+from preceptor.jobs.fine_tuning_runner import recipe_options as usual_options
 from preceptor.pipeline.migration import successor_comparison
 from preceptor.pipeline.migration.hosted_sources import HostedSource, MigrationData, fetch_source, import_source_rows
 from preceptor.pipeline.migration.migration_plan import propose_base
@@ -88,13 +88,15 @@ def _adopt_successor(project: Project, source: HostedSource, model: Model, base:
     document: dict[str, Any] = {
         "base": base, "method": source.method, "hyperparameters": dict(source.hyperparameters), "suffix": None,
         "seed": int(source.job.get("seed") or 0),
-        "metadata": None, "fine_tuned_model": name, "error": None, "trained_tokens": source.job.get("trained_tokens"),
-        "estimated_finish": None, "result_files": [], "source": source.name,
+        "metadata": None, "fine_tuned_model": name, "trained_tokens": source.job.get("trained_tokens"),
+        "result_files": [], "source": source.name,
     }  # fmt: skip
     with project.database.writing() as connection:
-        files = source.files.get("train", source.file_path("train").name), source.files.get("validation")
-        row = jobs.add(connection, visitor.credential, "running", document, training=files[0], validation=files[1])
-        jobs.transition(connection, row["id"], "succeeded", of=("running",), finished=True)
+        row = jobs.add(
+            connection, jobs.FINE_TUNING, "running", document, prefix="ftjob", credential=visitor.credential,
+            training_file=source.files.get("train", source.file_path("train").name), validation_file=source.files.get("validation"),
+        )  # fmt: skip
+        jobs.transition(connection, row["id"], "succeeded", of=("running",))
         jobs.update_fields(connection, row["id"], model=model.id)
         jobs.add_event(connection, row["id"], f"Succeeds {source.hosted_model or source.name}")
         events.record_event(connection, "model adopted", {"job": row["id"], "model": model.id, "name": name})

@@ -22,7 +22,7 @@ from preceptor.formats import read
 from preceptor.generation import HostedAnswer, HostedProvider, LocalProvider
 from preceptor.generation.hosted import estimate_text_tokens
 from preceptor.jobs import preference_files, training_files
-from preceptor.jobs.job_runner import FINE_TUNING_METHODS
+from preceptor.jobs.fine_tuning_runner import FINE_TUNING_METHODS
 from preceptor.jobs.preference_files import parse_preference
 from preceptor.pipeline.migration.hosted_sources import HostedSource, MigrationData, build_completion_rows, write_training_lines
 from preceptor.runs.unlabelled_pool import prompt_key

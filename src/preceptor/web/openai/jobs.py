@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 
 from preceptor.annotation import AuthenticatedVisitor
 from preceptor.errors import ConflictError, NotFoundError
-from preceptor.jobs.job_queue import FineTuningEvent, FineTuningJob
+from preceptor.jobs.fine_tuning import FineTuningEvent, FineTuningJob
 from preceptor.web.errors import OpenAIError
 from preceptor.web.openai.dependencies import OpenAIState, get_state, require_scope
 from preceptor.web.openai.files import list_page
@@ -166,7 +166,7 @@ def job_document(state: OpenAIState, job: FineTuningJob) -> dict[str, Any]:
         "object": "fine_tuning.job",
         "created_at": int(job.created),
         "finished_at": None if job.finished is None else int(job.finished),
-        "estimated_finish": known["estimated_finish"],
+        "estimated_finish": job.estimated_finish,
         "status": job.status,
         "model": known["base"],
         "fine_tuned_model": known["fine_tuned_model"] if job.status == "succeeded" else None,
@@ -178,7 +178,7 @@ def job_document(state: OpenAIState, job: FineTuningJob) -> dict[str, Any]:
         "hyperparameters": {name: value for name, value in how.items() if name != "beta"},
         "method": {"type": method, method: {"hyperparameters": how}},
         "seed": known["seed"],
-        "error": known["error"],
+        "error": job.error,
         "integrations": [],
         "metadata": known["metadata"],
         "user_provided_suffix": known["suffix"],

@@ -1,7 +1,7 @@
 """Queue the fine-tuning jobs of programs and the files that they upload: create, pause, resume, cancel, list.
 
 The bytes of each uploaded file are stored once in objects/files/, its name in a table. Jobs are only recorded here;
-`preceptor.jobs.job_runner` carries them out, one at a time.
+`preceptor.jobs.fine_tuning_runner` carries them out, one at a time.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from preceptor.annotation.access_control import AuthenticatedVisitor, visible_owner
 from preceptor.errors import ConflictError, NotFoundError, UserError
+from preceptor.jobs.queue import JobQueue
 from preceptor.storage import ObjectStore, events, jobs, uploads
 
 if TYPE_CHECKING:
@@ -118,13 +119,12 @@ def _iterate_chunks(file: IO[bytes]) -> Iterator[bytes]:
 
 
 _WAITING_STATUSES = ("validating_files", "queued")
-_FINAL_STATUSES = ("succeeded", "failed", "cancelled")
 
 
 @dataclass(frozen=True, slots=True)
 class FineTuningJob:
     """A fine-tuning job. document: the request and its results, see `FineTuningQueue.create`. owner: the key of the annotator who created
-    it.
+    it. error: code, message and param of what ended it. estimated_finish: of a running one, in Unix time.
     """
 
     id: str
@@ -136,12 +136,16 @@ class FineTuningJob:
     finished: float | None
     model: str | None
     owner: int
+    error: Mapping[str, Any] | None
+    estimated_finish: int | None
 
     @classmethod
     def from_row(cls, row: Mapping[Any, Any]) -> FineTuningJob:
         """Build a job from its row."""
         fields = {name: row[name] for name in ("id", "status", "training_file", "validation_file", "created", "finished", "model", "owner")}
-        return cls(document=json.loads(row["document"]), **fields)
+        fields["error"] = None if row["error"] is None else json.loads(row["error"])
+        progress = {} if row["progress"] is None else json.loads(row["progress"])
+        return cls(document=json.loads(row["document"]), estimated_finish=progress.get("estimated_finish"), **fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,14 +186,17 @@ class FineTuningQueue:
         """
         document: dict[str, Any] = {
             "base": base, "method": method, "hyperparameters": dict(hyperparameters), "suffix": suffix, "seed": seed, "metadata": metadata,
-            "fine_tuned_model": None, "error": None, "trained_tokens": None, "estimated_finish": None, "result_files": [],
+            "fine_tuned_model": None, "trained_tokens": None, "result_files": [],
         }  # fmt: skip
         with self.project.database.writing() as connection:
             events.lock_log(connection)  # nobody may delete the files meanwhile
             for name, file in (("training_file", training_file), ("validation_file", validation_file)):
                 if file is not None:
                     _check_uploaded_file(connection, name, file, visitor)
-            row = jobs.add(connection, visitor.credential, "validating_files", document, training=training_file, validation=validation_file)
+            row = jobs.add(
+                connection, jobs.FINE_TUNING, "validating_files", document,
+                prefix="ftjob", credential=visitor.credential, training_file=training_file, validation_file=validation_file,
+            )  # fmt: skip
             events.record_event(connection, "job created", {"job": row["id"], "base": base, "file": training_file}, actor=visitor.name)
             jobs.add_event(connection, row["id"], f"Created fine-tuning job: {row['id']}")
             jobs.add_event(connection, row["id"], f"Validating training file: {training_file}")
@@ -198,7 +205,7 @@ class FineTuningQueue:
     def get(self, id_: str, visitor: AuthenticatedVisitor | None = None) -> FineTuningJob:
         """Return a job. Raises NotFoundError where it doesn't exist or belongs to somebody else."""
         with self.project.database.reading() as connection:
-            return FineTuningJob.from_row(jobs.get(connection, id_, owner=visible_owner(visitor)))
+            return FineTuningJob.from_row(_get_row(connection, id_, visitor))
 
     def list_page(
         self, visitor: AuthenticatedVisitor | None = None, *, after: str | None, limit: int, metadata: Mapping[str, str] = {}
@@ -207,7 +214,7 @@ class FineTuningQueue:
         found: list[FineTuningJob] = []
         with self.project.database.reading() as connection:
             while True:
-                rows, more = jobs.list_jobs(connection, owner=visible_owner(visitor), after=after, limit=limit)
+                rows, more = jobs.list_jobs(connection, jobs.FINE_TUNING, owner=visible_owner(visitor), after=after, limit=limit)
                 fitting = [job for job in map(FineTuningJob.from_row, rows) if metadata.items() <= (job.document["metadata"] or {}).items()]
                 found += fitting
                 if len(found) > limit or not more:
@@ -226,7 +233,7 @@ class FineTuningQueue:
             if number is None:
                 raise NotFoundError(f"{after!r:.80} isn't the id of an event", "begin without `after`", where="after")
         with self.project.database.reading() as connection:
-            jobs.get(connection, id_, owner=visible_owner(visitor))
+            _get_row(connection, id_, visitor)
             rows, more = jobs.list_events(connection, id_, after=number, limit=limit)
         said = [(row, None if row["data"] is None else json.loads(row["data"])) for row in rows]
         return [FineTuningEvent(f"ftevent-{row['pk']}", row["created"], row["level"], row["message"], data) for row, data in said], more
@@ -243,37 +250,23 @@ class FineTuningQueue:
         """Queue a paused job again; it continues where it stopped."""
         return self._change_status_by_request(id_, visitor, "queued", ("paused",), "The job was resumed", by)
 
-    def add_event(self, id_: str, message: str, *, level: str = "info", data: Mapping[str, Any] | None = None, **fields: Any) -> None:
-        """Record an event of a job, and update fields of its document."""
+    def add_event(self, id_: str, message: str, *, level: str = "info", data: Mapping[str, Any] | None = None, **progress: Any) -> None:
+        """Record an event of a job, and replace its progress where any is given."""
         with self.project.database.writing() as connection:
             jobs.add_event(connection, id_, message, level=level, data=_finite_metrics(data))
-            if fields:
-                jobs.update_fields(connection, id_, **fields)
+            if progress:
+                jobs.set_progress(connection, id_, progress)
 
-    def change_status(self, id_: str, status: str, *, of: tuple[str, ...], message: str, level: str = "info", **fields: Any) -> bool:
+    def change_status(self, id_: str, status: str, *, of: tuple[str, ...], message: str) -> bool:
         """Move a job from one of the states `of` to a new one, and record an event.
 
         Returns False where it is in none of these states, since it was cancelled or paused meanwhile.
         """
-        with self.project.database.writing() as connection:
-            if not jobs.transition(connection, id_, status, of=of, finished=status in _FINAL_STATUSES):
-                return False
-            jobs.add_event(connection, id_, message, level=level)
-            jobs.update_fields(connection, id_, **fields)
-            if status in _FINAL_STATUSES:
-                events.record_event(connection, f"job {status}", {"job": id_})
-        return True
+        return JobQueue(self.project).change_status(id_, status, of=of, message=message)
 
     def fail(self, id_: str, message: str, *, code: str, param: str | None = None) -> None:
         """End a job with an error."""
-        error = {"code": code, "message": message, "param": param}
-        self.change_status(id_, "failed", of=jobs.UNFINISHED, message=message, level="error", error=error, estimated_finish=None)
-
-    def first_with_status(self, *statuses: str) -> FineTuningJob | None:
-        """Return the oldest job in one of these states, or None."""
-        with self.project.database.reading() as connection:
-            row = jobs.find_oldest(connection, statuses)
-        return None if row is None else FineTuningJob.from_row(row)
+        JobQueue(self.project).fail(id_, message, code=code, param=param)
 
     def count_before(self, id_: str) -> int:
         """Count the older jobs that wait or run."""
@@ -289,13 +282,16 @@ class FineTuningQueue:
         self, id_: str, visitor: AuthenticatedVisitor | None, status: str, of: tuple[str, ...], message: str, by: str
     ) -> FineTuningJob:
         with self.project.database.writing() as connection:
-            before = jobs.get(connection, id_, owner=visible_owner(visitor))["status"]
-            if not jobs.transition(connection, id_, status, of=of, finished=status in _FINAL_STATUSES):
+            before = _get_row(connection, id_, visitor)["status"]
+            if not jobs.transition(connection, id_, status, of=of):
                 raise ConflictError(f"{id_} is {before}, and can't become {status}", "retrieve it to see where it stands", where="status")
             events.record_event(connection, f"job {status}", {"job": id_}, actor=by)
             jobs.add_event(connection, id_, message)
-            jobs.update_fields(connection, id_, estimated_finish=None)
             return FineTuningJob.from_row(jobs.get(connection, id_))
+
+
+def _get_row(connection: Any, id_: str, visitor: AuthenticatedVisitor | None) -> Mapping[Any, Any]:
+    return jobs.get(connection, id_, owner=visible_owner(visitor), kind=jobs.FINE_TUNING)
 
 
 def _check_uploaded_file(connection: Any, name: str, file: str, visitor: AuthenticatedVisitor) -> None:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from preceptor.annotation.implicit_questions import COMPLETION, PREFERENCE
 from preceptor.errors import UserError
 from preceptor.jobs import preference_files, training_files
-from preceptor.jobs.job_queue import FineTuningJob, FineTuningQueue
+from preceptor.jobs.fine_tuning import FineTuningJob, FineTuningQueue
+from preceptor.jobs.queue import BackgroundJob
 from preceptor.jobs.training_files import MalformedTrainingFile
 from preceptor.models.base_models import CHAT_BASES
 from preceptor.questions.compare import TIE
@@ -58,6 +59,18 @@ FINE_TUNING_METHODS = {
 def job_method(job: FineTuningJob) -> FineTuningMethod:
     """Return the method by which a job trains."""
     return FINE_TUNING_METHODS[job.document["method"]]
+
+
+def run_validation(project: Project, job: BackgroundJob) -> None:
+    """Validate the files of a claimed job."""
+    jobs = FineTuningQueue(project)
+    validate_job(jobs, jobs.get(job.id))
+
+
+def run_training(project: Project, job: BackgroundJob) -> None:
+    """Train the model of a claimed job."""
+    jobs = FineTuningQueue(project)
+    train_job(jobs, jobs.get(job.id))
 
 
 def validate_job(jobs: FineTuningQueue, job: FineTuningJob) -> None:
@@ -221,7 +234,6 @@ def _complete_job(jobs: FineTuningQueue, job: FineTuningJob, model: Model) -> No
         "hyperparameters": _resolve_hyperparameters(job.document["hyperparameters"], manifest),
         "result_files": [_store_result_file(jobs, job, manifest["history"])],
         "checkpoints": _describe_checkpoints(manifest),
-        "estimated_finish": None,
     }
     with jobs.project.database.writing() as connection:
         kept.update_fields(connection, job.id, model=model.id, **known)
