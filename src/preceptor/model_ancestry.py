@@ -26,7 +26,9 @@ def find_parent_model(project: Project, base: str | Path) -> Model | None:
         return None
     model = project.model(name)
     if model.manifest["recipe"] == "in_context":
-        raise UserError(f"{model.id} is an in_context model without weights of its own", f"start from its base: {model.manifest['base']}")
+        raise UserError(
+            f"{model.id} is an in_context model and has no weights of its own", f"start from its base: {model.manifest['base']}"
+        )
     return model
 
 
