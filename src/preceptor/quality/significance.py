@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import false_discovery_control
 
 from preceptor.errors import UserError
 from preceptor.statistics import estimate_proportion
@@ -23,11 +24,8 @@ def benjamini_hochberg(p_values: ArrayLike, tests: int | None = None) -> FloatAr
     p = np.asarray(p_values, dtype=np.float64)
     if not p.size:
         return p
-    order = np.argsort(p, kind="stable")[::-1]
-    rank = np.arange(len(p), 0, -1)
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(np.minimum.accumulate(p[order] * max(tests or 0, len(p)) / rank), 1)
-    return adjusted
+    padded = np.concatenate([p, np.ones(max((tests or 0) - len(p), 0))])
+    return np.asarray(false_discovery_control(padded)[: len(p)], dtype=np.float64)
 
 
 def check_significance_level(level: float) -> float:
