@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 
 from preceptor import Project
 from preceptor.annotation import ROLES, SCOPES
-from preceptor.jobs.fine_tuning import FineTuningQueue
+from preceptor.jobs.fine_tuning_jobs import FineTuningQueue
 from preceptor.storage import artifacts, jobs
 from preceptor.types import Model, json_digest
 from preceptor.web.app import create_app

@@ -74,7 +74,7 @@ def test_an_upload_of_a_killed_server_is_not_there(own_server):
 def test_what_a_kill_has_left_is_removed_in_time(project, age):
     import os
 
-    from preceptor.jobs.fine_tuning import UploadStore
+    from preceptor.jobs.fine_tuning_jobs import UploadStore
 
     left = project.folder / "objects" / "files" / "incoming" / "abc"
     left.parent.mkdir(parents=True)

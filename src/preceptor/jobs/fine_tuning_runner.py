@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from preceptor.annotation.implicit_questions import COMPLETION, PREFERENCE
 from preceptor.errors import UserError
 from preceptor.jobs import preference_files, training_files
-from preceptor.jobs.fine_tuning import FineTuningJob, FineTuningQueue
+from preceptor.jobs.fine_tuning_jobs import FineTuningJob, FineTuningQueue
 from preceptor.jobs.queue import BackgroundJob
 from preceptor.jobs.training_files import MalformedTrainingFile
 from preceptor.models.base_models import CHAT_BASES

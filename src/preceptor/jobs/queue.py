@@ -94,7 +94,7 @@ class JobQueue:
         return BackgroundJob.from_row(row)
 
     def renew(self, ids: list[str], worker: str, seconds: float) -> None:
-        """Prolong a worker's leases of these jobs."""
+        """Extend a worker's leases of these jobs."""
         with self.project.database.writing() as connection:
             jobs.renew(connection, ids, worker, seconds)
 

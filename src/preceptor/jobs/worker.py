@@ -82,12 +82,12 @@ class JobWorker:
             self._renewed_at = time.monotonic()
 
     def end_expired(self) -> None:
-        """Kill the processes when their leases may have expired, since the database was away: another worker may run their jobs."""
+        """End the processes when their leases may have expired, since the database was away: another worker may run their jobs."""
         if time.monotonic() - self._renewed_at > LEASE_SECONDS:
             self._kill_all()
 
     def stop(self) -> None:
-        """Kill the processes, and leave their jobs to whoever comes next."""
+        """End the processes, and leave their jobs to whoever comes next."""
         jobs = [id_ for id_, _ in self._processes.values()]
         self._kill_all()
         with suppress(UserError):  # the leases expire by themselves

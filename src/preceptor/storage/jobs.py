@@ -63,8 +63,9 @@ def find_latest(connection: Connection, kind: str, subject: str) -> Row | None:
 
 
 def list_jobs(connection: Connection, kind: str, *, owner: int | None, after: str | None, limit: int) -> tuple[list[Row], bool]:
-    """Return at most `limit` jobs of a kind and owner (None: everybody's) after the job `after`, newest first; and whether
-    there are more.
+    """Return at most `limit` jobs of a kind, newest first, and whether there are more.
+
+    owner: whose jobs, None for everybody's. after: the job after which the list begins.
     """
     return fetch_page(connection, _jobs_of(owner).where(jobs.c.kind == kind), jobs, after=after, limit=limit)
 
@@ -102,7 +103,7 @@ def claim(
 
 
 def renew(connection: Connection, ids: Collection[str], worker: str, seconds: float) -> None:
-    """Prolong a worker's leases of these jobs."""
+    """Extend a worker's leases of these jobs."""
     held = and_(jobs.c.id.in_(ids), jobs.c.worker == worker)
     connection.execute(update(jobs).where(held).values(lease_until=now() + seconds))
 

@@ -13,7 +13,7 @@ from types import FrameType
 
 from preceptor.config import count_server_processes
 from preceptor.errors import UserError
-from preceptor.jobs.fine_tuning import UploadStore
+from preceptor.jobs.fine_tuning_jobs import UploadStore
 from preceptor.jobs.fine_tuning_runner import run_training, run_validation
 from preceptor.jobs.queue import BackgroundJob, JobQueue
 from preceptor.jobs.worker import JobHandler, JobWorker, prepare_job_process, run_job

@@ -10,7 +10,7 @@ import pytest
 from preceptor import Project
 from preceptor.annotation.access_control import AccessControl
 from preceptor.errors import NotFoundError, UserError
-from preceptor.jobs.fine_tuning import FineTuningQueue, UploadStore
+from preceptor.jobs.fine_tuning_jobs import FineTuningQueue, UploadStore
 from preceptor.storage import jobs as kept
 
 ASKED = {"base": "smollm2", "hyperparameters": {}, "seed": 1}

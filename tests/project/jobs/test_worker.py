@@ -9,7 +9,7 @@ import pytest
 
 from preceptor import Project
 from preceptor.errors import NotFoundError, UserError
-from preceptor.jobs.fine_tuning import FineTuningQueue
+from preceptor.jobs.fine_tuning_jobs import FineTuningQueue
 from preceptor.jobs.queue import JobQueue
 from preceptor.jobs.worker import JobHandler, JobWorker, run_job
 from preceptor.storage import jobs as kept

@@ -20,7 +20,7 @@ from starlette.concurrency import run_in_threadpool
 
 from preceptor.annotation import AccessControl, AccessForbidden, AuthenticatedVisitor
 from preceptor.config import count_server_processes
-from preceptor.jobs.fine_tuning import FineTuningQueue, UploadStore
+from preceptor.jobs.fine_tuning_jobs import FineTuningQueue, UploadStore
 from preceptor.monitoring import ResponseLog
 from preceptor.project import Project
 from preceptor.release import ModelCatalog

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 
 from preceptor.annotation import AuthenticatedVisitor
 from preceptor.errors import ConflictError, NotFoundError
-from preceptor.jobs.fine_tuning import FineTuningEvent, FineTuningJob
+from preceptor.jobs.fine_tuning_jobs import FineTuningEvent, FineTuningJob
 from preceptor.web.errors import OpenAIError
 from preceptor.web.openai.dependencies import OpenAIState, get_state, require_scope
 from preceptor.web.openai.files import list_page
