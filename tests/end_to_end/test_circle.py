@@ -18,9 +18,9 @@ from preceptor import Estimate, Project
 from preceptor.annotation.access_control import AccessControl
 from preceptor.models.base_models import BASE_ASSETS
 from preceptor.training import TrainingRun, recipes
-from serving.conftest import start_server
 from serving_jobs import wait
 from tiny_models import Answered, Answers
+from web.openai.conftest import start_server
 
 INTENTS = ("age limit", "atm support", "exchange rate", "passcode forgotten", "lost or stolen phone")
 KNOWN = 4  # messages of each of these intents that the base has read, beside 250 of other intents

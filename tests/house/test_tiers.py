@@ -29,9 +29,9 @@ def test_what_is_not_there_is_found():
         ("faults/test_x.py", "test_a", (), (), True),
         ("web/test_x.py", "test_a", ("browser",), (), True),
         ("web/test_x.py", "test_a[postgresql]", ("database_url",), ("postgresql",), True),
-        ("store/test_x.py", "test_a[postgresql]", ("database_url",), ("postgresql",), False),
-        ("recipes/test_sft.py", "test_a_killed_run", (), (), True),
-        ("guidance/test_x.py", "test_who_has_a_skill", (), (), False),
+        ("storage/test_x.py", "test_a[postgresql]", ("database_url",), ("postgresql",), False),
+        ("training/test_sft.py", "test_a_killed_run", (), (), True),
+        ("planning/test_x.py", "test_who_has_a_skill", (), (), False),
     ],
 )
 def test_the_tier_of_a_test(path, name, fixtures, parameters, second):
@@ -46,7 +46,7 @@ def test_files_of_two_kinds_are_broken_everywhere_each_time_and_of_all_kinds_in_
 @pytest.mark.parametrize(
     ("path", "name", "exhaustive"),
     [
-        ("store/test_slots.py", "test_a[postgresql]", False),
+        ("storage/test_slots.py", "test_a[postgresql]", False),
         ("web/test_doors.py", "test_name_and_password[postgresql]", False),
         ("web/test_doors.py", "test_a_link_expires[postgresql]", True),
         ("web/test_doors.py", "test_a_link_expires[sqlite]", False),

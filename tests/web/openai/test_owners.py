@@ -7,7 +7,7 @@ import pytest
 
 from preceptor import Project
 from preceptor.annotation.access_control import AccessControl
-from serving.conftest import start_server
+from web.openai.conftest import start_server
 
 LINE = b'{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]}\n'
 

@@ -22,7 +22,7 @@ from preceptor.errors import NotFoundError
 from preceptor.monitoring.response_log import ResponseLog
 from preceptor.web import job_handlers
 from preceptor.web.app import create_app
-from serving.conftest import start_server
+from web.openai.conftest import start_server
 
 HELLO = [{"role": "user", "content": "how are you today"}]
 ENDLESS = {"model": "smollm2", "messages": HELLO, "logit_bias": {"0": -100, "2": -100}, "seed": 5, "max_tokens": 200}

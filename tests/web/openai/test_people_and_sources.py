@@ -20,7 +20,7 @@ from preceptor.monitoring.deferred_answers import DeferredAnswers
 from preceptor.monitoring.response_log import ResponseLog
 from preceptor.release.model_aliases import ModelAliases
 from preceptor.statistics import token_features
-from serving.conftest import start_server
+from web.openai.conftest import start_server
 
 ASKED = [{"role": "user", "content": "Which fee does the card have? I am ann.miller@example.org"}]
 CALL = {"model": "support:production", "messages": ASKED, "seed": 5, "logit_bias": {"0": -100, "2": -100}, "max_tokens": 12}

@@ -22,8 +22,8 @@ from preceptor.monitoring.response_log import ResponseLog
 from preceptor.release.model_aliases import ModelAliases
 from preceptor.runs.parity_check import check_upstream_parity
 from preceptor.testing.fake_servers import FakeVLLMServer
-from serving.conftest import Server
 from tiny_models import made_rows, save_decoder
+from web.openai.conftest import Server
 
 SAID = "It is the blue 🙂, and so on."
 
