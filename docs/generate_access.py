@@ -163,7 +163,7 @@ class OwnedThings:
             artifacts.add_model(connection, Model(id_, folder, {}), run="r-1", snapshot="s")
         job = self.add_job()
         with self.project.database.writing() as connection:
-            jobs.transition(connection, job, "succeeded", of=("queued",), finished=True)
+            jobs.transition(connection, job, "succeeded", of=("queued",))
             jobs.update_fields(connection, job, model=id_, fine_tuned_model=name)
         return name
 

@@ -407,7 +407,7 @@ class Project(Workspace):
     ) -> Model:
         """Train a recipe on a snapshot and return the model; resumes an interrupted run, and never repeats a finished one.
 
-        ask_people: the run may ask this project's people (WaitsForPeople until they have answered; the same call again goes on), about
+        ask_people: the run may ask this project's people (WaitsForHumans until they have answered; the same call again goes on), about
         `ask_at_most` items in all; or it asks a function that answers in their place. preference_judge: a reward model (its id or
         folder) that monitors what the run generates, and that the run isn't rewarded by.
         """

@@ -116,7 +116,7 @@ def test_what_is_saved_says_the_same_and_stops_where_it_learnt_to(snapshot, base
 def test_a_killed_run_ends_with_the_same_weights(base, whole, tmp_path):
     here = Path(__file__).parents[1]
     done = subprocess.run(
-        [sys.executable, str(here / "killed_writer.py"), "reinforcing/test_reinforcing.py", "4", "5", str(tmp_path / "killed"), str(base)],
+        [sys.executable, str(here / "killed_writer.py"), "rl/test_reinforcing.py", "4", "5", str(tmp_path / "killed"), str(base)],
         capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.stdout.split() == ["-9", "-9", "0"]
