@@ -51,17 +51,17 @@ def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
     return path
 
 
-def begun(folder: Path, template: str, part: str = "", **wishes: Any) -> Project:
+def begun(folder: Path, template: str, part: str = "", **options: Any) -> Project:
     """A project from a template; the one that is there already, where the story was interrupted."""
     if not (folder / CONFIG_FILE).exists():
-        project_templates.create_from_template(folder, template, part, **wishes)
+        project_templates.create_from_template(folder, template, part, **options)
     return Project.open(folder)
 
 
-def frozen(project: Project, question: str, name: str, **wishes: Any) -> Snapshot:
+def frozen(project: Project, question: str, name: str, **options: Any) -> Snapshot:
     """A snapshot under a name; the one that is there already, where the story was interrupted later."""
     known = {each["name"] for each in project.snapshots()}
-    return project.load_snapshot(name) if name in known else project.snapshot(question, name=name, **wishes)
+    return project.load_snapshot(name) if name in known else project.snapshot(question, name=name, **options)
 
 
 def chapter(title: str) -> None:

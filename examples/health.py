@@ -148,7 +148,9 @@ def faithful(out: Path, rows: list[dict[str, Any]]) -> str:
     asked = read_prompts(write(out / "prompts.jsonl", prompts))
     said, _ = project.evaluation.generate_answers(project.evaluation.find_subject("smollm2"), asked, max_tokens=48)
     lines = [{**prompt, "answer": text} for prompt, text in zip(prompts, said.texts, strict=True)]
-    report: Report = project.evaluate(str(write(out / "written.jsonl", lines)), suites=["faithfulness", "policy"], wishes=SuiteOptions())
+    report: Report = project.evaluate(
+        str(write(out / "written.jsonl", lines)), suites=["faithfulness", "policy"], suite_options=SuiteOptions()
+    )
     finish(report, out, "written")
     section = report.document["suites"]["faithfulness"]
     for line in section["summary"]:

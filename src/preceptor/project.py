@@ -20,8 +20,9 @@ from preceptor.questions import check_follow_up, define_question, kinds
 from preceptor.registry import suggest_name
 from preceptor.release import data_export, gate, lineage, model_catalog
 from preceptor.reporting.report import Report
-from preceptor.runs import active_learning, comparison, evaluation, human_feedback, judgment_plan, prediction, suite_runner, training
+from preceptor.runs import active_learning, comparison, evaluation, judgment_plan, prediction, suite_runner, training
 from preceptor.runs.comparison import load_compared_answers
+from preceptor.runs.human_feedback import FeedbackOptions
 from preceptor.runs.suite_answers import is_answers_file
 from preceptor.runs.training import TrainingListener
 from preceptor.snapshots import curation, snapshot_checks
@@ -400,20 +401,20 @@ class Project(Workspace):
         base: str | Path,
         seed: int = 0,
         progress: TrainingListener | None = None,
-        ask_people: bool | FeedbackRequester = False,
-        ask_at_most: int | None = None,
-        preference_judge: str = "",
+        human_feedback: bool | FeedbackRequester = False,
+        max_queries: int | None = None,
+        monitor_model: str = "",
         **options: Any,
     ) -> Model:
         """Train a recipe on a snapshot and return the model; resumes an interrupted run, and never repeats a finished one.
 
-        ask_people: the run may ask this project's people (WaitsForHumans until they have answered; the same call again goes on), about
-        `ask_at_most` items in all; or it asks a function that answers in their place. preference_judge: a reward model (its id or
+        human_feedback: the run may ask this project's people (WaitsForHumans until they have answered; the same call again goes on), about
+        `max_queries` items in all; or it asks a function that answers in their place. monitor_model: a reward model (its id or
         folder) that monitors what the run generates, and that the run isn't rewarded by.
         """
         rows = snapshot if isinstance(snapshot, Snapshot) else self.load_snapshot(snapshot)
-        wishes = human_feedback.FeedbackOptions(ask_people, ask_at_most, preference_judge)
-        return training.train_model(self, recipe, rows, base, seed=seed, progress=progress, options=options, wishes=wishes)
+        feedback = FeedbackOptions(human_feedback, max_queries, monitor_model)
+        return training.train_model(self, recipe, rows, base, seed=seed, progress=progress, options=options, feedback=feedback)
 
     def model(self, name: str) -> Model:
         """Return a model by its id or the beginning of it."""
@@ -443,7 +444,7 @@ class Project(Workspace):
         split: str = "test",
         base: str | Path | None = None,
         suites: Sequence[str] = (),
-        wishes: suite_runner.SuiteOptions | None = None,
+        suite_options: suite_runner.SuiteOptions | None = None,
         snapshot: Snapshot | str | None = None,
     ) -> Report:
         """Measure a model on a split of its snapshot and return the report; each opening of the test split is counted.
@@ -461,18 +462,18 @@ class Project(Workspace):
         elif snapshot is not None:
             raise UserError("a model of the project is measured on the snapshot that it was trained from", "leave --snapshot out")
         if isinstance(model, str | Path) and is_answers_file(str(model)):
-            return evaluation.evaluate_recorded_answers(self, str(model), suites, wishes or suite_runner.SuiteOptions())
+            return evaluation.evaluate_recorded_answers(self, str(model), suites, suite_options or suite_runner.SuiteOptions())
         named = self.model(str(model)) if isinstance(model, str | Path) else model
-        return evaluation.evaluate_model(self, named, truth=truth, split=split, base=base, suites=suites, wishes=wishes)
+        return evaluation.evaluate_model(self, named, truth=truth, split=split, base=base, suites=suites, suite_options=suite_options)
 
     def compare(
-        self, models: Sequence[str], wishes: comparison.ComparisonOptions | None = None, *, rows: str | Path | None = None
+        self, models: Sequence[str], options: comparison.ComparisonOptions | None = None, *, rows: str | Path | None = None
     ) -> dict[str, Any]:
         """Let people compare models' answers blind, or return the results so far; models: ids, bases or files of recorded answers.
 
         rows: a file of prompts; without it those of the first file of answers. The comparison's figures are Estimates.
         """
-        return comparison.compare_side_by_side(self, load_compared_answers(self, models, rows)[0], wishes)
+        return comparison.compare_side_by_side(self, load_compared_answers(self, models, rows)[0], options)
 
     def release(self, model: Model | str, *, by: str, note: str = "", override: str = "", without_bounds: str = "") -> Release:
         """Release a model if it meets the project's bounds; GateRefused (with the reasons) if not, unless overridden with a reason.

@@ -139,8 +139,8 @@ def test_the_circle_closes(server, browser, messages, run):
     # A call that the model isn't sure of waits for a person, who answers in a browser
     asked, wanted = messages["test"][0]
     with ThreadPoolExecutor(1) as pool:
-        wishes = {"preceptor.min_confidence": "1", "preceptor.wait": "110"}
-        waiting = pool.submit(call, server, asked, metadata=wishes)
+        metadata = {"preceptor.min_confidence": "1", "preceptor.wait": "110"}
+        waiting = pool.submit(call, server, asked, metadata=metadata)
         seen, draft = answer_in_browser(browser, server, project, wanted)
         answered = waiting.result()
     assert asked in seen

@@ -59,8 +59,8 @@ def evaluate_command(
     from preceptor.runs import JudgeHosting, SuiteOptions
 
     _check_suffixes(out)
-    wishes = SuiteOptions(judge, JudgeHosting(**hosted), queue, progress_printer)
-    report = project.evaluate(model, split=split, base=base, suites=suites, wishes=wishes, snapshot=snapshot)
+    suite_options = SuiteOptions(judge, JudgeHosting(**hosted), queue, progress_printer)
+    report = project.evaluate(model, split=split, base=base, suites=suites, suite_options=suite_options, snapshot=snapshot)
     measured = (report.document.get("lineage") or {}).get("model")  # None for a file of recorded answers
     for path in out:
         _save_report(project.releases.add_decisions(report, measured) if measured else report, path)
@@ -137,9 +137,9 @@ def compare_command(project: Project, models: tuple[str, ...], rows: str | None,
     answers, left_out = project.evaluation.load_compared_answers(models, rows, max_tokens=max_tokens, tell=progress_printer)
     hosting = JudgeHosting(**{name: given.pop(name) for name in HOSTED_JUDGE_FIELDS})
     judges = _make_judges(project, given.pop("judge"), given.pop("judge_question"), hosting, watched=given.pop("watch"))
-    wishes = ComparisonOptions(**{**given, "instructions": given["instructions"] or COMPARISON_INSTRUCTIONS})
+    options = ComparisonOptions(**{**given, "instructions": given["instructions"] or COMPARISON_INSTRUCTIONS})
     document = _json_document(
-        project.evaluation.compare_side_by_side(answers, wishes, **judges, progress=progress_printer("judge")) | {"left_out": left_out}
+        project.evaluation.compare_side_by_side(answers, options, **judges, progress=progress_printer("judge")) | {"left_out": left_out}
     )
     if out is not None:
         _save_comparison(document, out)

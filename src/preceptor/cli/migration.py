@@ -110,9 +110,9 @@ def migrate_openai(project: Project, jobs: tuple[str, ...], dry_run: bool, key_f
     from preceptor.pipeline.migration import list_hosted_sources, local_source
 
     files = {role: Path(given[role]) for role in ("train", "validation") if given[role]}
-    root, wishes = project.folder / "migration", _migration_options(given)
+    root, settings = project.folder / "migration", _migration_options(given)
     if "train" in files and not jobs:
-        return _run_migration(project, [local_source(root, **files, name=given["name"])], None, wishes, dry_run)
+        return _run_migration(project, [local_source(root, **files, name=given["name"])], None, settings, dry_run)
     if files and len(jobs) != 1:
         raise UserError("files of your own belong to one job", "name it: preceptor migrate openai JOB --train FILE")
     for path in files.values():
@@ -125,7 +125,7 @@ def migrate_openai(project: Project, jobs: tuple[str, ...], dry_run: bool, key_f
             raise UserError(
                 f"there is no fine-tuning job at {service.address}", "check the key's project; or move from files: --train FILE"
             )
-        return _run_migration(project, sources, service, wishes, dry_run)
+        return _run_migration(project, sources, service, settings, dry_run)
     finally:
         service.close()
 
@@ -141,20 +141,20 @@ def _migration_options(given: dict[str, Any]) -> HostedMigrationOptions:
 
 
 def _run_migration(
-    project: Project, sources: list[HostedSource], service: OpenAIClient | None, wishes: HostedMigrationOptions, dry_run: bool
+    project: Project, sources: list[HostedSource], service: OpenAIClient | None, settings: HostedMigrationOptions, dry_run: bool
 ) -> Any:
     from preceptor.pipeline.migration import migrate_hosted_model, plan_migration
 
     if dry_run:
-        plans = [plan_migration(project, source, service, wishes) for source in sources]
+        plans = [plan_migration(project, source, service, settings) for source in sources]
         return {"plans": plans}, "\n".join(each["summary"] for each in plans)
     moved, faults = [], []
     for source in sources:
         try:
             with progress_bar(project.config.cost) as tell:
-                moved.append(migrate_hosted_model(project, source, service, wishes, tell))
+                moved.append(migrate_hosted_model(project, source, service, settings, tell))
             paid = (moved[-1].report.document["migration"]["teacher"] or {}).get("paid", 0.0)
-            wishes = replace(wishes, max_cost=max(0.0, wishes.max_cost - paid))  # the cap is for all sources together
+            settings = replace(settings, max_cost=max(0.0, settings.max_cost - paid))  # the cap is for all sources together
         except UserError as fault:
             if len(sources) == 1:
                 raise

@@ -29,7 +29,7 @@ def pipeline_command() -> None:
 @click.option("--suite", "suites", multiple=True, metavar="NAME", help="What else is measured in a writer's answers.")
 @click.option("--alias", metavar="NAME", help="The model that this name stands for is the one to beat (default: the last one let out).")
 @project_command
-def pipeline_run(project: Project, options: tuple[str, ...], **wishes: Any) -> Any:
+def pipeline_run(project: Project, options: tuple[str, ...], **settings: Any) -> Any:
     """Run the pipeline once: aggregate, snapshot, train, evaluate, compare with the current model, request a release.
 
     Options that aren't given are taken from [pipeline] in preceptor.toml. Nothing is released. A run that was stopped continues. Exit 0:
@@ -38,7 +38,7 @@ def pipeline_run(project: Project, options: tuple[str, ...], **wishes: Any) -> A
     from preceptor.cli.options import parse_options
     from preceptor.pipeline.pipeline_run import PipelinePlan, run_pipeline
 
-    plan = PipelinePlan.from_project(project, options=parse_options(options), **wishes)
+    plan = PipelinePlan.from_project(project, options=parse_options(options), **settings)
     with progress_bar(project.config.cost) as tell:
         ended = run_pipeline(project, plan, progress=tell)
     return {"outcome": ended.outcome, "summary": ended.summary, **ended.document}, "\n".join(_run_lines(ended)), ended.exit_code

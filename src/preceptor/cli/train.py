@@ -143,7 +143,7 @@ def train_command(
     try:
         with progress_bar(project.config.cost) as tell:
             model = project.train(
-                **wanted.to_arguments(), progress=tell, ask_people=human_feedback, ask_at_most=max_queries, preference_judge=monitor_model
+                **wanted.to_arguments(), progress=tell, human_feedback=human_feedback, max_queries=max_queries, monitor_model=monitor_model
             )
     except WaitsForHumans as waiting:
         return waiting.document, waiting.document["summary"], waiting.exit_code

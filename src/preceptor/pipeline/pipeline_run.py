@@ -219,13 +219,13 @@ class PipelinePlan:
     min_new_judgments: int
 
     @classmethod
-    def from_project(cls, project: Project, **wishes: Any) -> PipelinePlan:
+    def from_project(cls, project: Project, **settings: Any) -> PipelinePlan:
         """Build the project's own plan, with the given options in place of its values.
 
         options: of the recipe; those of the file apply to the recipe that is named there. Raises UserError for what isn't possible.
         """
         own = project.config.pipeline.model_dump()
-        given = {name: value for name, value in wishes.items() if value not in (None, (), {})}
+        given = {name: value for name, value in settings.items() if value not in (None, (), {})}
         if given.get("recipe", own["recipe"]) != own["recipe"]:
             own["options"] = {}
         options = {**own["options"], **given.pop("options", {})}

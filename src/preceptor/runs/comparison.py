@@ -151,7 +151,7 @@ class ComparisonOptions:
 def compare_side_by_side(
     project: Project,
     answers: Sequence[ModelAnswers],
-    wishes: ComparisonOptions | None = None,
+    options: ComparisonOptions | None = None,
     *,
     judge: PairJudge | None = None,
     again: PairJudge | None = None,
@@ -163,7 +163,7 @@ def compare_side_by_side(
     again: the same judge loaded again, to check whether it has changed. Raises UserError for answers that can't be compared, and for
     options that differ from the round's.
     """
-    wanted = wishes or ComparisonOptions()
+    wanted = options or ComparisonOptions()
     round_, is_new = _find_round(project, answers, wanted)
     if wanted.queue:
         asked = _comparison_question(project, round_.question, wanted)

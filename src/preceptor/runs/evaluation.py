@@ -97,7 +97,7 @@ def evaluate_model(
     split: str,
     base: str | Path | None,
     suites: Sequence[str] = (),
-    wishes: suite_runner.SuiteOptions | None = None,
+    suite_options: suite_runner.SuiteOptions | None = None,
 ) -> Report:
     """Evaluate a model on one split, with suites, and store the report; a report on the test split counts as an opening of it."""
     suite_runner.find_suites(project, suites)  # before anything slow
@@ -105,15 +105,15 @@ def evaluate_model(
     document = measure_model(project, model, snapshot, truth=truth, split=split, base=base)
     if suites:
         rows = load_split(snapshot, split)
-        document["suites"] = suite_runner.run_suites(project, model, suites, wishes or suite_runner.SuiteOptions(), rows=rows)
+        document["suites"] = suite_runner.run_suites(project, model, suites, suite_options or suite_runner.SuiteOptions(), rows=rows)
     return store_report(project, model, snapshot, document, split)
 
 
-def evaluate_recorded_answers(project: Project, file: str, suites: Sequence[str], wishes: suite_runner.SuiteOptions) -> Report:
+def evaluate_recorded_answers(project: Project, file: str, suites: Sequence[str], suite_options: suite_runner.SuiteOptions) -> Report:
     """Evaluate the recorded answers in a file with suites, and store a report by which the gate checks the file as it is now."""
     if not suites:
         raise UserError("a file of answers is measured by suites", "name one: --suite faithfulness")
-    found = suite_runner.run_suites(project, file, suites, wishes)
+    found = suite_runner.run_suites(project, file, suites, suite_options)
     name = Path(file).stem
     subject, asked = gate.recorded_answers_name(file), [each.prompt for each in read_recorded_answers(file).prompts]
     document: dict[str, Any] = {

@@ -374,13 +374,13 @@ class FeedbackSources:
     judge: HeldOutRewardModel | None
 
     @classmethod
-    def from_options(cls, project: Project, wishes: FeedbackOptions, options: Mapping[str, Any]) -> FeedbackSources:
+    def from_options(cls, project: Project, feedback: FeedbackOptions, options: Mapping[str, Any]) -> FeedbackSources:
         """Load the sources. Raises UserError for a judge that can't judge this run, and for a limit without people to ask."""
-        if wishes.max_items is not None and (wishes.people is not True or wishes.max_items < 1):
+        if feedback.max_items is not None and (feedback.people is not True or feedback.max_items < 1):
             raise UserError(
                 "a limit of what people are asked needs people to ask, and 1 item at least", "--human-feedback --max-queries 100"
             )
-        return cls(wishes, load_held_out_reward_model(project, wishes.judge, options) if wishes.judge else None)
+        return cls(feedback, load_held_out_reward_model(project, feedback.judge, options) if feedback.judge else None)
 
     @property
     def identity(self) -> list[str]:

@@ -185,7 +185,7 @@ def find_suites(project: Project, names: Sequence[str]) -> list[EvaluationSuite]
 
 
 def run_suites(
-    project: Project, subject: str | Model, names: Sequence[str], wishes: SuiteOptions, *, rows: Sequence[SnapshotRow] = ()
+    project: Project, subject: str | Model, names: Sequence[str], suite_options: SuiteOptions, *, rows: Sequence[SnapshotRow] = ()
 ) -> dict[str, dict[str, Any]]:
     """Run suites on a model or a file of recorded answers; return each suite's section by its name.
 
@@ -196,23 +196,23 @@ def run_suites(
     digests = [suite.digest for suite in suites]  # before measuring: a file that changes meanwhile is another suite
     if isinstance(subject, str) and is_answers_file(subject):
         given = suite_answers.read_recorded_answers(subject)
-        found = {suite.name: _run_on_recorded(project, suite, given, wishes) for suite in suites}
+        found = {suite.name: _run_on_recorded(project, suite, given, suite_options) for suite in suites}
     else:
         asked = find_subject(project, subject)
-        found = {suite.name: _run_on_subject(project, suite, asked, rows, wishes) for suite in suites}
+        found = {suite.name: _run_on_subject(project, suite, asked, rows, suite_options) for suite in suites}
     for section, name, digest in zip(found.values(), names, digests, strict=True):
         suite_name = str(Path(name).resolve()) if name.endswith(".toml") else name
         section["provenance"] |= {"suite": suite_name, "suite_digest": digest}
     return found
 
 
-def _run_on_recorded(project: Project, suite: EvaluationSuite, given: ModelAnswers, wishes: SuiteOptions) -> dict[str, Any]:
+def _run_on_recorded(project: Project, suite: EvaluationSuite, given: ModelAnswers, suite_options: SuiteOptions) -> dict[str, Any]:
     if suite.kind in ("multiple_choice", "rag_ablation"):
         asks = "looks at what a model finds probable" if suite.kind == "multiple_choice" else "asks a model and its base in four ways"
         raise UserError(f"{suite.name!r} {asks}, which no file of answers tells", "name a model instead")
     if suite.prompts is not None:
         given = _select_recorded_answers(suite, given)
-    return _suite_section(project, suite, given, None, wishes) | _provenance_section(suite, given, [], wishes)
+    return _suite_section(project, suite, given, None, suite_options) | _provenance_section(suite, given, [], suite_options)
 
 
 def _select_recorded_answers(suite: EvaluationSuite, given: ModelAnswers) -> ModelAnswers:
@@ -228,17 +228,17 @@ def _select_recorded_answers(suite: EvaluationSuite, given: ModelAnswers) -> Mod
 
 
 def _run_on_subject(
-    project: Project, suite: EvaluationSuite, subject: SuiteSubject, rows: Sequence[SnapshotRow], wishes: SuiteOptions
+    project: Project, suite: EvaluationSuite, subject: SuiteSubject, rows: Sequence[SnapshotRow], suite_options: SuiteOptions
 ) -> dict[str, Any]:
     if suite.kind == "multiple_choice":
         return build_multiple_choice_section(suite, subject)
     asked = _load_prompts(project, suite, subject, rows)
     if suite.kind == "rag_ablation":
         provenance = {"subject": subject.name, "sampling": {"max_tokens": suite.max_tokens, "temperature": 0.0, "seed": 0}}
-        return rag_ablation.measure_rag_ablation(project, suite, subject, asked, wishes.make_progress) | {"provenance": provenance}
-    progress = wishes.make_progress(f"{suite.name}: answers")
+        return rag_ablation.measure_rag_ablation(project, suite, subject, asked, suite_options.make_progress) | {"provenance": provenance}
+    progress = suite_options.make_progress(f"{suite.name}: answers")
     answers, unread = suite_answers.generate_answers(project, subject, asked, max_tokens=suite.max_tokens, progress=progress)
-    return _suite_section(project, suite, answers, subject, wishes) | _provenance_section(suite, answers, unread, wishes)
+    return _suite_section(project, suite, answers, subject, suite_options) | _provenance_section(suite, answers, unread, suite_options)
 
 
 def _load_prompts(project: Project, suite: EvaluationSuite, subject: SuiteSubject, rows: Sequence[SnapshotRow]) -> list[SuitePrompt]:
@@ -255,18 +255,18 @@ def _load_prompts(project: Project, suite: EvaluationSuite, subject: SuiteSubjec
 
 
 def _suite_section(
-    project: Project, suite: EvaluationSuite, answers: ModelAnswers, subject: SuiteSubject | None, wishes: SuiteOptions
+    project: Project, suite: EvaluationSuite, answers: ModelAnswers, subject: SuiteSubject | None, suite_options: SuiteOptions
 ) -> dict[str, Any]:
-    judge = suite.judge or wishes.judge
+    judge = suite.judge or suite_options.judge
     if suite.kind == "faithfulness":
-        checker = load_rubric_judge(project, judge, _SUPPORT_QUESTION, wishes.hosting) if judge else load_claim_judge(project)
-        progress = wishes.make_progress(f"{suite.name}: judging")
+        checker = load_rubric_judge(project, judge, _SUPPORT_QUESTION, suite_options.hosting) if judge else load_claim_judge(project)
+        progress = suite_options.make_progress(f"{suite.name}: judging")
         bounds = _suite_bounds(project, suite)
-        return claim_audit.audit_claims(project, answers, checker, queue=wishes.queue, bounds=bounds, progress=progress) | {
+        return claim_audit.audit_claims(project, answers, checker, queue=suite_options.queue, bounds=bounds, progress=progress) | {
             "title": suite.title
         }
     if suite.kind == "policy":
-        judge_for = cache(lambda question: _CachedJudge(project, load_rubric_judge(project, judge, question, wishes.hosting)))
+        judge_for = cache(lambda question: _CachedJudge(project, load_rubric_judge(project, judge, question, suite_options.hosting)))
         return build_policy_section(suite, answers, judge_for if judge else None)
     if suite.kind == "selective_prediction":
         return build_selective_section(suite, answers, subject)
@@ -281,10 +281,12 @@ def _suite_bounds(project: Project, suite: EvaluationSuite) -> list[ReleaseBound
     return [bound for bound in named if bound.figure in HALLUCINATION_RATES]
 
 
-def _provenance_section(suite: EvaluationSuite, answers: ModelAnswers, unread: Sequence[str], wishes: SuiteOptions) -> dict[str, Any]:
+def _provenance_section(
+    suite: EvaluationSuite, answers: ModelAnswers, unread: Sequence[str], suite_options: SuiteOptions
+) -> dict[str, Any]:
     """Return what reproduces the section, and the prompts that couldn't be read."""
     about = {"answers": answers.digest, "subject": answers.subject, "sampling": dict(answers.sampling)}
-    about["judge"] = suite.judge or wishes.judge
+    about["judge"] = suite.judge or suite_options.judge
     return {"provenance": about} | ({"unreadable_prompts": {"prompts": len(unread), "first": list(unread[:5])}} if unread else {})
 
 

@@ -137,17 +137,17 @@ def train_model(
     seed: int,
     progress: TrainingListener | None,
     options: Mapping[str, Any],
-    wishes: FeedbackOptions | None = None,
+    feedback: FeedbackOptions | None = None,
 ) -> Model:
     """Run a recipe to its end and store the model; a run that was finished before returns its model at once.
 
-    wishes: whom the run may ask. Raises WaitsForHumans where it can't continue before people have answered; the same call again continues.
+    feedback: whom the run may ask. Raises WaitsForHumans where it can't continue before people have answered; the same call continues.
     """
     check_single_process()
     chosen = recipes.get(recipe)
     parsed = chosen.Options.parse(options, of=f"recipe {recipe!r}")
     general, told = load_general_data(project), parsed.model_dump(mode="json")
-    consultants = FeedbackSources.from_options(project, wishes or FeedbackOptions(), told)
+    consultants = FeedbackSources.from_options(project, feedback or FeedbackOptions(), told)
     searched = DocumentSearch.for_project(project) if getattr(chosen, "reads_documents", False) else DocumentSearch()
     apart = [*([general.validation.digest] if general else []), *consultants.identity, *searched.identity]
     run = _identify_run(project, recipe, snapshot, base, told, seed, apart)

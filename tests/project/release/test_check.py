@@ -114,8 +114,8 @@ def test_a_suite_whose_people_are_asked_names_their_checks(modelled, run, monkey
     assert (need["suite"], need["units"], need["judgments"], need["cost"]) == ("faithfulness", 300, 600, 30.0)
     asked = []
 
-    def sections(project, model, names, wishes, *, rows):
-        asked.append((model.id, names, wishes.queue, {row.split for row in rows}))
+    def sections(project, model, names, suite_options, *, rows):
+        asked.append((model.id, names, suite_options.queue, {row.split for row in rows}))
         return {"faithfulness": {**suite, "looks": {"waiting": 50}}}
 
     monkeypatch.setattr(suite_runner, "run_suites", sections)

@@ -96,7 +96,7 @@ def test_label_studio_and_argilla_are_told_the_questions(judged, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("what", "wishes", "fault"),
+    ("what", "options", "fault"),
     [
         ("items", {"split": "train"}, "items have no splits"),
         ("v1", {"format": "label_studio"}, "not a snapshot"),
@@ -105,9 +105,9 @@ def test_label_studio_and_argilla_are_told_the_questions(judged, tmp_path):
         ("items", {"format": "labelstudio"}, "did you mean 'label_studio'"),
     ],
 )
-def test_what_makes_no_sense_is_told(modelled, tmp_path, what, wishes, fault):
+def test_what_makes_no_sense_is_told(modelled, tmp_path, what, options, fault):
     with pytest.raises(UserError, match=fault):
-        export_file(modelled.project, what, tmp_path / "out.x", **wishes)
+        export_file(modelled.project, what, tmp_path / "out.x", **options)
     assert list(tmp_path.glob("out*")) == []
 
 

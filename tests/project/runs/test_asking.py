@@ -230,22 +230,22 @@ def test_a_run_waits_goes_on_and_is_told_apart_from_one_without_people(written, 
         return written.train("stand_in", snapshot=snapshot, base=base, compare=2, correct=1, good=1, **more)
 
     with pytest.raises(WaitsForHumans, match=r"4 answers are missing: 4 items wait for people at http://127.0.0.1:8000/work") as waits:
-        train(ask_people=True)
+        train(human_feedback=True)
     assert waits.value.exit_code == 3
     assert waits.value.document["waiting"]["by_question"]["reply-compare"] == {"asked": 2, "waiting": 2}
     assert waits.value.document["waiting"]["cost"] == pytest.approx(0.2)
     say = {"reply-compare": {"winner": 1}, "reply-correct": "Better.", "reply-good": "good"}
     answer_all(written, lambda question, content: say[question])
-    model = train(ask_people=True)
+    model = train(human_feedback=True)
     assert set(model.manifest["said"]["correct"].values()) == {"Better."}
-    assert train(ask_people=True).id == model.id  # done, and not asked again
-    simulated = train(ask_people=lambda kind, asked: {each.id: "x" for each in asked})
+    assert train(human_feedback=True).id == model.id  # done, and not asked again
+    simulated = train(human_feedback=lambda kind, asked: {each.id: "x" for each in asked})
     assert set(simulated.manifest["said"]["correct"].values()) == {"x"}
 
 
 def test_a_limit_that_stops_a_run_is_told(written, snapshot, base, answer_all):
     def train(most: int):
-        return written.train("stand_in", snapshot=snapshot, base=base, compare=3, ask_people=True, ask_at_most=most)
+        return written.train("stand_in", snapshot=snapshot, base=base, compare=3, human_feedback=True, max_queries=most)
 
     with pytest.raises(WaitsForHumans, match="2 items wait"):
         train(2)
@@ -255,6 +255,6 @@ def test_a_limit_that_stops_a_run_is_told(written, snapshot, base, answer_all):
     assert not isinstance(stopped.value, FeedbackPending)
     with pytest.raises(WaitsForHumans, match="1 item waits"):
         train(3)
-    for wrong in ({"ask_people": False, "ask_at_most": 3}, {"ask_people": True, "ask_at_most": 0}):
+    for wrong in ({"human_feedback": False, "max_queries": 3}, {"human_feedback": True, "max_queries": 0}):
         with pytest.raises(UserError, match="a limit of what people are asked"):
             written.train("stand_in", snapshot=snapshot, base=base, **wrong)

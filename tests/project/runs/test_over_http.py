@@ -140,7 +140,7 @@ def test_both_databases_keep_what_is_asked_and_answered(database_url, monkeypatc
     written, snapshot, base = (request.getfixturevalue(name) for name in ("written", "snapshot", "base"))
 
     def train():
-        return written.train("stand_in", snapshot=snapshot, base=base, compare=2, correct=1, good=1, ask_people=True)
+        return written.train("stand_in", snapshot=snapshot, base=base, compare=2, correct=1, good=1, human_feedback=True)
 
     with pytest.raises(WaitsForHumans, match="4 items wait"):
         train()

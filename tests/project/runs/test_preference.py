@@ -58,7 +58,7 @@ def test_a_run_gets_it_and_is_another_run(written, snapshot, base, judge, monkey
     looking.Options = real.Options
     monkeypatch.setitem(recipes._known, "stand_in", looking)
     plain = written.train("stand_in", snapshot=snapshot, base=base)
-    judged = written.train("stand_in", snapshot=snapshot, base=base, preference_judge=str(judge))
+    judged = written.train("stand_in", snapshot=snapshot, base=base, monitor_model=str(judge))
     assert plain.id != judged.id
     assert [run.measure is None for run in seen] == [True, False]
     assert seen[0].folder != seen[1].folder
@@ -67,6 +67,6 @@ def test_a_run_gets_it_and_is_another_run(written, snapshot, base, judge, monkey
 def test_who_rewards_cant_judge_and_who_is_no_reward_model_neither(written, snapshot, judge, tmp_path):
     decoder = save_decoder("llama", tmp_path / "writer")
     with pytest.raises(UserError, match="is not a reward model; train one on comparisons"):
-        written.train("stand_in", snapshot=snapshot, base=decoder, preference_judge=str(decoder))
+        written.train("stand_in", snapshot=snapshot, base=decoder, monitor_model=str(decoder))
     with pytest.raises(UserError, match="is what the run is rewarded by"):
-        written.train("stand_in", snapshot=snapshot, base=decoder, preference_judge=str(judge), rewards=f"model:{judge}*0.5")
+        written.train("stand_in", snapshot=snapshot, base=decoder, monitor_model=str(judge), rewards=f"model:{judge}*0.5")

@@ -64,7 +64,7 @@ def test_people_label_what_decides_most_and_the_posterior_comes_back(labelled, b
     snapshot = labelled.snapshot("sentiment")
 
     def train():
-        return labelled.train("stand_in", snapshot=snapshot, base=base, label=3, ask_people=True)
+        return labelled.train("stand_in", snapshot=snapshot, base=base, label=3, human_feedback=True)
 
     with pytest.raises(WaitsForHumans, match="3 items wait"):
         train()

@@ -163,7 +163,7 @@ def migrate_hosted_model(
     project: Project,
     source: HostedSource,
     service: OpenAIClient | None,
-    wishes: HostedMigrationOptions,
+    settings: HostedMigrationOptions,
     tell: Callable[[TrainingProgress], None] = lambda step: None,
 ) -> HostedMigrationResult:
     """Migrate a hosted model: fetch, distill, train, compare, ask people; return the report, also saved in the source's folder.
@@ -172,30 +172,30 @@ def migrate_hosted_model(
     """
     if source.unsupported_reason:
         raise UserError(f"{source.name} can't be moved: {source.unsupported_reason}", "name another job")
-    base, wishes = propose_base(wishes.base).base, wishes.for_source(source)
+    base, settings = propose_base(settings.base).base, settings.for_source(source)
     refusal = UserError(f"another process moves {source.folder.name} already", "wait for it to end")
     with exclusive_lock(source.folder / "lock", refusal):  # two at once would pay twice
         if service is not None:
             fetch_source(service, source)
         gathered = import_source_rows(project, source)
-        taught, price, words = _ask_teacher(project, source, service, wishes, gathered, tell)
-        seed, options = int(source.job.get("seed") or 0), _training_options(source, wishes)
-        variants = train_successors(project, source, gathered, taught, wishes.train_on, base, seed=seed, options=options, tell=tell)
+        taught, price, words = _ask_teacher(project, source, service, settings, gathered, tell)
+        seed, options = int(source.job.get("seed") or 0), _training_options(source, settings)
+        variants = train_successors(project, source, gathered, taught, settings.train_on, base, seed=seed, options=options, tell=tell)
         proved = parity_check.require_parity(project, variants[0].model, None)
         weighed = compare_successor(variants[0].model, base, gathered, taught, source.folder)
-        asked = successor_comparison.queue_answer_pairs(project, source.name, weighed, wishes.ask)
+        asked = successor_comparison.queue_answer_pairs(project, source.name, weighed, settings.ask)
         name = _successor_name(project, source, variants[0].model, base)
         moved = {
             "source": source.name, "hosted": source.hosted_model or None, "base": base, **_row_counts_section(gathered),
             **_variants_section(taught, variants),
             "form": weighed.sections["form"] or None,
-            "month": estimate_monthly_cost(weighed, taught, price, wishes.requests, project.config.cost.machine_hour),
+            "month": estimate_monthly_cost(weighed, taught, price, settings.requests, project.config.cost.machine_hour),
             "asked": asked, "question": successor_comparison.successor_question_name(source.name) if asked else None,
             "people": successor_comparison.estimate_preference(project, source.name),
             "summary": [*gathered.notes, *words], "lines": _client_settings_lines(project, _AdoptedModel(name, _program_name(source), "")),
         }  # fmt: skip
         document = {**_report_document(project, source, variants[0], weighed), "parity": proved, "migration": moved}
-        document["bounds"] = _successor_bounds(weighed, wishes.margin)
+        document["bounds"] = _successor_bounds(weighed, settings.margin)
         report = evaluation.store_report(project, variants[0].model, variants[0].snapshot, document, "test")
         report.save_json(source.folder / "report.json")
         report.save_html(source.folder / "report.html")
@@ -207,23 +207,23 @@ def _ask_teacher(
     project: Project,
     source: HostedSource,
     service: OpenAIClient | None,
-    wishes: HostedMigrationOptions,
+    settings: HostedMigrationOptions,
     gathered: MigrationData,
     tell: Callable[[TrainingProgress], None],
 ) -> tuple[TeacherAnswers | None, TokenPrice | None, list[str]]:
     """Return the hosted model's answers with their price, or none, and why."""
     if service is None or not source.hosted_model:
         return None, None, ["There is no hosted model to ask: the successor is measured beside its base."]
-    if not wishes.teacher:
+    if not settings.teacher:
         return None, None, ["The hosted model was not asked (--teacher): the successor is measured beside its base."]
-    price, answered = find_price(source.hosted_model, wishes.prices or LISTED_PRICES), AnswerStore(source.folder / "answers.jsonl")
-    provider = HostedProvider(source.hosted_model, service, answered, price=price, most=wishes.max_cost)
-    asked = select_teacher_rows(gathered, training=wishes.asks_training_rows)
+    price, answered = find_price(source.hosted_model, settings.prices or LISTED_PRICES), AnswerStore(source.folder / "answers.jsonl")
+    provider = HostedProvider(source.hosted_model, service, answered, price=price, most=settings.max_cost)
+    asked = select_teacher_rows(gathered, training=settings.asks_training_rows)
     missing = provider.estimate_cost([prompt_messages(row) for row in asked], teacher_settings(gathered)).requests
     try:
         if missing and not service.has_model(source.hosted_model):
             raise NotFoundError(f"{source.hosted_model} isn't at {service.address} any more")
-        return collect_teacher_answers(project, source, provider, gathered, training=wishes.asks_training_rows, tell=tell), price, []
+        return collect_teacher_answers(project, source, provider, gathered, training=settings.asks_training_rows, tell=tell), price, []
     except NotFoundError as fault:
         if missing < len(asked):
             kept = f"{len(asked) - missing:,} of {len(asked):,} answers are here"
@@ -231,10 +231,10 @@ def _ask_teacher(
         return None, None, [f"{fault.message}: it goes on without a teacher, and the successor is measured beside its base."]
 
 
-def _training_options(source: HostedSource, wishes: HostedMigrationOptions) -> dict[str, Any]:
+def _training_options(source: HostedSource, settings: HostedMigrationOptions) -> dict[str, Any]:
     """Return the recipe's options: the job's epochs; batch size and learning rate belong to another model, and are chosen again."""
     epochs = source.hyperparameters.get("n_epochs", "auto")
-    return {**usual_options({"n_epochs": epochs}, FINE_TUNING_METHODS[source.method].recipe), **wishes.options}
+    return {**usual_options({"n_epochs": epochs}, FINE_TUNING_METHODS[source.method].recipe), **settings.options}
 
 
 def _row_counts_section(gathered: MigrationData) -> dict[str, Any]:

@@ -84,12 +84,14 @@ _HELD_OUT_SHARE = 0.2  # of a training file without a validation file
 _LIKELY_BYTES_PER_TOKEN = 4.0
 
 
-def plan_migration(project: Project, source: HostedSource, service: OpenAIClient | None, wishes: HostedMigrationOptions) -> dict[str, Any]:
+def plan_migration(
+    project: Project, source: HostedSource, service: OpenAIClient | None, settings: HostedMigrationOptions
+) -> dict[str, Any]:
     """Plan what would be fetched (bytes), trained (on which base, about how long) and paid (dollars at most).
 
     It only reads, and pays nothing. Tokens are counted where a file is here already, and estimated from its size where it isn't.
     """
-    wishes = wishes.for_source(source)
+    settings = settings.for_source(source)
     if source.unsupported_reason:
         return {
             "source": source.name,
@@ -98,10 +100,10 @@ def plan_migration(project: Project, source: HostedSource, service: OpenAIClient
             "summary": f"{source.name} isn't moved: {source.unsupported_reason}",
         }
     files = list(list_source_files(service, source))
-    proposal = propose_base(wishes.base)
+    proposal = propose_base(settings.base)
     tokens = {each["role"]: _count_file_tokens(source, each) for each in files}
     epochs = source.hyperparameters.get("n_epochs", "auto")
-    times = (3 if wishes.train_on == "best" else 1) if wishes.teacher else 1
+    times = (3 if settings.train_on == "best" else 1) if settings.teacher else 1
     trained = tokens.get("train", 0.0) * (_DEFAULT_EPOCHS if epochs == "auto" else float(epochs)) * times
     found: dict[str, Any] = {
         "source": source.name,
@@ -113,7 +115,7 @@ def plan_migration(project: Project, source: HostedSource, service: OpenAIClient
             "tokens": round(trained),
             "seconds": round(trained / 1e6 * proposal.seconds_per_million_tokens),
         },
-        "pay": _plan_cost(source, service, wishes, files, tokens),
+        "pay": _plan_cost(source, service, settings, files, tokens),
     }  # fmt: skip
     return {**found, "summary": _plan_summary(found)}
 
@@ -121,25 +123,27 @@ def plan_migration(project: Project, source: HostedSource, service: OpenAIClient
 def _plan_cost(
     source: HostedSource,
     service: OpenAIClient | None,
-    wishes: HostedMigrationOptions,
+    settings: HostedMigrationOptions,
     files: list[dict[str, Any]],
     tokens: dict[str, float],
 ) -> dict[str, Any]:
-    if not wishes.teacher or service is None or not source.hosted_model:
-        return {"dollars": 0.0, "summary": "nothing: the hosted model isn't asked" + ("" if wishes.teacher else " (--teacher)")}
+    if not settings.teacher or service is None or not source.hosted_model:
+        return {"dollars": 0.0, "summary": "nothing: the hosted model isn't asked" + ("" if settings.teacher else " (--teacher)")}
     if not service.has_model(source.hosted_model):
         return {"dollars": 0.0, "summary": f"nothing: {source.hosted_model} can't be asked any more; it goes on without"}
-    price: TokenPrice = find_price(source.hosted_model, wishes.prices or LISTED_PRICES)
+    price: TokenPrice = find_price(source.hosted_model, settings.prices or LISTED_PRICES)
     if all(each["here"] for each in files):
-        read, written = _count_teacher_tokens(source, wishes)
+        read, written = _count_teacher_tokens(source, settings)
         most, how = price.cost(read, written), "at most"
     else:
-        asked = sum(tokens.values()) if wishes.asks_training_rows else tokens.get("validation", _HELD_OUT_SHARE * tokens.get("train", 0.0))
+        asked = (
+            sum(tokens.values()) if settings.asks_training_rows else tokens.get("validation", _HELD_OUT_SHARE * tokens.get("train", 0.0))
+        )
         most, how = price.cost(asked, asked) * _LIKELY_BYTES_PER_TOKEN / BYTES_PER_TOKEN, "very roughly"
     exact = "" if how == "at most" else "; it is counted from above before anything is sent, when the files are here"
     return {
         "dollars": most,
-        "allowed": wishes.max_cost,
+        "allowed": settings.max_cost,
         "summary": f"{how} {format_dollars(most)} USD for answers of {source.hosted_model}{exact}",
     }
 
@@ -149,7 +153,7 @@ def format_dollars(amount: float) -> str:
     return f"{amount:.2f}" if amount >= 1 or not amount else f"{amount:.4f}"
 
 
-def _count_teacher_tokens(source: HostedSource, wishes: HostedMigrationOptions) -> tuple[float, float]:
+def _count_teacher_tokens(source: HostedSource, settings: HostedMigrationOptions) -> tuple[float, float]:
     """Count the tokens that the hosted model would read, and generate at most, each answer as long as is allowed."""
     sides: dict[str, list[Any]] = {role: [] for role in source.file_roles()}
     for role, found in sides.items():
@@ -158,7 +162,7 @@ def _count_teacher_tokens(source: HostedSource, wishes: HostedMigrationOptions) 
                 found.append(source.parse_row(row))
     train, held = sides.get("train", []), sides.get("validation", [])
     longest = max((estimate_text_tokens(turns[-1]["content"]) for turns in (*train, *held)), default=0)
-    share = 1.0 if wishes.asks_training_rows else 0.0 if held else _HELD_OUT_SHARE
+    share = 1.0 if settings.asks_training_rows else 0.0 if held else _HELD_OUT_SHARE
     count = share * len(train) + len(held)
     asked = share * sum(estimate_message_tokens(turns[:-1]) for turns in train) + sum(estimate_message_tokens(turns[:-1]) for turns in held)
     return asked, count * clamp_answer_tokens(longest)

@@ -102,8 +102,8 @@ class ChatContext:
     def from_request(cls, state: OpenAIState, visitor: AuthenticatedVisitor, asked: ChatRequest) -> ChatContext:
         """Read what a request asks for from the database; raise OpenAIError for what can't be honoured."""
         model = find_model(state, asked.model, visitor)
-        wishes = RequestOptions.from_metadata(asked.metadata, state.project.config.serving, choices=asked.n)
-        made = cls(state, visitor, asked, model, wishes, parse_messages(asked.messages))
+        request_options = RequestOptions.from_metadata(asked.metadata, state.project.config.serving, choices=asked.n)
+        made = cls(state, visitor, asked, model, request_options, parse_messages(asked.messages))
         made.min_confidence = made._find_min_confidence()
         return made
 
